@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Run a management command of Sora2 Enterprise."""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run one command; without DATABASE_URL or REDIS_URL on the embedded servers (see sora2.embedded)."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sora2.settings")
+    from django.core.management import execute_from_command_line
+
+    from sora2.embedded import servers_for_command
+
+    with servers_for_command(sys.argv):
+        execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

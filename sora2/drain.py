@@ -1,0 +1,66 @@
+"""Drain what is due: claim rows, act on each in a thread, record outcomes in chunks.
+
+`claim` and `record` use the database and run in the calling thread; `act` does the slow network part and
+must not touch the database. A slow act delays neither the recording of others nor further claims.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Outcomes that arrive within this time of each other are recorded by the same statements.
+GATHER_SECONDS = 0.02
+
+
+def drain(
+    *,
+    claim: Callable[[int], Sequence[T]],
+    act: Callable[[T], R],
+    record: Callable[[Sequence[R]], None],
+    width: int,
+    seconds: float,
+) -> int:
+    """Claim and act on rows until none is due or `seconds` have passed; return how many were claimed.
+
+    At most `width` acts run at once. An act that raises is logged and left to its lease: the row is due again
+    when that expires, which is the same as if this process had died there.
+    """
+    until = time.monotonic() + seconds
+    claimed = 0
+    running: set[Future[R]] = set()
+    with ThreadPoolExecutor(max_workers=width) as pool:
+        while True:
+            free = width - len(running)
+            batch = claim(free) if free and time.monotonic() < until else []
+            claimed += len(batch)
+            running |= {pool.submit(act, row) for row in batch}
+            if not running:
+                return claimed
+            done = _gather(running)
+            running -= done
+            outcomes = [future.result() for future in done if _succeeded(future)]
+            if outcomes:
+                record(outcomes)
+
+
+def _gather(running: set[Future[R]]) -> set[Future[R]]:
+    done, rest = wait(running, timeout=0.25, return_when=FIRST_COMPLETED)
+    if done and rest:
+        late, _ = wait(rest, timeout=GATHER_SECONDS)
+        done |= late
+    return done
+
+
+def _succeeded(future: Future[R]) -> bool:
+    error = future.exception()
+    if error is not None:
+        log.error("drain.act_failed", exc_info=error)
+    return error is None

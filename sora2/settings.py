@@ -1,0 +1,217 @@
+"""The one settings file. Every difference between machines comes from the environment.
+
+Each setting is described in docs/reference/settings.md; a test keeps the two equal.
+"""
+
+import base64
+import hashlib
+from pathlib import Path
+
+import environ
+import structlog
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="insecure-development-key" if DEBUG else "")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"] if DEBUG else [])
+PUBLIC_BASE_URL = env.str("PUBLIC_BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
+SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="support@example.com")
+SORA2_DATA_DIR = Path(env.str("SORA2_DATA_DIR", default=str(BASE_DIR / ".sora2"))).resolve()
+
+# Without ENCRYPTION_KEYS the key is derived from SECRET_KEY: fine for development, refused by a check outside DEBUG.
+ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[]) or [
+    base64.urlsafe_b64encode(hashlib.sha256(b"sora2:" + SECRET_KEY.encode()).digest()).decode()
+]
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "sora2.apps.Sora2AdminConfig",
+    "sora2.apps.Sora2Config",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_results",
+    "django_structlog",
+    "django_htmx",
+    "customers",
+    "ledger",
+    "webhooks",
+    "batches",
+    "pilots",
+]
+MIDDLEWARE = [
+    "sora2.tracing.TraceMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "sora2.urls"
+WSGI_APPLICATION = "sora2.wsgi.application"
+APPEND_SLASH = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+            "builtins": ["sora2.templatetags.figures"],
+        },
+    }
+]
+
+# --- database and broker -------------------------------------------------------------------------------------------
+# Without these two the embedded servers under SORA2_DATA_DIR are used (sora2.embedded sets both for its children).
+DATABASE_URL = env.str("DATABASE_URL", default="")
+REDIS_URL = env.str("REDIS_URL", default="")
+
+DATABASES = {"default": env.db_url_config(DATABASE_URL or "postgres://postgres@/sora2")}
+DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE_SECONDS", default=60)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# redis-py and `limits` write a socket as unix://, kombu as redis+socket://.
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1) or "redis://127.0.0.1:6379/0"
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 1,
+    "socket_keepalive": True,
+    "visibility_timeout": 3600,
+    "max_retries": 0,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SOFT_TIME_LIMIT = 120
+CELERY_TASK_TIME_LIMIT = 150
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+# The sweep: whatever is due and was not rung for is found within a second. A bell nobody took in time is stale.
+SWEEP_SECONDS = env.float("SWEEP_SECONDS", default=1.0)
+CELERY_BEAT_SCHEDULE = {
+    name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}}
+    for name in ("batches.submit", "batches.poll", "batches.collect", "batches.sweep", "webhooks.deliver")
+} | {
+    "batches.reconcile": {"task": "batches.reconcile", "schedule": env.float("RECONCILE_SECONDS", default=300.0)},
+    "webhooks.purge_sinks": {"task": "webhooks.purge_sinks", "schedule": 3600.0},
+}
+
+# --- providers -----------------------------------------------------------------------------------------------------
+PROVIDER_OPENAI_BASE_URL = env.str("PROVIDER_OPENAI_BASE_URL", default="")
+PROVIDER_OPENAI_API_KEY = env.str("PROVIDER_OPENAI_API_KEY", default="")
+PROVIDER_OPENAI_MAX_IN_FLIGHT = env.int("PROVIDER_OPENAI_MAX_IN_FLIGHT", default=100)
+# Where test mode runs, always; live mode too while PROVIDER_OPENAI_BASE_URL is not set and DEBUG is on.
+PROVIDER_SIMULATOR_BASE_URL = env.str("PROVIDER_SIMULATOR_BASE_URL", default="http://127.0.0.1:8199/v1")
+PROVIDER_SIMULATOR_MAX_IN_FLIGHT = env.int("PROVIDER_SIMULATOR_MAX_IN_FLIGHT", default=100)
+ITEM_DEADLINE_SECONDS = env.float("ITEM_DEADLINE_SECONDS", default=900.0)
+COLLECT_DEADLINE_SECONDS = env.float("COLLECT_DEADLINE_SECONDS", default=600.0)
+SUBMIT_TIMEOUT_SECONDS = env.float("SUBMIT_TIMEOUT_SECONDS", default=30.0)
+LOOKUP_GRACE_SECONDS = env.float("LOOKUP_GRACE_SECONDS", default=3.0)
+POLL_SECONDS = env.float("POLL_SECONDS", default=2.0)
+OUTPUT_MAX_BYTES = env.int("OUTPUT_MAX_BYTES", default=512 * 1024 * 1024)
+
+# --- webhooks ------------------------------------------------------------------------------------------------------
+# Development only; the check sora2.E003 refuses it outside DEBUG.
+WEBHOOK_DEV_ALLOWED_TARGETS = env.list("WEBHOOK_DEV_ALLOWED_TARGETS", default=[])
+WEBHOOK_SINK_ENABLED = env.bool("WEBHOOK_SINK_ENABLED", default=DEBUG)
+
+# --- API -----------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["customers.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["customers.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["sora2.api.JsonObjectParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "sora2.api.problem_response",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Sora2 Enterprise API",
+    "VERSION": "1.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/enterprise",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
+
+# --- people --------------------------------------------------------------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_BASE_URL.startswith("https://")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL]
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+X_FRAME_OPTIONS = "DENY"
+
+# --- time, files, logs ---------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+USE_THOUSAND_SEPARATOR = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+WHITENOISE_USE_FINDERS = True
+MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(SORA2_DATA_DIR / "media"))
+EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend" if DEBUG else "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_FILE_PATH = str(SORA2_DATA_DIR / "mail")
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structured": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer(),
+            "foreign_pre_chain": [
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.TimeStamper(fmt="iso"),
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+            ],
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}, "kombu": {"level": "ERROR"}},
+}
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.filter_by_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
