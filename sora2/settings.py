@@ -13,7 +13,10 @@ import structlog
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
-DEBUG = env.bool("DEBUG", default=False)
+DATABASE_URL = env.str("DATABASE_URL", default="")
+REDIS_URL = env.str("REDIS_URL", default="")
+# A machine with the embedded database is a developer's; a deployment names its database.
+DEBUG = env.bool("DEBUG", default=not DATABASE_URL)
 SECRET_KEY = env.str("SECRET_KEY", default="insecure-development-key" if DEBUG else "")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"] if DEBUG else [])
 PUBLIC_BASE_URL = env.str("PUBLIC_BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
@@ -78,10 +81,7 @@ TEMPLATES = [
 ]
 
 # --- database and broker -------------------------------------------------------------------------------------------
-# Without these two the embedded servers under SORA2_DATA_DIR are used (sora2.embedded sets both for its children).
-DATABASE_URL = env.str("DATABASE_URL", default="")
-REDIS_URL = env.str("REDIS_URL", default="")
-
+# Without DATABASE_URL or REDIS_URL the embedded servers are used: sora2.embedded starts them and sets both variables.
 DATABASES = {"default": env.db_url_config(DATABASE_URL or "postgres://postgres@/sora2")}
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
@@ -157,6 +157,7 @@ SPECTACULAR_SETTINGS = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
 # --- people --------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "customers.User"
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 LOGIN_URL = "admin:login"
 SESSION_COOKIE_HTTPONLY = True

@@ -1,0 +1,65 @@
+"""What somebody may reach. One vocabulary for API keys (their scopes), staff (their role) and customers' people."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What may be done. They are also the scopes that an API key can have."""
+
+    BATCHES_READ = "batches:read"
+    BATCHES_WRITE = "batches:write"
+    LEDGER_READ = "ledger:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+
+
+ALL = frozenset(Permission)
+READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WEBHOOKS_READ})
+
+# A role that is not here grants nothing.
+STAFF_ROLES: dict[str, frozenset[Permission]] = {
+    "finance": READ,
+    "finance approver": READ,
+    "sales ops": READ,
+    "support": frozenset(
+        {Permission.BATCHES_READ, Permission.BATCHES_WRITE, Permission.WEBHOOKS_READ, Permission.WEBHOOKS_WRITE}
+    ),
+    "auditor": READ,
+}
+CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
+    "customer admin": ALL,
+    "customer finance": READ,
+    "customer developer": frozenset(
+        {Permission.BATCHES_READ, Permission.BATCHES_WRITE, Permission.WEBHOOKS_READ, Permission.WEBHOOKS_WRITE}
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who is asking (`actor`: an opaque id) and what they reach.
+
+    `organization_ids` None is every organization (our staff); `mode` None is both modes.
+    """
+
+    actor: str
+    organization_ids: frozenset[str] | None
+    mode: str | None
+    permissions: frozenset[Permission]
+
+    @classmethod
+    def of_staff(cls, *, actor: str, roles: Iterable[str], superuser: bool) -> "Access":
+        """Return the access of a member of staff: all organizations, what the roles grant (a superuser: all)."""
+        granted = ALL if superuser else frozenset().union(*(STAFF_ROLES.get(role, frozenset()) for role in roles))
+        return cls(actor=actor, organization_ids=None, mode=None, permissions=granted)
+
+    def may(self, permission: Permission) -> bool:
+        """Say whether this is granted; everything that is not is denied."""
+        return permission in self.permissions
+
+
+def permissions_of_role(role: str) -> frozenset[Permission]:
+    """Return what a customer's role grants; an unknown role grants nothing."""
+    return CUSTOMER_ROLES.get(role, frozenset())

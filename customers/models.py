@@ -1,0 +1,178 @@
+"""Who: organizations, their people and their API keys, and the log of who did what."""
+
+from datetime import datetime
+from typing import Self, TypeVar
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+from customers.access import Access, Permission, permissions_of_role
+from sora2.ids import new_id
+
+M = TypeVar("M", bound=models.Model)
+
+
+class Mode(models.TextChoices):
+    """Live work costs real credits; test work spends the sandbox wallet on the simulator."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+class OwnedQuerySet(models.QuerySet[M]):
+    """Rows that belong to an organization, in a mode. The one place where what somebody may reach is filtered."""
+
+    # Where organization and mode stand, as seen from the model; a child names the path through its parent.
+    organization_path = "organization_id"
+    mode_path = "mode"
+
+    def within(self, access: Access) -> Self:
+        """Keep the rows that `access` reaches: its organizations, and its mode."""
+        rows = self
+        if access.organization_ids is not None:
+            rows = rows.filter(**{f"{self.organization_path}__in": access.organization_ids})
+        if access.mode is not None:
+            rows = rows.filter(**{self.mode_path: access.mode})
+        return rows
+
+
+def new_organization_id() -> str:
+    return new_id("org")
+
+
+def new_user_id() -> str:
+    return new_id("usr")
+
+
+def new_key_id() -> str:
+    return new_id("key")
+
+
+class User(AbstractUser):
+    """A person who signs in: our staff (by group), or a customer's own (by membership)."""
+
+    id = models.CharField(primary_key=True, max_length=30, default=new_user_id, editable=False)
+
+    def access(self) -> Access:
+        """Return what this person may reach: everything that a staff role grants, or their own organizations."""
+        if self.is_staff:
+            roles = [name for (name,) in self.groups.values_list("name")]
+            return Access.of_staff(actor=self.pk, roles=roles, superuser=self.is_superuser)
+        memberships = list(self.memberships.all())
+        return Access(
+            actor=self.pk,
+            organization_ids=frozenset(m.organization_id for m in memberships),
+            mode=None,
+            permissions=frozenset().union(*(permissions_of_role(m.role) for m in memberships)),
+        )
+
+
+class Organization(models.Model):
+    """A customer. The limits are its own; the invariants of the system are nobody's to switch off."""
+
+    id = models.CharField(primary_key=True, max_length=30, default=new_organization_id, editable=False)
+    name = models.CharField(max_length=200)
+    contact_email = models.EmailField(blank=True)
+    max_items_per_batch = models.PositiveIntegerField(default=50)
+    rate_limit_per_minute = models.PositiveIntegerField(default=60)
+    max_open_batches = models.PositiveIntegerField(default=100)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A customer's person in their organization, with one role there."""
+
+    class Role(models.TextChoices):
+        ADMIN = "customer admin"
+        FINANCE = "customer finance"
+        DEVELOPER = "customer developer"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=20, choices=Role)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organization"], name="customers_membership_once"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=["customer admin", "customer finance", "customer developer"]),
+                name="customers_membership_role_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} is {self.role} of {self.organization_id}"
+
+
+class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
+    def usable(self, now: datetime) -> Self:
+        """Keep the keys that are neither revoked nor expired."""
+        return self.filter(revoked_at=None).exclude(expires_at__lte=now)
+
+
+class ApiKey(models.Model):
+    """A key of an organization, in one mode. Only the SHA-256 of its secret is stored."""
+
+    id = models.CharField(primary_key=True, max_length=30, default=new_key_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="keys")
+    mode = models.CharField(max_length=4, choices=Mode)
+    name = models.CharField(max_length=100)
+    secret_sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=20, editable=False)
+    scopes = ArrayField(models.CharField(max_length=30))
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(mode__in=["live", "test"]), name="customers_apikey_mode_known")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}…)"
+
+    def access(self) -> Access:
+        """Return what a request with this key may reach: one organization, one mode, the key's scopes."""
+        return Access(
+            actor=self.pk,
+            organization_ids=frozenset([self.organization_id]),
+            mode=self.mode,
+            permissions=frozenset(Permission(scope) for scope in self.scopes),
+        )
+
+
+class AuditEventQuerySet(OwnedQuerySet["AuditEvent"]):
+    pass
+
+
+class AuditEvent(models.Model):
+    """Somebody did something, or was refused. Written, never changed: the database refuses updates and deletes."""
+
+    at = models.DateTimeField(default=timezone.now, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, null=True, related_name="+")
+    mode = models.CharField(max_length=4, blank=True)
+    actor = models.CharField(max_length=40)
+    action = models.CharField(max_length=60)
+    subject = models.CharField(max_length=300, blank=True)
+    outcome = models.CharField(max_length=60, default="done")
+    detail = models.JSONField(default=dict)
+    trace_id = models.CharField(max_length=64, blank=True)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-at"], name="customers_audit_by_org")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.action} {self.outcome}"
+
+

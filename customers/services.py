@@ -1,0 +1,107 @@
+"""The verbs about who: create an organization, its people and keys; find out whose key this is; write the audit log."""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from customers import keys
+from customers.access import STAFF_ROLES, Permission
+from customers.models import ApiKey, AuditEvent, Membership, Mode, Organization, User
+from sora2.tracing import current_trace_id
+
+# A key's `last_used_at` is written at most once in this time, so that reading costs no write.
+LAST_USED_PRECISION = timedelta(minutes=1)
+
+DEFAULT_SCOPES = tuple(Permission)
+
+
+class InvalidApiKey(Exception):
+    """The secret is missing, malformed, unknown, revoked or expired; which of these is nobody's business."""
+
+
+def create_api_key(
+    *,
+    organization: Organization,
+    mode: Mode,
+    name: str,
+    scopes: Iterable[Permission] = DEFAULT_SCOPES,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Create a key and return it with its secret, which is not stored and cannot be shown again."""
+    secret = keys.new_secret(mode)
+    key = ApiKey.objects.create(
+        organization=organization,
+        mode=mode,
+        name=name,
+        secret_sha256=keys.fingerprint(secret),
+        hint=secret[:12],
+        scopes=[str(scope) for scope in scopes],
+        expires_at=expires_at,
+    )
+    return key, secret
+
+
+def api_key_of_secret(*, secret: str, now: datetime) -> ApiKey:
+    """Return the usable key with this secret, its organization loaded. Raises InvalidApiKey."""
+    if not keys.is_well_formed(secret):
+        raise InvalidApiKey
+    rows = ApiKey.objects.usable(now).select_related("organization")
+    key = rows.filter(secret_sha256=keys.fingerprint(secret)).first()
+    if key is None:
+        raise InvalidApiKey
+    if key.last_used_at is None or now - key.last_used_at > LAST_USED_PRECISION:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return key
+
+
+def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
+    """Make the key useless from this moment; revoking it again changes nothing."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+
+
+@transaction.atomic
+def create_member(*, organization: Organization, username: str, email: str, role: str) -> tuple[User, str]:
+    """Create a customer's person with a role there; return them with their password, shown this once."""
+    password = secrets.token_urlsafe(15)
+    user = User.objects.create_user(username=username, email=email, password=password)
+    Membership.objects.create(user=user, organization=organization, role=role)
+    return user, password
+
+
+@transaction.atomic
+def create_staff(*, username: str, role: str, password: str | None = None) -> tuple[User, str]:
+    """Create a member of staff with one of the staff roles; return them with their password. Raises ValueError."""
+    if role not in STAFF_ROLES:
+        raise ValueError(f"There is no staff role {role!r}; choose one of: {', '.join(STAFF_ROLES)}.")
+    password = password or secrets.token_urlsafe(15)
+    user = User.objects.create_user(username=username, password=password, is_staff=True)
+    group, _ = Group.objects.get_or_create(name=role)
+    user.groups.add(group)
+    return user, password
+
+
+def audit(
+    *,
+    actor: str,
+    action: str,
+    organization_id: str | None = None,
+    mode: str = "",
+    subject: str = "",
+    outcome: str = "done",
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one audit event. `subject` is the id of what was acted on, `detail` plain JSON without secrets."""
+    AuditEvent.objects.create(
+        actor=actor,
+        action=action,
+        organization_id=organization_id,
+        mode=mode,
+        subject=subject,
+        outcome=outcome,
+        detail=dict(detail or {}),
+        trace_id=current_trace_id(),
+    )

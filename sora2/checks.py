@@ -1,0 +1,153 @@
+"""Wrong settings and missing triggers stop the program at its start; each says what to do about it."""
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+SECRET_KEY_MIN_CHARACTERS = 32
+DEVELOPMENT_TARGET = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+):(\*|[0-9]{1,5})", re.IGNORECASE)
+
+# The triggers that keep the books, as (table, trigger).
+TRIGGERS: tuple[tuple[str, str], ...] = ()
+
+_TRIGGERS_NOT_ALWAYS_ON = """
+    SELECT wanted.table_name, wanted.trigger_name, pg_trigger.tgname IS NULL
+    FROM unnest(%s::text[], %s::text[]) AS wanted (table_name, trigger_name)
+    LEFT JOIN pg_trigger
+        ON pg_trigger.tgrelid = to_regclass(wanted.table_name)
+        AND pg_trigger.tgname = wanted.trigger_name
+    WHERE to_regclass(wanted.table_name) IS NOT NULL
+        AND pg_trigger.tgenabled IS DISTINCT FROM 'A'
+    ORDER BY 1, 2
+"""
+
+
+@register
+def check_secrets(**_: Any) -> list[CheckMessage]:
+    """Refuse guessable keys outside DEBUG, and malformed ones everywhere."""
+    found: list[CheckMessage] = []
+    if not settings.DEBUG and not _is_secret_key_safe():
+        found.append(
+            Error(
+                f"Set SECRET_KEY to at least {SECRET_KEY_MIN_CHARACTERS} random characters: outside DEBUG it may "
+                "be neither missing nor the development one.",
+                id="sora2.E001",
+            )
+        )
+    if not settings.DEBUG and not os.environ.get("ENCRYPTION_KEYS"):
+        found.append(
+            Error(
+                "Set ENCRYPTION_KEYS to one or more comma-separated Fernet keys: outside DEBUG they may not "
+                "be derived from SECRET_KEY.",
+                id="sora2.E002",
+            )
+        )
+    elif not all(_is_fernet_key(key) for key in settings.ENCRYPTION_KEYS):
+        found.append(
+            Error(
+                "Set ENCRYPTION_KEYS to comma-separated Fernet keys, each the URL-safe base64 of 32 random "
+                "bytes: one of them is something else.",
+                id="sora2.E002",
+            )
+        )
+    return found
+
+
+@register
+def check_development_targets(**_: Any) -> list[CheckMessage]:
+    """Refuse exceptions from the guarded client's rules outside DEBUG, and entries that never match."""
+    targets = settings.WEBHOOK_DEV_ALLOWED_TARGETS
+    if targets and not settings.DEBUG:
+        text = "Remove WEBHOOK_DEV_ALLOWED_TARGETS: outside DEBUG it lets customers reach internal addresses."
+        return [Error(text, id="sora2.E003")]
+    return [
+        Error(
+            f"Write {target!r} in WEBHOOK_DEV_ALLOWED_TARGETS as scheme://host:port, with * for any port.",
+            id="sora2.E003",
+        )
+        for target in targets
+        if not DEVELOPMENT_TARGET.fullmatch(target)
+    ]
+
+
+@register
+def check_deployment(**_: Any) -> list[CheckMessage]:
+    """Ask outside DEBUG for what has a stand-in on a developer's machine."""
+    if settings.DEBUG:
+        return []
+    found: list[CheckMessage] = []
+    if not settings.PUBLIC_BASE_URL.startswith("https://"):
+        text = (
+            "Set PUBLIC_BASE_URL to the https:// address that customers use: links in answers begin with it."
+        )
+        found.append(Error(text, id="sora2.E004"))
+    if not settings.DATABASE_URL:
+        text = "Set DATABASE_URL to a PostgreSQL of version 15 or later: the embedded one is for development."
+        found.append(Error(text, id="sora2.E005"))
+    if not settings.REDIS_URL:
+        text = "Set REDIS_URL to a Redis or Valkey server: the embedded one is for development."
+        found.append(Error(text, id="sora2.E006"))
+    if not settings.PROVIDER_OPENAI_BASE_URL:
+        text = "Set PROVIDER_OPENAI_BASE_URL to the video provider's API: without it no live batch can run."
+        found.append(Warning(text, id="sora2.W001"))
+    return found
+
+
+@register(Tags.database)
+def check_triggers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Refuse a database whose triggers don't guard the books in every session.
+
+    A table that doesn't exist yet is left alone, and so is a missing trigger while migrations are pending:
+    `migrate` runs this check before it migrates.
+    """
+    if not TRIGGERS:
+        return []
+    return [
+        Error(
+            f"Restore the trigger {trigger} on the table {table} and ENABLE it ALWAYS: it is "
+            f"{'missing' if is_missing else 'not always on'}, and the books are unguarded.",
+            id="sora2.E010",
+        )
+        for alias in databases or ()
+        for table, trigger, is_missing in _unguarded(alias)
+    ]
+
+
+def _unguarded(alias: str) -> list[tuple[str, str, bool]]:
+    connection = connections[alias]
+    tables, triggers = zip(*TRIGGERS, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_TRIGGERS_NOT_ALWAYS_ON, [list(tables), list(triggers)])
+        rows: list[tuple[str, str, bool]] = cursor.fetchall()
+    if any(is_missing for *_, is_missing in rows) and _has_pending_migrations(alias):
+        rows = [row for row in rows if not row[2]]
+    return rows
+
+
+def _has_pending_migrations(alias: str) -> bool:
+    executor = MigrationExecutor(connections[alias])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _is_secret_key_safe() -> bool:
+    try:
+        key = settings.SECRET_KEY
+    except ImproperlyConfigured:  # Django's own word for an empty one.
+        return False
+    return len(key) >= SECRET_KEY_MIN_CHARACTERS and not key.startswith(("insecure", "django-insecure"))
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True

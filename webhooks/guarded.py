@@ -1,0 +1,479 @@
+"""The one HTTP client for addresses that customers chose: it calls public HTTPS servers only, and always ends.
+
+A name is resolved once, every rule is applied to the address it resolved to, and the connection is pinned to
+that address: a name that changes its mind between the check and the call gains nothing. Redirects, proxies,
+cookies and the machine's own passwords are never used. A call ends at its deadline whatever the receiver does.
+"""
+
+import contextlib
+import functools
+import http.client
+import ipaddress
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+import urllib3
+from django.conf import settings
+from requests_hardened.ip_filter import InvalidIPAddress
+from requests_hardened.ip_filter_adapter import IPFilterAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+USER_AGENT = "Sora2-Webhooks/1.0"
+DEADLINE_SECONDS = 20.0
+RESPONSE_MAX_BYTES = 16 * 1024
+URL_MAX_CHARACTERS = 2048
+PORTS = (443, 8443)
+
+# Names that mean "this machine" or "this network" (RFC 6761, 6762, 8375, and .internal, which clouds use).
+INTERNAL_NAMES = ("localhost", "localdomain", "local", "internal", "home.arpa")
+
+# Servers of the public IPv6 internet live in 2000::/3 only. Most forms that carry an IPv4 address inside (::/96,
+# ::ffff:0:0/96, 64:ff9b::/96), fc00::/7, fe80::/10, fec0::/10 and multicast all lie outside it.
+PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
+# The IANA registries of special addresses, and one address of a cloud. Python's own `is_global` is asked too, but
+# it depends on Python's patch version and lets several of these pass. A NAT64 prefix of the machine's own network
+# can't be known here.
+FORBIDDEN_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # shared by carriers' NAT, and some clouds' metadata
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's host agent, on an address that looks public
+        "169.254.0.0/16",  # link-local, and most clouds' metadata
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112, DNS
+        "192.52.193.0/24",  # multicast tunnels
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "192.175.48.0/24",  # AS112, DNS
+        "198.18.0.0/15",  # benchmarking
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+        "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarking and others
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: an IPv4 address inside
+        "2620:4f:8000::/48",  # AS112, DNS
+        "3ffe::/16",  # the former 6bone
+        "3fff::/20",  # documentation
+    )
+)
+
+# A year: enough for any honest receiver, and small enough to add to a date.
+RETRY_AFTER_MAX_SECONDS = 366 * 86400.0
+
+# Connections kept for reuse: at most 24 × 32 idle ones, which stays below the usual limit of 1024 open files.
+POOLS = 24
+CONNECTIONS_PER_POOL = 32
+# A call may overrun its deadline by this much.
+WATCH_SECONDS = 0.05
+
+
+class ForbiddenTarget(ValueError):
+    """This address may not be called. The message is fit for the customer: it names no internal address."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one call.
+
+    `error` is empty when an answer was read whole (or up to its limit), else one of: `forbidden_target`, `dns`,
+    `tls`, `timeout`, `connection_refused`, `connection_reset`, `unreachable`, `invalid_response`.
+    `status_code` is set as soon as a status was read, so it may stand beside an error. `response` is the
+    beginning of the body.
+    """
+
+    status_code: int | None = None
+    error: str = ""
+    response: str = ""
+    duration_ms: int = 0
+    retry_after_seconds: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the receiver took it: a whole answer with a 2xx status."""
+        return not self.error and self.status_code is not None and 200 <= self.status_code < 300
+
+
+def check_url(url: str) -> None:
+    """Refuse an address that a customer enters, as far as that shows without DNS. Raises ForbiddenTarget."""
+    _target(url)
+
+
+def is_public(address: str) -> bool:
+    """Say whether `address` (IPv4 or IPv6, as text) is one of a server on the public internet."""
+    ip = ipaddress.ip_address(address)
+    if not ip.is_global or (ip.version == 6 and ip not in PUBLIC_IPV6):
+        return False
+    return not any(ip in network for network in FORBIDDEN_NETWORKS)
+
+
+def post(
+    url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds: float = DEADLINE_SECONDS
+) -> Answer:
+    """POST `body` and return what came of it, at the latest `deadline_seconds` from now.
+
+    Trouble of the network or of the receiver is in the answer, never raised. Safe to call from many threads.
+    """
+    started = time.monotonic()
+    try:
+        target = _target(url)
+    except ForbiddenTarget:
+        return Answer(error="forbidden_target")
+    request = requests.Request("POST", target.url, headers=_headers(headers), data=body).prepare()
+    client = _client(os.getpid())
+    call = _Call(started, deadline_seconds)
+    answer = _attempt(client, target, request, call)
+    if answer.error == "connection_reset" and answer.status_code is None and call.is_reused:
+        # The receiver closed an idle connection at the moment we used it: no fault worth recording.
+        answer = _attempt(client, target, request, _Call(started, deadline_seconds))
+    return answer
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header asks for, from 0 to a year, or None when it says nothing.
+
+    It holds seconds or an HTTP date (RFC 9110, 10.2.3).
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), RETRY_AFTER_MAX_SECONDS)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
+
+
+# --- which addresses ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Target:
+    url: str
+    scheme: str
+    is_development: bool
+
+
+def _target(url: str) -> _Target:
+    """Apply the rules to `url` as requests will send it, so that no two parsers can disagree."""
+    if len(url) > URL_MAX_CHARACTERS or re.search(r"[\s\\\x00-\x1f\x7f]", url):
+        raise ForbiddenTarget("The address is too long or contains spaces or control characters.")
+    prepared = requests.PreparedRequest()
+    try:
+        prepared.prepare_url(url, None)
+        parts = urlsplit(prepared.url or "")
+        scheme, host, port = parts.scheme, (parts.hostname or "").rstrip("."), parts.port
+    except (requests.RequestException, ValueError):
+        raise ForbiddenTarget("The address is not a valid URL.") from None
+    if "@" in parts.netloc:
+        raise ForbiddenTarget("The address must not contain a user name or a password.")
+    if "#" in url:
+        raise ForbiddenTarget("The address must not contain a fragment (#).")
+    is_development = _is_development_target(scheme, host, port)
+    if not is_development:
+        _check_public(scheme, host, port)
+    return _Target(url=str(prepared.url), scheme=scheme, is_development=is_development)
+
+
+def _check_public(scheme: str, host: str, port: int | None) -> None:
+    if scheme != "https":
+        raise ForbiddenTarget("The address must begin with https://.")
+    if port is not None and port not in PORTS:
+        raise ForbiddenTarget("The address must use port 443 or 8443.")
+    if not _looks_public(host):
+        raise ForbiddenTarget("The address must name a server on the public internet.")
+
+
+def _looks_public(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return is_public(host) and "%" not in host
+    labels = host.split(".")
+    # 2130706433, 0x7f.1, 0177.0.0.1 and 127.1 are all spellings of an IPv4 address to a resolver.
+    is_odd_ipv4 = re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1]) is not None
+    is_internal = any(host == name or host.endswith(f".{name}") for name in INTERNAL_NAMES)
+    is_name = re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+", host) is not None
+    return is_name and not is_odd_ipv4 and not is_internal
+
+
+def _is_development_target(scheme: str, host: str, port: int | None) -> bool:
+    """Say whether WEBHOOK_DEV_ALLOWED_TARGETS names this scheme, host and port (`http://127.0.0.1:*`)."""
+    if not settings.WEBHOOK_DEV_ALLOWED_TARGETS:
+        return False
+    origin = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
+    port = port or {"http": 80, "https": 443}.get(scheme)
+    allowed = {entry.lower() for entry in settings.WEBHOOK_DEV_ALLOWED_TARGETS}
+    return bool(allowed & {f"{origin}:{port}", f"{origin}:*"})
+
+
+# --- one call -----------------------------------------------------------------------------------------------
+
+
+class _Call:
+    """One call's deadline, and a handle on its socket by which another thread can end it."""
+
+    def __init__(self, started: float, deadline_seconds: float) -> None:
+        self.started = started
+        self.ends_at = started + deadline_seconds
+        self.is_cut = False
+        self.is_reused = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def remaining_seconds(self) -> float:
+        return max(self.ends_at - time.monotonic(), 0.001)
+
+    def hold(self, sock: socket.socket, *, is_reused: bool) -> None:
+        with self._lock:
+            if self._socket is not None:
+                return
+            # A duplicate, because TLS takes the original over: shutting either down ends the connection.
+            self._socket = socket.socket(fileno=os.dup(sock.fileno()))
+            self.is_reused = is_reused
+        if self.is_cut:
+            self.cut()
+
+    def cut(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self.is_cut = True
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+
+
+# Set while a thread is inside a call; connections find their call here, as urllib3 hands nothing through.
+_current_call: ContextVar[_Call] = ContextVar("_current_call")
+
+
+def _attempt(client: "_Client", target: _Target, request: requests.PreparedRequest, call: _Call) -> Answer:
+    status_code, retry_after, error, body = None, None, "", bytearray()
+    adapter = client.adapters[target.scheme, target.is_development]
+    with client.watchdog.watching(call):
+        try:
+            timeout = urllib3.Timeout(total=call.remaining_seconds())
+            with contextlib.closing(adapter.send(request, stream=True, timeout=timeout)) as response:
+                status_code = response.status_code
+                retry_after = parse_retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
+                _read_into(body, response.raw)
+        except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as exception:
+            error = _error_code(exception, is_cut=call.is_cut)
+    return Answer(
+        status_code=status_code,
+        error=error,
+        response=body.decode(errors="replace").replace("\x00", ""),
+        duration_ms=round((time.monotonic() - call.started) * 1000),
+        retry_after_seconds=retry_after,
+    )
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",
+        **headers,
+        "User-Agent": USER_AGENT,
+    }
+
+
+def _read_into(body: bytearray, raw: urllib3.HTTPResponse) -> None:
+    while len(body) < RESPONSE_MAX_BYTES:
+        # read1 returns what has come; read would wait for the whole amount.
+        chunk = raw.read1(RESPONSE_MAX_BYTES - len(body), decode_content=False)
+        if not chunk:
+            return
+        body += chunk
+
+
+# In this order: the first that occurs anywhere among an exception's causes names the trouble.
+_ERRORS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
+    ("forbidden_target", (InvalidIPAddress,)),
+    ("dns", (socket.gaierror, UnicodeError)),
+    ("timeout", (TimeoutError, urllib3.exceptions.TimeoutError)),
+    ("connection_refused", (ConnectionRefusedError,)),
+    ("tls", (ssl.SSLError, ssl.CertificateError, urllib3.exceptions.SSLError)),
+    ("connection_reset", (ConnectionError, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead)),
+    ("invalid_response", (ValueError, http.client.HTTPException)),
+)
+
+
+def _error_code(exception: BaseException, *, is_cut: bool) -> str:
+    causes = list(_causes(exception))
+    codes = (code for code, types in _ERRORS if any(isinstance(cause, types) for cause in causes))
+    code = next(codes, "unreachable")
+    return code if code in ("forbidden_target", "dns") or not is_cut else "timeout"
+
+
+def _causes(exception: BaseException) -> Iterator[BaseException]:
+    """Yield `exception` and what it wraps: requests and urllib3 keep the origin in args, reason or cause."""
+    seen: list[BaseException] = [exception]
+    for each in seen:
+        yield each
+        wrapped = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
+        seen += [one for one in wrapped if isinstance(one, BaseException) and one not in seen]
+
+
+# --- connections --------------------------------------------------------------------------------------------
+
+
+class _HTTPConnection(HTTPConnection):
+    """Puts its socket into the hands of the call that uses it, from the moment it is connected."""
+
+    def _new_conn(self) -> socket.socket:
+        call = _current_call.get()
+        self.timeout = call.remaining_seconds()
+        sock = super()._new_conn()
+        call.hold(sock, is_reused=False)
+        return sock
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            _current_call.get().hold(self.sock, is_reused=True)
+        super().request(*args, **kwargs)
+
+
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
+    """The same, before the TLS handshake."""
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has no types.
+    """Resolves and pins as its base does; adds our own table, a deadline for DNS, and sockets that can be cut.
+
+    `send` is called directly, never through a Session: so there are no redirects, no cookies, no proxies and
+    no passwords from ~/.netrc that would have to be switched off.
+    """
+
+    def __init__(self, scheme: str, *, is_development: bool, tls: ssl.SSLContext) -> None:
+        super().__init__(is_https_proto=scheme == "https", allow_loopback=is_development)
+        self._is_development = is_development
+        self._tls = tls
+
+    def init_poolmanager(self, *_: Any, **__: Any) -> None:
+        super().init_poolmanager(POOLS, CONNECTIONS_PER_POOL, block=False)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        resolve = functools.partial(super().build_connection_pool_key_attributes, request, verify, cert)
+        host_params, pool_kwargs = _resolved_within(_current_call.get().remaining_seconds(), resolve)
+        address = host_params["host"].strip("[]")
+        is_loopback = ipaddress.ip_address(address).is_loopback
+        if not is_public(address) and not (self._is_development and is_loopback):
+            raise InvalidIPAddress(address)
+        if self._is_https_proto:
+            pool_kwargs["ssl_context"] = self._tls
+        return host_params, pool_kwargs
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Do nothing: the context verifies. The base would load all authorities anew for each connection."""
+
+
+def _resolved_within(
+    seconds: float, resolve: Callable[[], tuple[dict[str, Any], dict[str, Any]]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `resolve` returns, or raise gaierror when the resolver takes too long.
+
+    The system's resolver can't be interrupted, so it gets a thread of its own, left behind if it must be: the
+    resolver's own limits end it.
+    """
+    future: Future[tuple[dict[str, Any], dict[str, Any]]] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(resolve())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="webhooks-dns", daemon=True).start()
+    try:
+        return future.result(timeout=seconds)
+    except TimeoutError as error:
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer in time") from error
+
+
+class _Watchdog(threading.Thread):
+    """Cuts every call that is past its deadline.
+
+    Socket timeouts start anew with each byte that drips in, and can't bound headers or the framing of chunks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="webhooks-watchdog", daemon=True)
+        self._calls: set[_Call] = set()
+        self._changed = threading.Condition()
+        self.start()
+
+    @contextlib.contextmanager
+    def watching(self, call: _Call) -> Iterator[None]:
+        token = _current_call.set(call)
+        with self._changed:
+            self._calls.add(call)
+            if len(self._calls) == 1:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._calls.discard(call)
+            call.release()
+            _current_call.reset(token)
+
+    def run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._calls)
+                late = [call for call in self._calls if call.ends_at <= time.monotonic()]
+            for call in late:
+                call.cut()
+            time.sleep(WATCH_SECONDS)
+
+
+class _Client:
+    """What one process keeps between calls: open connections, the trusted authorities, and the watchdog."""
+
+    def __init__(self) -> None:
+        tls = ssl.create_default_context(cafile=certifi.where())
+        self.watchdog = _Watchdog()
+        self.adapters = {
+            (scheme, is_development): _GuardedAdapter(scheme, is_development=is_development, tls=tls)
+            for scheme, is_development in (("https", False), ("https", True), ("http", True))
+        }
+
+
+@functools.lru_cache(maxsize=1)
+def _client(_process_id: int) -> _Client:
+    """Return the client of this process: after a fork, connections and threads are not the child's to use."""
+    return _Client()

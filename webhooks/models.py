@@ -1,0 +1,230 @@
+"""Telling: endpoints, events with their exact bytes, and the deliveries that carry them, attempt by attempt."""
+
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from customers.models import Mode, Organization, OwnedQuerySet
+from sora2.crypto import decrypt
+from sora2.ids import new_id
+
+
+class EventType(models.TextChoices):
+    """What a customer can be told. `webhook.test` goes only where it was asked for."""
+
+    BATCH_COMPLETED = "batch.completed"
+    WEBHOOK_TEST = "webhook.test"
+
+
+def new_endpoint_id() -> str:
+    return new_id("whe")
+
+
+def new_event_id() -> str:
+    return new_id("evt")
+
+
+def new_delivery_id() -> str:
+    return new_id("dlv")
+
+
+def default_events() -> list[str]:
+    return [EventType.BATCH_COMPLETED.value]
+
+
+class EndpointQuerySet(OwnedQuerySet["Endpoint"]):
+    pass
+
+
+class Endpoint(models.Model):
+    """An address of a customer that wants events, with its own signing secret."""
+
+    id = models.CharField(primary_key=True, max_length=30, default=new_endpoint_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="endpoints")
+    mode = models.CharField(max_length=4, choices=Mode)
+    url = models.URLField(max_length=2000)
+    events = ArrayField(models.CharField(max_length=30, choices=EventType), default=default_events)
+    description = models.CharField(max_length=200, blank=True)
+    secret_encrypted = models.TextField(editable=False)
+    enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = EndpointQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "mode", "url"], name="webhooks_endpoint_url_once"),
+            models.CheckConstraint(condition=Q(mode__in=["live", "test"]), name="webhooks_endpoint_mode_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def secret(self) -> str:
+        """Return the signing secret, `whsec_…`."""
+        return decrypt(self.secret_encrypted)
+
+
+class DefaultSecret(models.Model):
+    """The organization's own secret, for a batch's `webhook_url` that is no endpoint."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    mode = models.CharField(max_length=4, choices=Mode)
+    secret_encrypted = models.TextField(editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "mode"], name="webhooks_default_secret_one_per_mode"),
+        ]
+
+    def __str__(self) -> str:
+        return f"default secret of {self.organization_id} ({self.mode})"
+
+    @property
+    def secret(self) -> str:
+        """Return the signing secret, `whsec_…`."""
+        return decrypt(self.secret_encrypted)
+
+
+class EventQuerySet(OwnedQuerySet["Event"]):
+    pass
+
+
+class Event(models.Model):
+    """Something happened. `body` is the exact text that is signed and sent; it never changes."""
+
+    id = models.CharField(primary_key=True, max_length=30, default=new_event_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="events")
+    mode = models.CharField(max_length=4, choices=Mode)
+    type = models.CharField(max_length=30, choices=EventType)
+    reference = models.CharField(max_length=300)
+    body = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["reference"], condition=Q(type="batch.completed"), name="webhooks_batch_completed_once"
+            ),
+            models.CheckConstraint(condition=Q(mode__in=["live", "test"]), name="webhooks_event_mode_known"),
+        ]
+        indexes = [models.Index(fields=["reference"], name="webhooks_event_by_reference")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.reference}"
+
+
+class DeliveryQuerySet(OwnedQuerySet["Delivery"]):
+    organization_path = "event__organization_id"
+    mode_path = "event__mode"
+
+    def about(self, reference: str) -> Self:
+        """Keep the deliveries of the events about this reference."""
+        return self.filter(event__reference=reference)
+
+
+class Delivery(models.Model):
+    """One event on its way to one address. Due while `due_at` is set; a claim moves it past the lease's end."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"  # -> DELIVERED, EXHAUSTED
+        DELIVERED = "delivered"
+        EXHAUSTED = "exhausted"
+        SKIPPED = "skipped"
+
+    id = models.CharField(primary_key=True, max_length=30, default=new_delivery_id, editable=False)
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="deliveries")
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, null=True, related_name="deliveries")
+    url = models.URLField(max_length=2000)
+    state = models.CharField(max_length=9, choices=State, default=State.PENDING)
+    skipped_reason = models.CharField(max_length=200, blank=True)
+    due_at = models.DateTimeField(null=True)
+    lease = models.UUIDField(null=True, editable=False)
+    attempts_made = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["event", "url"], name="webhooks_delivery_one_per_url"),
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "delivered", "exhausted", "skipped"]),
+                name="webhooks_delivery_state_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="pending", due_at__isnull=False) | (~Q(state="pending") & Q(due_at=None)),
+                name="webhooks_delivery_due_while_pending",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="pending"), name="webhooks_delivery_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} to {self.url}"
+
+
+class Attempt(models.Model):
+    """One post of a delivery. Written before the call; without an outcome, the worker died or is still waiting."""
+
+    class Trigger(models.TextChoices):
+        AUTO = "auto"
+        MANUAL = "manual"
+        TEST = "test"
+        RANGE = "range"
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.PROTECT, related_name="attempts")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    trigger = models.CharField(max_length=6, choices=Trigger, default=Trigger.AUTO)
+    status_code = models.PositiveSmallIntegerField(null=True)
+    error = models.CharField(max_length=40, blank=True)
+    duration_ms = models.PositiveIntegerField(null=True)
+    response = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="webhooks_attempt_number_once")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.delivery_id}"
+
+
+class Sink(models.Model):
+    """An internal webhook address `/webhook-sink/{token}`: it verifies what comes with the secret of its endpoint."""
+
+    token = models.CharField(primary_key=True, max_length=64)
+    endpoint = models.OneToOneField(Endpoint, on_delete=models.PROTECT, related_name="sink")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"sink of {self.endpoint_id}"
+
+
+class SinkMessage(models.Model):
+    """What came to a sink: bounded in size and number, dropped with age."""
+
+    sink = models.ForeignKey(Sink, on_delete=models.CASCADE, related_name="messages")
+    received_at = models.DateTimeField()
+    headers = models.JSONField(default=dict)
+    body = models.TextField()
+    fault = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["sink", "-received_at"], name="webhooks_sink_newest")]
+
+    def __str__(self) -> str:
+        return f"message to {self.sink_id}"
+
+    @property
+    def verified(self) -> bool:
+        """Say whether the signature was right."""
+        return not self.fault
