@@ -104,6 +104,6 @@ def _post(movement: Movement, kind: Entry.Kind, amount: int) -> Entry:
 
 def _refusal(error: DatabaseError) -> Exception:
     """Return the domain error for a refusal that we know by its constraint, else the error itself."""
-    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
-    refusal = REFUSALS.get(constraint or "")
-    return refusal(str(error.__cause__)) if refusal else error
+    diagnosis = getattr(error.__cause__, "diag", None)
+    refusal = REFUSALS.get(getattr(diagnosis, "constraint_name", None) or "")
+    return refusal(diagnosis.message_primary) if refusal and diagnosis else error

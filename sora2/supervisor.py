@@ -7,11 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from sora2.processes import Child, Program, last_lines
 
 Report = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """Report nothing."""
+
 
 # The waits before a program that dies again and again is started again; the last one repeats.
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -27,7 +31,7 @@ class Stopped(Exception):
 
 
 class ProgramFailed(Exception):
-    """A program doesn't do what it was started for; the message ends with its last log lines and the log's path."""
+    """A program doesn't do what it was started for; the message shows the end of its log and its place."""
 
     def __init__(self, program: Program, what: str) -> None:
         """`what` goes on after the program's name: `ended with exit status 1`."""
@@ -48,11 +52,11 @@ class Supervisor:
     def __init__(
         self,
         *,
-        report: Report = lambda line: None,
+        report: Report = silent,
         changed: Callable[[], None] = lambda: None,
         stop: threading.Event | None = None,
     ) -> None:
-        """`report` gets a line for each event, `changed` is called when pids change, `stop` ends every wait."""
+        """`report` gets a line for each death, `changed` is called when pids change, `stop` ends waits."""
         self._report = report
         self._changed = changed
         self._stop = stop or threading.Event()
@@ -61,7 +65,7 @@ class Supervisor:
     def __enter__(self) -> "Supervisor":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def start(self, program: Program) -> None:
@@ -83,8 +87,8 @@ class Supervisor:
     def until(self, condition: Callable[[], bool], *, program: Program, seconds: float | None = None) -> None:
         """Wait until `condition()` holds, tending the programs meanwhile.
 
-        Raises ProgramFailed about `program` after `seconds`, or about any program that keeps dying; Stopped when
-        the stop is asked for.
+        Raises ProgramFailed about `program` after `seconds`, or about any program that keeps dying; Stopped
+        when the stop is asked for.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not condition():
@@ -95,7 +99,7 @@ class Supervisor:
             self.tend(most_deaths=MOST_DEATHS_AT_START)
 
     def tend(self, *, most_deaths: int | None = None) -> None:
-        """Start again what died and has waited long enough. Raises ProgramFailed after `most_deaths` in a row."""
+        """Start again what died and has waited enough. Raises ProgramFailed after `most_deaths` in a row."""
         for tended in self._tended:
             if tended.child is not None and not tended.child.running():
                 self._mourn(tended, tended.child)
@@ -125,5 +129,7 @@ class Supervisor:
         tended.deaths = 1 if lived >= STEADY_SECONDS else tended.deaths + 1
         wait = BACKOFF_SECONDS[min(tended.deaths, len(BACKOFF_SECONDS)) - 1]
         tended.start_at = time.monotonic() + wait
-        self._report(f"{tended.program.name} ended ({child.ending()}) after {lived:.1f} s; again in {wait:g} s")
+        self._report(
+            f"{tended.program.name} ended ({child.ending()}) after {lived:.1f} s; again in {wait:g} s"
+        )
         self._changed()

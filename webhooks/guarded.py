@@ -1,8 +1,8 @@
-"""The one HTTP client for addresses that customers chose: it calls public HTTPS servers only, and always ends.
+"""The one HTTP client for addresses that customers chose: it calls public HTTPS servers only and always ends.
 
 A name is resolved once, every rule is applied to the address it resolved to, and the connection is pinned to
 that address: a name that changes its mind between the check and the call gains nothing. Redirects, proxies,
-cookies and the machine's own passwords are never used. A call ends at its deadline whatever the receiver does.
+cookies and the machine's own passwords are never used. A call ends at its deadline whatever a receiver does.
 """
 
 import contextlib
@@ -42,12 +42,12 @@ PORTS = (443, 8443)
 # Names that mean "this machine" or "this network" (RFC 6761, 6762, 8375, and .internal, which clouds use).
 INTERNAL_NAMES = ("localhost", "localdomain", "local", "internal", "home.arpa")
 
-# Servers of the public IPv6 internet live in 2000::/3 only. Most forms that carry an IPv4 address inside (::/96,
-# ::ffff:0:0/96, 64:ff9b::/96), fc00::/7, fe80::/10, fec0::/10 and multicast all lie outside it.
+# Servers of the public IPv6 internet live in 2000::/3 only. Most forms that carry an IPv4 address inside
+# (::/96, ::ffff:0:0/96, 64:ff9b::/96), fc00::/7, fe80::/10, fec0::/10 and multicast all lie outside it.
 PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
-# The IANA registries of special addresses, and one address of a cloud. Python's own `is_global` is asked too, but
-# it depends on Python's patch version and lets several of these pass. A NAT64 prefix of the machine's own network
-# can't be known here.
+# The IANA registries of special addresses, and one address of a cloud. Python's own `is_global` is asked too,
+# but it depends on Python's patch version and lets several of these pass. A NAT64 prefix of the machine's own
+# network can't be known here.
 FORBIDDEN_NETWORKS = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -97,8 +97,8 @@ class ForbiddenTarget(ValueError):
 class Answer:
     """What came of one call.
 
-    `error` is empty when an answer was read whole (or up to its limit), else one of: `forbidden_target`, `dns`,
-    `tls`, `timeout`, `connection_refused`, `connection_reset`, `unreachable`, `invalid_response`.
+    `error` is empty when an answer was read whole (or up to its limit), else one of: `forbidden_target`,
+    `dns`, `tls`, `timeout`, `connection_refused`, `connection_reset`, `unreachable`, `invalid_response`.
     `status_code` is set as soon as a status was read, so it may stand beside an error. `response` is the
     beginning of the body.
     """
@@ -141,7 +141,7 @@ def post(
     except ForbiddenTarget:
         return Answer(error="forbidden_target")
     request = requests.Request("POST", target.url, headers=_headers(headers), data=body).prepare()
-    client = _client(os.getpid())
+    client = _client()
     call = _Call(started, deadline_seconds)
     answer = _attempt(client, target, request, call)
     if answer.error == "connection_reset" and answer.status_code is None and call.is_reused:
@@ -185,8 +185,12 @@ def _target(url: str) -> _Target:
         prepared.prepare_url(url, None)
         parts = urlsplit(prepared.url or "")
         scheme, host, port = parts.scheme, (parts.hostname or "").rstrip("."), parts.port
+        # Otherwise requests drops an empty user name and a port of 0 without a word.
+        is_as_given = ("@" in parts.netloc, port) == ("@" in urlsplit(url).netloc, urlsplit(url).port)
     except (requests.RequestException, ValueError):
         raise ForbiddenTarget("The address is not a valid URL.") from None
+    if not is_as_given:
+        raise ForbiddenTarget("The address is not a valid URL.")
     if "@" in parts.netloc:
         raise ForbiddenTarget("The address must not contain a user name or a password.")
     if "#" in url:
@@ -281,7 +285,10 @@ def _attempt(client: "_Client", target: _Target, request: requests.PreparedReque
                 retry_after = parse_retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
                 _read_into(body, response.raw)
         except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as exception:
-            error = _error_code(exception, is_cut=call.is_cut)
+            error = _error_code(exception)
+    if call.is_cut and error not in ("forbidden_target", "dns"):
+        # Cutting looks like whatever the end of the stream means at that point, even like a whole answer.
+        error = "timeout"
     return Answer(
         status_code=status_code,
         error=error,
@@ -313,7 +320,7 @@ def _read_into(body: bytearray, raw: urllib3.HTTPResponse) -> None:
 _ERRORS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("forbidden_target", (InvalidIPAddress,)),
     ("dns", (socket.gaierror, UnicodeError)),
-    ("timeout", (TimeoutError, urllib3.exceptions.TimeoutError)),
+    ("timeout", (TimeoutError, urllib3.exceptions.ReadTimeoutError)),
     ("connection_refused", (ConnectionRefusedError,)),
     ("tls", (ssl.SSLError, ssl.CertificateError, urllib3.exceptions.SSLError)),
     ("connection_reset", (ConnectionError, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead)),
@@ -321,11 +328,10 @@ _ERRORS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
 )
 
 
-def _error_code(exception: BaseException, *, is_cut: bool) -> str:
+def _error_code(exception: BaseException) -> str:
     causes = list(_causes(exception))
     codes = (code for code, types in _ERRORS if any(isinstance(cause, types) for cause in causes))
-    code = next(codes, "unreachable")
-    return code if code in ("forbidden_target", "dns") or not is_cut else "timeout"
+    return next(codes, "unreachable")
 
 
 def _causes(exception: BaseException) -> Iterator[BaseException]:
@@ -369,7 +375,7 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has no types.
-    """Resolves and pins as its base does; adds our own table, a deadline for DNS, and sockets that can be cut.
+    """Resolves and pins as its base does; adds our own table, a deadline for DNS, sockets that can be cut.
 
     `send` is called directly, never through a Session: so there are no redirects, no cookies, no proxies and
     no passwords from ~/.netrc that would have to be switched off.
@@ -473,7 +479,15 @@ class _Client:
         }
 
 
+_creating = threading.Lock()
+
+
+def _client() -> _Client:
+    with _creating:
+        return _client_of_process(os.getpid())
+
+
 @functools.lru_cache(maxsize=1)
-def _client(_process_id: int) -> _Client:
-    """Return the client of this process: after a fork, connections and threads are not the child's to use."""
+def _client_of_process(_id: int) -> _Client:
+    """Make a new client after a fork: its parent's connections and threads are not the child's to use."""
     return _Client()

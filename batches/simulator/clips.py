@@ -1,7 +1,7 @@
 """Real, playable clips that show their prompt, cheap enough to make by the thousand.
 
-Two frames a second on one colour, drawn as luma only: no colour conversion, hardly any motion to encode. A clip of
-4 seconds in 1280x720 costs about 40 ms of one core. Equal requests give equal bytes.
+Two frames a second on one colour, drawn as luma only: no colour conversion, hardly any motion to encode. A
+clip of 4 seconds in 1280x720 costs about 40 ms of one core. Equal requests give equal bytes.
 """
 
 import io

@@ -1,6 +1,7 @@
 """The provider's jobs, in SQLite: in memory, or in a file that survives a restart.
 
-Nothing runs in the background. A job's state is a function of its row and the clock, so a restart changes nothing.
+Nothing runs in the background: a job's state is a function of its row and the clock, so a restart changes
+nothing.
 """
 
 import secrets
@@ -25,7 +26,10 @@ CREATE TABLE IF NOT EXISTS job (
 );
 CREATE TABLE IF NOT EXISTS submit_count (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
-COLUMNS = "number, id, created_at, work_seconds, model, prompt, seconds, size, error_code, error_message, bad_output"
+COLUMNS = (
+    "number, id, created_at, work_seconds, model, prompt, seconds, size,"
+    " error_code, error_message, bad_output"
+)
 # The share of its time that a job spends waiting for its turn.
 QUEUED_SHARE = 0.1
 # Files are served for a day.
@@ -34,7 +38,7 @@ KEPT_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a submit asks for and how it will end. `work_seconds` None never ends; `error_code` None succeeds."""
+    """What a submit asks for and how it ends: `work_seconds` None is never, `error_code` None success."""
 
     model: str
     prompt: str
@@ -80,7 +84,7 @@ class Job(NewJob):
 
 
 class JobStore:
-    """All jobs of one simulator. Safe to use from many threads: one connection, one lock, short statements."""
+    """All jobs of one simulator. Safe for many threads: one connection, one lock, short statements."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
@@ -107,7 +111,7 @@ class JobStore:
         return found[0] if found else None
 
     def page(self, *, after: Job | None, limit: int, newest_first: bool) -> list[Job]:
-        """Return up to `limit` jobs that follow `after` in the order of their creation. Served by the primary key."""
+        """Return up to `limit` jobs that follow `after` in order of creation. Served by the primary key."""
         if newest_first:
             start = after.number if after else 2**62
             return self._select("WHERE number < ? ORDER BY number DESC LIMIT ?", (start, limit))
@@ -126,8 +130,8 @@ class JobStore:
     def next_submit(self, key: str, *, steps: int, cycle: bool) -> int:
         """Count one submit of `key` and return its number from 0.
 
-        With `cycle` the count starts anew after `steps` have been passed, so that the same prompt sent again in a
-        later run meets the same steps again.
+        With `cycle` the count starts anew after `steps` have been passed, so that the same prompt sent again
+        in a later run meets the same steps again.
         """
         with self._lock:
             row = self._db.execute("SELECT count FROM submit_count WHERE key = ?", (key,)).fetchone()

@@ -21,8 +21,8 @@ class UnplayableMark(Exception):
 class Script:
     """What the provider does with a prompt.
 
-    `first` is what the first submits meet, in order; `always` is what every later one meets. `ambiguous` takes the
-    job and drops the connection. `slow_seconds` replaces the usual latency.
+    `first` is what the first submits meet, in order; `always` is what every later one meets. `ambiguous`
+    takes the job and drops the connection. `slow_seconds` replaces the usual latency.
     """
 
     first: tuple[FailureType, ...] = ()

@@ -1,4 +1,4 @@
-"""What the provider does with each request: the routes of the format, the scripts and the dice. No sockets here."""
+"""What the provider does with each request: the routes, the scripts and the dice. No sockets here."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""The HTTP server in front of the simulated provider: HTTP/1.1 with kept-alive connections, a thread for each."""
+"""The HTTP server in front of the simulated provider: HTTP/1.1, connections kept alive, a thread for each."""
 
 import http.server
 import socket

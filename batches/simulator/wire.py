@@ -1,6 +1,6 @@
 """The OpenAI Videos wire format, provider's side: requests read and checked, jobs and errors written.
 
-https://platform.openai.com/docs/api-reference/videos — plus what real servers add: any model's name, other sizes.
+https://platform.openai.com/docs/api-reference/videos, plus what real servers add: any model, other sizes.
 """
 
 import io
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.files.uploadhandler import MemoryFileUploadHandler, StopUpload
+from django.core.exceptions import SuspiciousOperation
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from batches.simulator.jobs import KEPT_SECONDS, Job
@@ -53,7 +53,7 @@ class Create:
 
 
 def read_create(content_type: str, body: bytes) -> Create:
-    """Read the body of POST /v1/videos, JSON or form. Raises ApiError 400 naming the first wrong parameter."""
+    """Read the body of POST /v1/videos, JSON or form. Raises ApiError 400 naming what is wrong first."""
     fields = _form(content_type, body) if content_type.startswith("multipart/form-data") else _json(body)
     given = {name: fields.get(name) or default for name, default in DEFAULTS.items()}
     return Create(
@@ -129,21 +129,12 @@ def _json(body: bytes) -> Mapping[str, object]:
     return value
 
 
-class _Discard(MemoryFileUploadHandler):
-    """Reference images are read and thrown away: this provider paints from words."""
-
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        return None
-
-    def file_complete(self, file_size: int) -> None:
-        return None
-
-
 def _form(content_type: str, body: bytes) -> Mapping[str, object]:
+    """Read a form's fields. Reference images are thrown away (no upload handler): we paint from words."""
     meta = {"CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(body))}
     try:
-        fields, _files = MultiPartParser(meta, io.BytesIO(body), [_Discard()], "utf-8").parse()
-    except (MultiPartParserError, StopUpload):
+        fields, _files = MultiPartParser(meta, io.BytesIO(body), [], "utf-8").parse()
+    except (MultiPartParserError, SuspiciousOperation):
         raise ApiError(400, "We could not parse the form in your request.") from None
     return {name: fields.get(name) for name in fields}
 

@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 return
 
 
-def _stop(signum: int, frame: object) -> NoReturn:
+def _stop(*_signal: object) -> NoReturn:
     raise SystemExit(0)
 
 

@@ -1,0 +1,140 @@
+"""Collect: bring a finished video into our storage, and charge it only if it plays and has the length ordered."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils import timezone
+
+from batches.catalogue import Route, provider_of
+from batches.execution import outcomes
+from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, tell_attempts
+from batches.failures import FailureType
+from batches.media import Unplayable, probe
+from batches.models import Attempt, Output, Stage, Status
+from batches.providers import DownloadFailed
+from sora2.drain import drain
+
+# Downloads at once from one worker process.
+WIDTH = 8
+RUN_SECONDS = 20.0
+LEASE_SECONDS = 300.0
+RETRY_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A video that plays, stored under `video` and `poster`."""
+
+    video: str
+    poster: str
+    bytes: int
+    sha256: str
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class NotCollected:
+    """Why there is no usable video; `again` says that the same file may be fetched later."""
+
+    failure: FailureType
+    detail: str
+    again: bool = False
+
+
+def collect_due(route: Route) -> int:
+    """Collect what is due for a route; return how many items were handled."""
+    return drain(
+        claim=lambda count: claim_due(
+            route=route.name, stage=Stage.COLLECT, count=count, lease_seconds=LEASE_SECONDS, now=timezone.now()
+        ),
+        act=lambda item: (item, _collect(route, item)),
+        record=_record,
+        width=WIDTH,
+        seconds=RUN_SECONDS,
+    )
+
+
+def _collect(route: Route, item: Claimed) -> Collected | NotCollected:
+    with tempfile.TemporaryDirectory(prefix="sora2-collect-") as folder:
+        video, poster = Path(folder, "video.mp4"), Path(folder, "poster.jpg")
+        try:
+            provider_of(route.name).download(item.job_id or "", video, max_bytes=settings.OUTPUT_MAX_BYTES)
+            clip = probe(video, expected_seconds=item.seconds, poster=poster)
+        except DownloadFailed as error:
+            failure = FailureType.PROVIDER_ERROR if error.permanent else FailureType.NETWORK_ERROR
+            return NotCollected(failure, error.detail, again=not error.permanent)
+        except Unplayable as error:
+            return NotCollected(FailureType.OUTPUT_INVALID, str(error))
+        # Named by the attempt: whoever collects it again after a crash writes a file of its own.
+        name = f"outputs/{item.batch_id}/{item.attempt_id}"
+        return Collected(
+            video=_store(video, f"{name}.mp4"),
+            poster=_store(poster, f"{name}.jpg"),
+            bytes=video.stat().st_size,
+            sha256=_sha256(video),
+            duration_ms=clip.duration_ms,
+        )
+
+
+def _store(path: Path, name: str) -> str:
+    with path.open("rb") as source:
+        return default_storage.save(name, File(source))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def _record(results: Sequence[tuple[Claimed, Collected | NotCollected]]) -> None:
+    now = timezone.now()
+    moves = [_move(item, result, now) for item, result in results]
+    with transaction.atomic():
+        moved = move(moves=moves, now=now)
+        kept = [(item, result) for item, result in results if item.item_id in moved]
+        tell_attempts([news for item, result in kept if (news := _news(item, result, now))])
+        Output.objects.bulk_create(
+            [_output(item, result, now) for item, result in kept if isinstance(result, Collected)]
+        )
+    outcomes.finish(moves, moved, now=now)
+
+
+def _move(item: Claimed, result: Collected | NotCollected, now: datetime) -> Move:
+    if isinstance(result, Collected):
+        return Move(item, status=Status.SUCCEEDED)
+    if result.again:
+        ready_at = item.ready_at or now
+        if now < ready_at + timedelta(seconds=settings.COLLECT_DEADLINE_SECONDS):
+            return Move(item, stage=Stage.COLLECT, due_at=now + timedelta(seconds=RETRY_SECONDS))
+        return outcomes.failed(item, result.failure)
+    return outcomes.failed_or_again(item, result.failure, now=now)
+
+
+def _news(item: Claimed, result: Collected | NotCollected, now: datetime) -> AttemptNews | None:
+    if isinstance(result, Collected):
+        return AttemptNews(item.attempt_id, Attempt.State.SUCCEEDED, ended_at=now)
+    if result.again:
+        return None
+    return AttemptNews(
+        item.attempt_id, Attempt.State.FAILED, ended_at=now, failure_type=result.failure.value, detail=result.detail
+    )
+
+
+def _output(item: Claimed, result: Collected, now: datetime) -> Output:
+    return Output(
+        item_id=item.item_id,
+        video=result.video,
+        poster=result.poster,
+        bytes=result.bytes,
+        sha256=result.sha256,
+        duration_ms=result.duration_ms,
+        created_at=now,
+    )

@@ -1,0 +1,256 @@
+"""The queue in SQL: claims with leases, and the moves that end them.
+
+A claim writes a token into `lease` and moves `due_at` past the lease's end, so an expired lease is simply due again. Who
+comes back after that finds another token (or none), changes no row, and drops the result. A claimed submit waits as
+LOOKUP: if the claimer dies now, the provider may have the job, and looking it up is what is right.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from batches.models import Attempt, Stage, Status, new_attempt_id
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An item that is ours until the lease ends, with its latest attempt."""
+
+    item_id: str
+    batch_id: str
+    lease: uuid.UUID
+    model: str
+    prompt: str
+    seconds: int
+    size: str
+    deadline_at: datetime
+    number: int
+    attempt_id: str
+    attempt_state: str
+    job_id: str | None
+    submitted_at: datetime
+    ready_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Move:
+    """What becomes of a claimed item: the next stage and when it is due, or its end (`stage` None)."""
+
+    item: Claimed
+    status: Status = Status.RUNNING
+    stage: Stage | None = None
+    due_at: datetime | None = None
+    failure_type: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptNews:
+    """What was learned of an attempt; None leaves a field as it is."""
+
+    attempt_id: str
+    state: Attempt.State
+    job_id: str | None = None
+    accepted_at: datetime | None = None
+    ready_at: datetime | None = None
+    ended_at: datetime | None = None
+    failure_type: str = ""
+    detail: str = ""
+
+
+# Fair between organizations, then between an organization's batches: whoever has fewest in flight is next.
+# Served by batches_batch_open, batches_item_to_submit and batches_item_in_flight: finished items cost nothing.
+CLAIM_SUBMITS = """
+    WITH open AS (
+        SELECT b.id, b.organization_id,
+               (SELECT count(*) FROM batches_item f
+                WHERE f.batch_id = b.id AND f.route = %(route)s AND f.stage IN ('lookup', 'poll')) AS in_flight
+        FROM batches_batch b WHERE b.state IN ('queued', 'processing')
+    ), waiting AS (
+        SELECT i.id, open.organization_id, open.id AS batch_id,
+               open.in_flight + row_number() OVER (PARTITION BY open.id ORDER BY i.index) AS turn_in_batch
+        FROM open CROSS JOIN LATERAL (
+            SELECT w.id, w.index FROM batches_item w
+            WHERE w.batch_id = open.id AND w.stage = 'submit' AND w.route = %(route)s AND w.due_at <= %(now)s
+            ORDER BY w.index LIMIT %(count)s
+        ) i
+    ), ranked AS (
+        SELECT waiting.id, busy.in_flight + row_number() OVER (
+                   PARTITION BY waiting.organization_id ORDER BY waiting.turn_in_batch, waiting.batch_id) AS turn
+        FROM waiting
+        JOIN (SELECT organization_id, sum(in_flight) AS in_flight FROM open GROUP BY organization_id) busy
+          USING (organization_id)
+        ORDER BY turn, waiting.id LIMIT %(count)s
+    ), ours AS (
+        SELECT i.id FROM batches_item i WHERE i.id IN (SELECT id FROM ranked) AND i.stage = 'submit'
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE batches_item i
+    SET status = 'running', stage = 'lookup', lease = %(lease)s, due_at = %(lease_ends)s,
+        attempts_made = i.attempts_made + 1,
+        started_at = coalesce(i.started_at, %(now)s), deadline_at = coalesce(i.deadline_at, %(deadline)s)
+    FROM ours WHERE i.id = ours.id
+    RETURNING i.id, i.batch_id, i.lease, i.model, i.prompt, i.seconds, i.size, i.deadline_at, i.attempts_made
+"""
+
+INSERT_ATTEMPTS = """
+    INSERT INTO batches_attempt (id, item_id, number, route, state, submitted_at, failure_type, detail)
+    SELECT v.id, v.item_id, v.number, %s, 'sending', %s, '', ''
+    FROM unnest(%s::text[], %s::text[], %s::int[]) AS v (id, item_id, number)
+"""
+
+# Served by batches_item_due, and for the attempt by batches_attempt_number_once.
+CLAIM_DUE = """
+    WITH ours AS (
+        SELECT id FROM batches_item
+        WHERE route = %(route)s AND stage = %(stage)s AND due_at <= %(now)s
+        ORDER BY due_at LIMIT %(count)s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE batches_item i SET lease = %(lease)s, due_at = %(lease_ends)s
+    FROM ours, batches_attempt a
+    WHERE i.id = ours.id AND a.item_id = i.id AND a.number = i.attempts_made
+    RETURNING i.id, i.batch_id, i.lease, i.model, i.prompt, i.seconds, i.size, i.deadline_at, i.attempts_made,
+              a.id, a.state, a.provider_job_id, a.submitted_at, a.ready_at
+"""
+
+# Only the holder of the lease decides, and only while the item is open: the first terminal outcome wins.
+MOVE_ITEMS = """
+    UPDATE batches_item i
+    SET status = m.status, stage = m.stage, due_at = m.due_at, failure_type = m.failure_type, lease = NULL,
+        finished_at = CASE WHEN m.stage IS NULL THEN %(now)s::timestamptz END
+    FROM unnest(%(ids)s::text[], %(leases)s::uuid[], %(statuses)s::text[], %(stages)s::text[],
+                %(dues)s::timestamptz[], %(failures)s::text[]) AS m (id, lease, status, stage, due_at, failure_type)
+    WHERE i.id = m.id AND i.lease = m.lease AND i.status = 'running'
+    RETURNING i.id
+"""
+
+# By attempt id, whoever holds the item by now: a lost lease must not lose the id of a paid job. The first job of an attempt
+# stays its job, an ended attempt stays ended, and a job that look-up gave to an equal attempt meanwhile stays there.
+UPDATE_ATTEMPTS = """
+    UPDATE batches_attempt a
+    SET provider_job_id = coalesce(a.provider_job_id, n.job_id),
+        accepted_at = coalesce(a.accepted_at, n.accepted_at),
+        ready_at = coalesce(a.ready_at, n.ready_at),
+        ended_at = coalesce(a.ended_at, n.ended_at),
+        state = CASE WHEN a.ended_at IS NULL THEN n.state ELSE a.state END,
+        failure_type = CASE WHEN a.ended_at IS NULL THEN n.failure_type ELSE a.failure_type END,
+        detail = CASE WHEN a.ended_at IS NULL THEN n.detail ELSE a.detail END
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
+                %s::text[], %s::text[])
+         AS n (id, state, job_id, accepted_at, ready_at, ended_at, failure_type, detail)
+    WHERE a.id = n.id
+      AND (n.job_id IS NULL OR NOT EXISTS (
+          SELECT FROM batches_attempt o WHERE o.route = a.route AND o.provider_job_id = n.job_id AND o.id <> a.id))
+      -- A worker that comes back late with "not accepted" does not undo a job that look-up has found.
+      AND NOT (a.provider_job_id IS NOT NULL AND n.state IN ('not_accepted', 'ambiguous', 'lost'))
+    RETURNING a.id
+"""
+
+
+def claim_submits(*, route: str, max_in_flight: int, count: int, now: datetime) -> list[Claimed]:
+    """Claim up to `count` items to submit, within the route's limit in flight, and write their attempts.
+
+    One claimer at a time per route (an advisory lock for the length of this short transaction) makes the limit exact;
+    who does not get it claims nothing.
+    """
+    lease_ends = now + timedelta(seconds=settings.SUBMIT_TIMEOUT_SECONDS + settings.LOOKUP_GRACE_SECONDS)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('batches.submit'), hashtext(%s))", [route])
+        if not _scalar(cursor):
+            return []
+        cursor.execute(
+            "SELECT count(*) FROM batches_item WHERE route = %s AND stage IN ('lookup', 'poll')", [route]
+        )
+        free = min(count, max_in_flight - _scalar(cursor))
+        if free <= 0:
+            return []
+        values = {
+            "route": route,
+            "count": free,
+            "now": now,
+            "lease": uuid.uuid4(),
+            "lease_ends": lease_ends,
+            "deadline": now + timedelta(seconds=settings.ITEM_DEADLINE_SECONDS),
+        }
+        cursor.execute(CLAIM_SUBMITS, values)
+        claimed = [
+            Claimed(*row, new_attempt_id(), Attempt.State.SENDING, None, now, None) for row in cursor.fetchall()
+        ]
+        if claimed:
+            attempts = [(c.attempt_id, c.item_id, c.number) for c in claimed]
+            cursor.execute(INSERT_ATTEMPTS, [route, now, *map(list, zip(*attempts, strict=True))])
+        return claimed
+
+
+def claim_due(*, route: str, stage: Stage, count: int, lease_seconds: float, now: datetime) -> list[Claimed]:
+    """Claim up to `count` items that are due for `stage`, each with its latest attempt."""
+    values = {
+        "route": route,
+        "stage": stage.value,
+        "count": count,
+        "now": now,
+        "lease": uuid.uuid4(),
+        "lease_ends": now + timedelta(seconds=lease_seconds),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM_DUE, values)
+        return [Claimed(*row) for row in cursor.fetchall()]
+
+
+def next_due(*, route: str, stage: Stage) -> datetime | None:
+    """Return when the next item is due for `stage`, or None."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT min(due_at) FROM batches_item WHERE route = %s AND stage = %s", [route, stage.value])
+        at: datetime | None = _scalar(cursor)
+        return at
+
+
+def move(*, moves: Sequence[Move], now: datetime) -> set[str]:
+    """Apply the moves whose lease still holds, in one statement; return the ids of the items that moved."""
+    if not moves:
+        return set()
+    ordered = sorted(moves, key=lambda m: m.item.item_id)
+    values = {
+        "now": now,
+        "ids": [m.item.item_id for m in ordered],
+        "leases": [m.item.lease for m in ordered],
+        "statuses": [m.status.value for m in ordered],
+        "stages": [m.stage.value if m.stage else None for m in ordered],
+        "dues": [m.due_at for m in ordered],
+        "failures": [m.failure_type for m in ordered],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(MOVE_ITEMS, values)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def tell_attempts(news: Sequence[AttemptNews]) -> set[str]:
+    """Record what was learned of attempts, in one statement; return the ids of those that took it.
+
+    An attempt is missing there when its job belongs to another attempt already.
+    """
+    if not news:
+        return set()
+    ordered = sorted(news, key=lambda n: n.attempt_id)
+    columns = [
+        [n.attempt_id for n in ordered],
+        [n.state.value for n in ordered],
+        [n.job_id for n in ordered],
+        [n.accepted_at for n in ordered],
+        [n.ready_at for n in ordered],
+        [n.ended_at for n in ordered],
+        [n.failure_type for n in ordered],
+        [n.detail[:500] for n in ordered],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(UPDATE_ATTEMPTS, columns)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _scalar(cursor: Any) -> Any:
+    row = cursor.fetchone()
+    return row[0] if row else None

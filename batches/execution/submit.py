@@ -1,0 +1,89 @@
+"""Submit: hand items to the provider. Three outcomes: accepted, certainly not accepted, ambiguous."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from batches import services
+from batches.catalogue import Route, provider_of
+from batches.execution import outcomes
+from batches.execution.queue import AttemptNews, Claimed, Move, claim_submits, move, tell_attempts
+from batches.failures import FailureType
+from batches.models import Attempt, Stage
+from batches.providers import Accepted, Ambiguous, JobRequest, NotAccepted, SubmitOutcome
+from sora2 import bell
+from sora2.drain import drain
+
+# Posts at once from one worker process.
+WIDTH = 16
+RUN_SECONDS = 20.0
+
+
+def submit_due(route: Route) -> int:
+    """Submit what is due for a route, within its limit in flight; return how many items were submitted."""
+    return drain(
+        claim=lambda count: _claim(route, count),
+        act=lambda item: (item, _submit(route, item)),
+        record=_record,
+        width=WIDTH,
+        seconds=RUN_SECONDS,
+    )
+
+
+def _claim(route: Route, count: int) -> Sequence[Claimed]:
+    now = timezone.now()
+    claimed = claim_submits(route=route.name, max_in_flight=route.max_in_flight, count=count, now=now)
+    if claimed:
+        services.start(batch_ids={item.batch_id for item in claimed}, now=now)
+    return claimed
+
+
+def _submit(route: Route, item: Claimed) -> SubmitOutcome:
+    if timezone.now() >= item.deadline_at:
+        return NotAccepted(FailureType.TIMEOUT, "the deadline passed before another submit")
+    request = JobRequest(
+        model=item.model,
+        prompt=item.prompt,
+        seconds=item.seconds,
+        size=item.size,
+        client_id=f"{item.item_id}.{item.number}",
+    )
+    return provider_of(route.name).submit(request)
+
+
+def _record(results: Sequence[tuple[Claimed, SubmitOutcome]]) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        told = tell_attempts([_news(item, outcome, now) for item, outcome in results])
+        # An accepted job that an equal attempt holds already leaves this item to be looked up.
+        moves = [_move(item, outcome, now) for item, outcome in results if item.attempt_id in told]
+        moved = move(moves=moves, now=now)
+    outcomes.finish(moves, moved, now=now)
+    polls = [m.due_at for m in moves if m.stage == Stage.POLL and m.due_at]
+    if polls:
+        bell.ring("batches.poll", delay_seconds=max(0.0, (min(polls) - now).total_seconds()))
+
+
+def _news(item: Claimed, outcome: SubmitOutcome, now: datetime) -> AttemptNews:
+    match outcome:
+        case Accepted(job_id=job_id):
+            return AttemptNews(item.attempt_id, Attempt.State.ACCEPTED, job_id=job_id, accepted_at=now)
+        case NotAccepted(failure=failure, detail=detail):
+            return AttemptNews(
+                item.attempt_id, Attempt.State.NOT_ACCEPTED, ended_at=now, failure_type=failure.value, detail=detail
+            )
+        case Ambiguous(detail=detail):
+            return AttemptNews(item.attempt_id, Attempt.State.AMBIGUOUS, detail=detail)
+
+
+def _move(item: Claimed, outcome: SubmitOutcome, now: datetime) -> Move:
+    match outcome:
+        case Accepted(poll_after_seconds=hint):
+            return Move(item, stage=Stage.POLL, due_at=now + timedelta(seconds=hint or settings.POLL_SECONDS))
+        case NotAccepted(failure=failure, retry_after_seconds=pause):
+            return outcomes.failed_or_again(item, failure, now=now, retry_after_seconds=pause)
+        case Ambiguous():
+            return Move(item, stage=Stage.LOOKUP, due_at=now + timedelta(seconds=settings.LOOKUP_GRACE_SECONDS))

@@ -1,0 +1,109 @@
+"""The reconciliation proof of a batch, and the webhook's body that carries its hash.
+
+A proof is canonical JSON of the batch's totals and its ledger entries, whole. Its text is fixed in the transaction that
+finalizes the credits; anybody can hash it, and follow each entry's seal to the next in the wallet's chain.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+
+from batches.models import Batch, Item, Proof
+from ledger.models import Entry
+from sora2.canonical import canonical_json, sha256_hex
+
+# SHA-256 over items_jsonl(), in the database: no item leaves it. Ids and states need no escaping in JSON.
+ITEMS_SHA256 = """
+    encode(sha256(convert_to(string_agg(
+        '{"credits":' || credits || ',"id":"' || id || '","index":' || index || ',"status":"' || status || E'"}\\n',
+        '' ORDER BY index), 'UTF8')), 'hex')
+"""
+
+
+def fix(*, batch: Batch, items_sha256: str) -> Proof:
+    """Write the proof of a batch whose credits were just settled and refunded, inside that transaction."""
+    body = canonical_json(
+        {
+            "batch_id": batch.pk,
+            "request_id": batch.request_id,
+            "organization_id": batch.organization_id,
+            "livemode": batch.livemode,
+            "state": batch.state,
+            "finalized_at": timestamp(batch.finished_at),
+            "summary": final_summary(batch),
+            "ledger": final_ledger(batch),
+            "entries": [sealed_entry(entry) for entry in Entry.objects.about(batch.pk)],
+            "items_count": batch.total,
+            "items_sha256": items_sha256,
+        }
+    )
+    return Proof.objects.create(batch=batch, body=body, sha256=sha256_hex(body))
+
+
+def items_jsonl(batch: Batch) -> Iterator[str]:
+    """Yield the lines of `proof/items.jsonl`: canonical JSON of each item's outcome, by index."""
+    rows = Item.objects.filter(batch=batch).order_by("index").values("index", "id", "status", "credits")
+    for row in rows.iterator(chunk_size=2000):
+        yield canonical_json(row) + "\n"
+
+
+def sealed_entry(entry: Entry) -> dict[str, Any]:
+    """Return a ledger entry with all its sealed fields and its hashes, as exports and proofs show it."""
+    return {
+        "wallet_id": entry.wallet_id,
+        "seq": entry.seq,
+        "entry_id": entry.pk,
+        "created_at": timestamp(entry.created_at),
+        "kind": entry.kind,
+        "amount": entry.amount,
+        "available_after": entry.available_after,
+        "reserved_after": entry.reserved_after,
+        "settled_after": entry.settled_after,
+        "reference": entry.reference,
+        "request_id": entry.request_id,
+        "actor": entry.actor,
+        "reason": entry.reason,
+        "prev_hash": entry.prev_hash,
+        "hash": entry.hash,
+    }
+
+
+def completed_event(*, batch: Batch, proof: Proof, event_id: str) -> str:
+    """Return the exact body of `batch.completed`, keys in the order in which the documentation shows them."""
+    return json.dumps(
+        {
+            "event": "batch.completed",
+            "batch_id": batch.pk,
+            "request_id": batch.request_id,
+            "summary": final_summary(batch),
+            "ledger": final_ledger(batch),
+            "timestamp": timestamp(batch.finished_at),
+            "event_id": event_id,
+            "livemode": batch.livemode,
+            "status": batch.status,
+            "state": batch.state,
+            "proof": {
+                "url": f"{settings.PUBLIC_BASE_URL}/api/enterprise/video-batch/{batch.pk}/proof",
+                "sha256": proof.sha256,
+            },
+        },
+        ensure_ascii=False,
+    )
+
+
+def final_summary(batch: Batch) -> dict[str, int | None]:
+    """Return how the items of a final batch ended."""
+    return {"total": batch.total, "succeeded": batch.succeeded, "failed": batch.failed}
+
+
+def final_ledger(batch: Batch) -> dict[str, int]:
+    """Return the totals of a final batch: reserved = settled + refunded."""
+    return {"reserved": batch.credits, "settled": batch.settled, "refunded": batch.refunded}
+
+
+def timestamp(at: datetime | None) -> str | None:
+    """Return a time as RFC 3339 in UTC with microseconds and `Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at else None

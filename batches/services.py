@@ -1,0 +1,410 @@
+"""The verbs of a batch: quote, submit, start, cancel, and finalize_batch_credits, the only way a batch ends.
+
+Global lock order: batch, then items, then wallet. Nothing slow happens while a wallet is locked.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
+from psycopg.types.json import Jsonb
+
+from batches import proofs
+from batches.catalogue import PRICE_VERSION, Line, price_lines, route_of
+from batches.failures import FailureType
+from batches.intake import BatchOrder, ItemOrder
+from batches.models import OPEN_STATES, OPEN_STATUSES, Batch, Item, Stage, State, Status, new_batch_id, new_item_id
+from customers.models import Mode, Organization
+from customers.services import audit
+from ledger import services as ledger
+from ledger.models import Wallet
+from sora2 import bell
+from webhooks import services as webhooks
+from webhooks.models import EventType, new_event_id
+
+
+class RequestIdReused(Exception):
+    """The request id belongs to a batch with another body."""
+
+
+class MaxCreditsExceeded(Exception):
+    """The batch costs more than its own `max_credits`."""
+
+    def __init__(self, credits: int, max_credits: int) -> None:
+        super().__init__(f"{credits} credits, at most {max_credits}")
+        self.credits, self.max_credits = credits, max_credits
+
+
+class CreditsShort(Exception):
+    """The wallet has not enough available credits for the whole batch."""
+
+    def __init__(self, required: int, available: int) -> None:
+        super().__init__(f"{required} credits needed, {available} available")
+        self.required, self.available = required, available
+
+
+class TooManyOpenBatches(Exception):
+    """The organization has as many batches open as it may have at once."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"at most {limit}")
+        self.limit = limit
+
+
+class BatchFinal(Exception):
+    """The batch has ended; there is nothing left to cancel."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What an order would cost, and whether the wallet can pay for it now."""
+
+    credits: int
+    available: int
+    lines: list[Line]
+    price_version: str = PRICE_VERSION
+
+    @property
+    def sufficient(self) -> bool:
+        """Say whether the wallet can pay for it now."""
+        return self.credits <= self.available
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Who sends an order: the organization and mode it is paid by, the actor, and the way it came."""
+
+    organization: Organization
+    mode: Mode
+    actor: str
+    via: str = "api"
+
+
+def quote(*, customer: Customer, order: BatchOrder) -> Quote:
+    """Price an order and store nothing."""
+    return Quote(
+        credits=order.credits,
+        available=_wallet_of(customer).available,
+        lines=price_lines((item.model, item.seconds, item.credits) for item in order.items),
+    )
+
+
+def replay(*, customer: Customer, request_id: str, body_sha256: str) -> Batch | None:
+    """Return the batch that this request id made before, if any. Raises RequestIdReused for another body."""
+    batch = Batch.objects.filter(
+        organization=customer.organization, mode=customer.mode, request_id=request_id
+    ).first()
+    if batch is not None and batch.body_sha256 != body_sha256:
+        _audit_refusal(customer, request_id, "request_id_reused")
+        raise RequestIdReused
+    return batch
+
+
+def submit(
+    *, customer: Customer, request_id: str, body_sha256: str, order: BatchOrder, now: datetime
+) -> tuple[Batch, bool]:
+    """Accept an order: store the batch and its items, and freeze its whole cost, all or nothing.
+
+    Return the batch and whether this call made it (False: an equal request was faster, or came before).
+    Raises MaxCreditsExceeded, CreditsShort, TooManyOpenBatches, RequestIdReused.
+    """
+    try:
+        batch = _accept(customer, request_id, body_sha256, order, now)
+    except (CreditsShort, MaxCreditsExceeded, TooManyOpenBatches) as error:
+        # An equal request may have been faster, and be the very reason of the shortage.
+        batch = replay(customer=customer, request_id=request_id, body_sha256=body_sha256)
+        if batch is None:
+            _audit_refusal(customer, request_id, type(error).__name__)
+            raise
+        return batch, False
+    if batch is not None:
+        return batch, True
+    winner = replay(customer=customer, request_id=request_id, body_sha256=body_sha256)
+    if winner is None:
+        raise RuntimeError("a batch that stood in the way is gone")  # Batches are never deleted.
+    return winner, False
+
+
+def start(*, batch_ids: Iterable[str], now: datetime) -> None:
+    """Move queued batches to processing: their first item has been submitted."""
+    Batch.objects.filter(pk__in=sorted(batch_ids), state=State.QUEUED).update(state=State.PROCESSING, started_at=now)
+
+
+def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
+    """Fail the items that were never submitted; return how many. Those already submitted run on to their end.
+
+    Raises BatchFinal when the batch has ended.
+    """
+    with transaction.atomic():
+        locked = Batch.objects.select_for_update(no_key=True).get(pk=batch.pk)
+        if locked.is_final:
+            raise BatchFinal
+        canceled = fail_unsubmitted(
+            items=Item.objects.filter(batch=locked), failure=FailureType.CANCELED, now=now
+        )
+        if locked.canceled_at is None:
+            Batch.objects.filter(pk=batch.pk).update(canceled_at=now)
+        audit(
+            actor=actor,
+            action="batch.cancel",
+            organization_id=batch.organization_id,
+            mode=batch.mode,
+            subject=batch.pk,
+            detail={"items_canceled": canceled},
+        )
+    finalize_if_ended(batch_ids=[batch.pk], now=now)
+    return canceled
+
+
+def fail_unsubmitted(*, items: QuerySet[Item], failure: FailureType, now: datetime) -> int:
+    """Fail those of `items` that were never submitted; return how many. A claim that was faster keeps its item."""
+    return (
+        items.filter(status=Status.PENDING, stage=Stage.SUBMIT, attempts_made=0).update(
+            status=Status.FAILED, failure_type=failure, stage=None, due_at=None, lease=None, finished_at=now
+        )
+    )
+
+
+def expire_deadlines(*, now: datetime) -> None:
+    """Fail the items that were not submitted by their batch's deadline."""
+    overdue = list(Batch.objects.open().filter(deadline__lte=now).values_list("pk", flat=True))
+    if overdue:
+        fail_unsubmitted(items=Item.objects.filter(batch_id__in=overdue), failure=FailureType.TIMEOUT, now=now)
+        finalize_if_ended(batch_ids=overdue, now=now)
+
+
+def finalize_if_ended(*, batch_ids: Iterable[str], now: datetime) -> int:
+    """Finalize those of the batches whose last item has ended; return how many.
+
+    To be called after the commit that ended an item, never inside it: two workers that end the last two items would
+    each see the other's still open.
+    """
+    if not batch_ids:
+        return 0
+    open_items = Item.objects.filter(batch_id__in=list(batch_ids), status__in=OPEN_STATUSES)
+    still_open = set(open_items.values_list("batch_id", flat=True).distinct())
+    return sum(finalize_batch_credits(batch_id=pk, now=now) for pk in sorted(set(batch_ids) - still_open))
+
+
+def ended_batches() -> list[str]:
+    """Return the open batches that have no open item left: whoever ended the last one died before finalizing."""
+    rows = Batch.objects.raw(
+        """
+        SELECT b.id FROM batches_batch b
+        WHERE b.state IN ('queued', 'processing')
+          AND NOT EXISTS (SELECT FROM batches_item i WHERE i.batch_id = b.id AND i.status IN ('pending', 'running'))
+        """
+    )
+    return [batch.pk for batch in rows]
+
+
+def finalize_batch_credits(*, batch_id: str, now: datetime) -> bool:
+    """End a batch whose items have all ended: charge what succeeded, give back the rest, tell the customer.
+
+    One transaction settles and refunds, turns failed items to refunded, sets the final state, fixes the proof and
+    writes the `batch.completed` event. Return whether this call did it; a second call does nothing. At commit the
+    database refuses a final batch whose entries don't satisfy reserved = settled + refunded.
+    """
+    with transaction.atomic():
+        batch = Batch.objects.select_for_update(no_key=True).select_related("wallet").get(pk=batch_id)
+        if batch.is_final:
+            return False
+        totals = _close_items(batch, now)
+        if totals.open:
+            return False
+        _settle_and_refund(batch, totals)
+        _end(batch, totals, now)
+        proof = proofs.fix(batch=batch, items_sha256=totals.items_sha256)
+        _tell(batch, proof)
+    return True
+
+
+# --- submit --------------------------------------------------------------------------------------------------------
+
+
+def _wallet_of(customer: Customer) -> Wallet:
+    return Wallet.objects.get(organization=customer.organization, mode=customer.mode)
+
+
+def _accept(
+    customer: Customer, request_id: str, body_sha256: str, order: BatchOrder, now: datetime
+) -> Batch | None:
+    """Store batch, items and reserve in one transaction; None when the request id is taken."""
+    wallet = _wallet_of(customer)
+    _refuse_early(customer, order, wallet)
+    try:
+        with transaction.atomic():
+            batch = _insert_batch(customer, wallet, request_id, body_sha256, order, now)
+            if batch is None:
+                return None
+            _copy_items(batch, order.items)
+            ledger.reserve(movement=_movement(batch, customer.actor), amount=batch.credits)
+            bell.ring("batches.submit")
+            return batch
+    except ledger.InsufficientCredits as error:
+        wallet.refresh_from_db()
+        raise CreditsShort(order.credits, wallet.available) from error
+
+
+def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None:
+    """A first look before anything is written; the reserve has the last word on the balance."""
+    if order.max_credits is not None and order.credits > order.max_credits:
+        raise MaxCreditsExceeded(order.credits, order.max_credits)
+    limit = customer.organization.max_open_batches
+    if Batch.objects.filter(organization=customer.organization, state__in=OPEN_STATES).count() >= limit:
+        raise TooManyOpenBatches(limit)
+    if order.credits > wallet.available:
+        raise CreditsShort(order.credits, wallet.available)
+
+
+def _insert_batch(
+    customer: Customer, wallet: Wallet, request_id: str, body_sha256: str, order: BatchOrder, now: datetime
+) -> Batch | None:
+    """Insert the batch, or return None when its request id is taken; waits for a competitor to commit."""
+    batch = Batch(
+        id=new_batch_id(),
+        organization=customer.organization,
+        mode=customer.mode,
+        wallet=wallet,
+        request_id=request_id,
+        body_sha256=body_sha256,
+        total=len(order.items),
+        credits=order.credits,
+        webhook_url=order.webhook_url,
+        metadata=order.metadata,
+        deadline=order.deadline,
+        price_version=PRICE_VERSION,
+        created_via=customer.via,
+        created_by=customer.actor,
+        created_at=now,
+    )
+    try:
+        with transaction.atomic():
+            batch.save(force_insert=True)
+    except IntegrityError as error:
+        if _constraint(error) != "batches_batch_request_id_once":
+            raise
+        return None
+    return batch
+
+
+ITEM_COLUMNS = (
+    "id", "batch_id", "index", "custom_id", "prompt", "model", "seconds", "size", "metadata", "credits", "route",
+    "status", "stage", "due_at", "attempts_made", "failure_type", "created_at",
+)  # fmt: skip
+COPY_ITEMS = "COPY batches_item ({}) FROM STDIN".format(", ".join(f'"{name}"' for name in ITEM_COLUMNS))
+
+
+def _copy_items(batch: Batch, items: list[ItemOrder]) -> None:
+    """Write all items with one COPY, whose keys are checked at once: the wallet is not locked yet."""
+    route, at = route_of(batch.mode), batch.created_at
+    with connection.cursor() as cursor, cursor.copy(COPY_ITEMS) as copy:
+        for index, item in enumerate(items):
+            copy.write_row(
+                (
+                    new_item_id(), batch.pk, index, item.custom_id, item.prompt, item.model, item.seconds, item.size,
+                    Jsonb(item.metadata), item.credits, route, Status.PENDING.value, Stage.SUBMIT.value, at, 0, "", at,
+                )
+            )  # fmt: skip
+
+
+def _movement(batch: Batch, actor: str) -> ledger.Movement:
+    return ledger.Movement(
+        wallet_id=batch.wallet_id, reference=batch.pk, request_id=batch.request_id, actor=actor
+    )
+
+
+def _audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
+    audit(
+        actor=customer.actor,
+        action="batch.submit",
+        organization_id=customer.organization.pk,
+        mode=customer.mode,
+        subject=request_id,
+        outcome=outcome,
+    )
+
+
+def _constraint(error: IntegrityError) -> str | None:
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+
+
+# --- finalize ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Totals:
+    open: int
+    succeeded: int
+    failed: int
+    settled: int
+    refunded: int
+    items_sha256: str
+
+    @property
+    def state(self) -> State:
+        if not self.failed:
+            return State.COMPLETED
+        return State.PARTIAL if self.succeeded else State.FAILED
+
+
+def _close_items(batch: Batch, now: datetime) -> _Totals:
+    """Turn failed items to refunded in one statement, and add up how the items ended in another."""
+    items = Item.objects.filter(batch=batch)
+    if items.filter(status__in=OPEN_STATUSES).exists():
+        return _Totals(open=1, succeeded=0, failed=0, settled=0, refunded=0, items_sha256="")
+    items.filter(status=Status.FAILED).update(status=Status.REFUNDED, refunded_at=now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT count(*) FILTER (WHERE status = 'succeeded'),
+                   count(*) FILTER (WHERE status = 'refunded'),
+                   coalesce(sum(credits) FILTER (WHERE status = 'succeeded'), 0)::bigint,
+                   coalesce(sum(credits) FILTER (WHERE status = 'refunded'), 0)::bigint,
+                   {proofs.ITEMS_SHA256}
+            FROM batches_item WHERE batch_id = %s
+            """,  # noqa: S608 - a constant of ours.
+            [batch.pk],
+        )
+        succeeded, failed, settled, refunded, items_sha256 = cursor.fetchone()
+    return _Totals(0, succeeded, failed, settled, refunded, items_sha256)
+
+
+def _settle_and_refund(batch: Batch, totals: _Totals) -> None:
+    movement = _movement(batch, "system")
+    if totals.settled:
+        ledger.settle(movement=movement, amount=totals.settled)
+    if totals.refunded:
+        ledger.refund(movement=movement, amount=totals.refunded)
+
+
+def _end(batch: Batch, totals: _Totals, now: datetime) -> None:
+    """Set the final state on the locked row, and on `batch`."""
+    final: Mapping[str, Any] = {
+        "state": totals.state,
+        "started_at": batch.started_at or now,
+        "finished_at": now,
+        "succeeded": totals.succeeded,
+        "failed": totals.failed,
+        "settled": totals.settled,
+        "refunded": totals.refunded,
+    }
+    Batch.objects.filter(pk=batch.pk, state__in=OPEN_STATES).update(**final)
+    for name, value in final.items():
+        setattr(batch, name, value)
+
+
+def _tell(batch: Batch, proof: proofs.Proof) -> None:
+    event_id = new_event_id()
+    webhooks.publish(
+        organization_id=batch.organization_id,
+        mode=batch.mode,
+        event_type=EventType.BATCH_COMPLETED,
+        event_id=event_id,
+        body=proofs.completed_event(batch=batch, proof=proof, event_id=event_id),
+        reference=batch.pk,
+        extra_url=batch.webhook_url,
+    )
