@@ -88,9 +88,7 @@ class Route:
 
 def routes() -> Sequence[Route]:
     """Return the routes that the settings define."""
-    simulator = Route(
-        SIMULATOR, settings.PROVIDER_SIMULATOR_BASE_URL, "", settings.PROVIDER_SIMULATOR_MAX_IN_FLIGHT
-    )
+    simulator = Route(SIMULATOR, settings.PROVIDER_SIMULATOR_BASE_URL, "", settings.PROVIDER_SIMULATOR_MAX_IN_FLIGHT)
     if not settings.PROVIDER_OPENAI_BASE_URL:
         return [simulator]
     openai = Route(
@@ -118,6 +116,4 @@ def provider_of(route: str) -> Provider:
 @functools.lru_cache(maxsize=8)
 def _adapter(route: Route) -> Provider:
     """One adapter, with its connections, per process and route."""
-    return OpenAIVideos(
-        route.base_url, api_key=route.api_key, submit_timeout_seconds=settings.SUBMIT_TIMEOUT_SECONDS
-    )
+    return OpenAIVideos(route.base_url, api_key=route.api_key, submit_timeout_seconds=settings.SUBMIT_TIMEOUT_SECONDS)

@@ -46,7 +46,10 @@ POLICIES: dict[FailureType, Policy] = {
         1, (), False, "The provider's content rules refused this prompt. Change the prompt and send it again."
     ),
     FailureType.INVALID_REQUEST: Policy(
-        1, (), False, "The provider did not accept this request as it stands. Check the prompt, length and size."
+        1,
+        (),
+        False,
+        "The provider did not accept this request as it stands. Check the prompt, length and size.",
     ),
     FailureType.RATE_LIMITED: Policy(
         10, PATIENT, True, "The provider was taking no more requests for too long. Send the item again later."

@@ -106,9 +106,7 @@ def request_id_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
 
 def body_sha256(body: Mapping[str, Any]) -> str:
     """Return the SHA-256 hex of what was sent, the id fields aside: the same order gives the same value."""
-    return hashlib.sha256(
-        canonical_json({k: v for k, v in body.items() if k not in ID_FIELDS}).encode()
-    ).hexdigest()
+    return hashlib.sha256(canonical_json({k: v for k, v in body.items() if k not in ID_FIELDS}).encode()).hexdigest()
 
 
 def read_order(body: Mapping[str, Any], *, max_items: int, now: datetime) -> BatchOrder:
@@ -211,7 +209,11 @@ class _Reader:
             return {}
         for key, value in given.items():
             if not 0 < len(key) <= METADATA_KEY_MAX or "\0" in key:
-                self.fault(f"{at}/{_escaped(key)}", "invalid", f"A key has 1 to {METADATA_KEY_MAX} characters, no NUL.")
+                self.fault(
+                    f"{at}/{_escaped(key)}",
+                    "invalid",
+                    f"A key has 1 to {METADATA_KEY_MAX} characters, no NUL.",
+                )
             elif not isinstance(value, str) or len(value) > METADATA_VALUE_MAX or "\0" in value:
                 detail = f"A value is a text of at most {METADATA_VALUE_MAX} characters without NUL."
                 self.fault(f"{at}/{_escaped(key)}", "invalid", detail)
@@ -246,7 +248,11 @@ class _Reader:
                 return at.astimezone(UTC)
         except (TypeError, ValueError, OverflowError):
             pass
-        self.fault("/deadline", "invalid", "A deadline is a time to come with its zone, such as 2026-12-01T00:00:00Z.")
+        self.fault(
+            "/deadline",
+            "invalid",
+            "A deadline is a time to come with its zone, such as 2026-12-01T00:00:00Z.",
+        )
         return None
 
 

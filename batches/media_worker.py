@@ -74,50 +74,48 @@ def _probe(path: str, expected_seconds: float) -> dict[str, object]:
         stream.codec_context.thread_count = 1
         if not 0 < stream.codec_context.width * stream.codec_context.height <= MAX_PIXELS:
             raise Unplayable("has a picture of an impossible size")
-        picture, duration = _watch(container, stream)
+        frame, duration = _watch(container, stream)
     if abs(duration - expected_seconds) > max(0.5, 0.1 * expected_seconds):
         raise Unplayable(f"plays for {duration:.2f} s instead of {expected_seconds:g} s")
-    poster = base64.b64encode(_poster(picture)).decode()
+    poster = base64.b64encode(_poster(frame)).decode()
     return {
         "duration_seconds": round(duration, 3),
-        "width": picture.width,
-        "height": picture.height,
+        "width": frame.width,
+        "height": frame.height,
         "poster": poster,
     }
 
 
-def _watch(container: "av.container.InputContainer", stream: "av.VideoStream") -> tuple[Image.Image, float]:
+def _watch(
+    container: "av.container.InputContainer", stream: "av.VideoStream"
+) -> tuple["av.VideoFrame", float]:
     """Return the first frame, and how long the pictures that are really there last.
 
     The header's duration is only a claim, so every packet is read. Decoding all of them would cost a second
     of CPU per clip and is left out: pictures broken in the middle of a complete file go unnoticed.
     """
-    picture: Image.Image | None = None
+    frame: av.VideoFrame | None = None
     first, last = Fraction(10**9), Fraction(0)
     for number, packet in enumerate(container.demux(stream)):
         if number > MAX_PACKETS:
             raise Unplayable("has too many frames")
-        if picture is None:
-            picture = next((_image(frame) for frame in packet.decode()), None)
+        if frame is None:
+            frame = next(iter(packet.decode()), None)
         if packet.pts is None or packet.time_base is None or packet.is_corrupt:
             continue
         first = min(first, packet.pts * packet.time_base)
         last = max(last, (packet.pts + (packet.duration or 0)) * packet.time_base)
-    if picture is None:
+    if frame is None:
         raise Unplayable("has no picture that can be decoded")
-    return picture, float(max(Fraction(0), last - first))
+    return frame, float(max(Fraction(0), last - first))
 
 
-def _image(frame: "av.VideoFrame") -> Image.Image:
-    image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
-    return image
-
-
-def _poster(picture: Image.Image) -> bytes:
-    small = picture.copy()
-    small.thumbnail((POSTER_WIDTH, 4 * POSTER_WIDTH))
+def _poster(frame: "av.VideoFrame") -> bytes:
+    width = min(POSTER_WIDTH, frame.width)
+    small = frame.reformat(width=width, height=max(1, frame.height * width // frame.width), format="rgb24")
+    image: Image.Image = small.to_image()  # type: ignore[no-untyped-call]
     out = io.BytesIO()
-    small.save(out, "JPEG", quality=POSTER_QUALITY)
+    image.save(out, "JPEG", quality=POSTER_QUALITY)
     return out.getvalue()
 
 

@@ -118,7 +118,14 @@ class Batch(models.Model):
             ),
             models.CheckConstraint(condition=Q(total__gt=0, credits__gt=0), name="batches_batch_not_empty"),
             models.CheckConstraint(
-                condition=Q(state__in=["queued", "processing"], finished_at=None, succeeded=None, failed=None, settled=0, refunded=0)
+                condition=Q(
+                    state__in=["queued", "processing"],
+                    finished_at=None,
+                    succeeded=None,
+                    failed=None,
+                    settled=0,
+                    refunded=0,
+                )
                 | Q(
                     state__in=["completed", "partial", "failed"],
                     finished_at__isnull=False,
@@ -168,7 +175,9 @@ class Item(models.Model):
 
     id = models.CharField(primary_key=True, max_length=30, default=new_item_id, editable=False)
     # The key is made by migration 0002, not deferrable: COPY checks it before any wallet is locked.
-    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="items", db_constraint=False, db_index=False)
+    batch = models.ForeignKey(
+        Batch, on_delete=models.PROTECT, related_name="items", db_constraint=False, db_index=False
+    )
     index = models.PositiveIntegerField()
     custom_id = models.CharField(max_length=64, blank=True)
     prompt = models.TextField()
@@ -179,7 +188,7 @@ class Item(models.Model):
     credits = models.BigIntegerField()
     route = models.CharField(max_length=40)
     status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
-    stage = models.CharField(max_length=7, choices=Stage, null=True, default=Stage.SUBMIT)
+    stage = models.CharField(max_length=7, choices=Stage, null=True, default=Stage.SUBMIT)  # noqa: DJ001 - no stage at all.
     due_at = models.DateTimeField(null=True)
     lease = models.UUIDField(null=True, editable=False)
     attempts_made = models.PositiveSmallIntegerField(default=0)
@@ -204,8 +213,18 @@ class Item(models.Model):
                 name="batches_item_status_known",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=["pending", "running"], stage__isnull=False, due_at__isnull=False, finished_at=None)
-                | Q(status__in=["succeeded", "failed", "refunded"], stage=None, due_at=None, finished_at__isnull=False),
+                condition=Q(
+                    status__in=["pending", "running"],
+                    stage__isnull=False,
+                    due_at__isnull=False,
+                    finished_at=None,
+                )
+                | Q(
+                    status__in=["succeeded", "failed", "refunded"],
+                    stage=None,
+                    due_at=None,
+                    finished_at__isnull=False,
+                ),
                 name="batches_item_due_while_open",
             ),
             models.CheckConstraint(
@@ -214,7 +233,8 @@ class Item(models.Model):
                 name="batches_item_failure_said",
             ),
             models.CheckConstraint(
-                condition=Q(status="refunded", refunded_at__isnull=False) | (~Q(status="refunded") & Q(refunded_at=None)),
+                condition=Q(status="refunded", refunded_at__isnull=False)
+                | (~Q(status="refunded") & Q(refunded_at=None)),
                 name="batches_item_refunded_at_when_refunded",
             ),
         ]
@@ -222,7 +242,9 @@ class Item(models.Model):
             # Claims of submits take a batch's items in order; its count in flight makes them fair.
             models.Index(fields=["batch", "index"], condition=Q(stage="submit"), name="batches_item_to_submit"),
             models.Index(
-                fields=["route", "batch"], condition=Q(stage__in=["lookup", "poll"]), name="batches_item_in_flight"
+                fields=["route", "batch"],
+                condition=Q(stage__in=["lookup", "poll"]),
+                name="batches_item_in_flight",
             ),
             models.Index(
                 fields=["route", "stage", "due_at"],
@@ -257,7 +279,9 @@ class Attempt(models.Model):
         FAILED = "failed"
 
     id = models.CharField(primary_key=True, max_length=30, default=new_attempt_id, editable=False)
-    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="attempts", db_constraint=False, db_index=False)
+    item = models.ForeignKey(
+        Item, on_delete=models.PROTECT, related_name="attempts", db_constraint=False, db_index=False
+    )
     number = models.PositiveSmallIntegerField()
     route = models.CharField(max_length=40)
     provider_job_id = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "unknown", unique otherwise.
@@ -282,7 +306,9 @@ class Attempt(models.Model):
 class Output(models.Model):
     """The video of a succeeded item, in our storage. An item is charged only when this row exists."""
 
-    item = models.OneToOneField(Item, on_delete=models.PROTECT, primary_key=True, related_name="output", db_constraint=False)
+    item = models.OneToOneField(
+        Item, on_delete=models.PROTECT, primary_key=True, related_name="output", db_constraint=False
+    )
     video = models.CharField(max_length=200)
     poster = models.CharField(max_length=200)
     content_type = models.CharField(max_length=60, default="video/mp4")

@@ -16,7 +16,18 @@ from batches import proofs
 from batches.catalogue import PRICE_VERSION, Line, price_lines, route_of
 from batches.failures import FailureType
 from batches.intake import BatchOrder, ItemOrder
-from batches.models import OPEN_STATES, OPEN_STATUSES, Batch, Item, Stage, State, Status, new_batch_id, new_item_id
+from batches.models import (
+    OPEN_STATES,
+    OPEN_STATUSES,
+    Batch,
+    Item,
+    Proof,
+    Stage,
+    State,
+    Status,
+    new_batch_id,
+    new_item_id,
+)
 from customers.models import Mode, Organization
 from customers.services import audit
 from ledger import services as ledger
@@ -94,9 +105,7 @@ def quote(*, customer: Customer, order: BatchOrder) -> Quote:
 
 def replay(*, customer: Customer, request_id: str, body_sha256: str) -> Batch | None:
     """Return the batch that this request id made before, if any. Raises RequestIdReused for another body."""
-    batch = Batch.objects.filter(
-        organization=customer.organization, mode=customer.mode, request_id=request_id
-    ).first()
+    batch = Batch.objects.filter(organization=customer.organization, mode=customer.mode, request_id=request_id).first()
     if batch is not None and batch.body_sha256 != body_sha256:
         _audit_refusal(customer, request_id, "request_id_reused")
         raise RequestIdReused
@@ -142,9 +151,7 @@ def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
         locked = Batch.objects.select_for_update(no_key=True).get(pk=batch.pk)
         if locked.is_final:
             raise BatchFinal
-        canceled = fail_unsubmitted(
-            items=Item.objects.filter(batch=locked), failure=FailureType.CANCELED, now=now
-        )
+        canceled = fail_unsubmitted(items=Item.objects.filter(batch=locked), failure=FailureType.CANCELED, now=now)
         if locked.canceled_at is None:
             Batch.objects.filter(pk=batch.pk).update(canceled_at=now)
         audit(
@@ -161,10 +168,8 @@ def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
 
 def fail_unsubmitted(*, items: QuerySet[Item], failure: FailureType, now: datetime) -> int:
     """Fail those of `items` that were never submitted; return how many. A claim that was faster keeps its item."""
-    return (
-        items.filter(status=Status.PENDING, stage=Stage.SUBMIT, attempts_made=0).update(
-            status=Status.FAILED, failure_type=failure, stage=None, due_at=None, lease=None, finished_at=now
-        )
+    return items.filter(status=Status.PENDING, stage=Stage.SUBMIT, attempts_made=0).update(
+        status=Status.FAILED, failure_type=failure, stage=None, due_at=None, lease=None, finished_at=now
     )
 
 
@@ -229,9 +234,7 @@ def _wallet_of(customer: Customer) -> Wallet:
     return Wallet.objects.get(organization=customer.organization, mode=customer.mode)
 
 
-def _accept(
-    customer: Customer, request_id: str, body_sha256: str, order: BatchOrder, now: datetime
-) -> Batch | None:
+def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchOrder, now: datetime) -> Batch | None:
     """Store batch, items and reserve in one transaction; None when the request id is taken."""
     wallet = _wallet_of(customer)
     _refuse_early(customer, order, wallet)
@@ -312,9 +315,7 @@ def _copy_items(batch: Batch, items: list[ItemOrder]) -> None:
 
 
 def _movement(batch: Batch, actor: str) -> ledger.Movement:
-    return ledger.Movement(
-        wallet_id=batch.wallet_id, reference=batch.pk, request_id=batch.request_id, actor=actor
-    )
+    return ledger.Movement(wallet_id=batch.wallet_id, reference=batch.pk, request_id=batch.request_id, actor=actor)
 
 
 def _audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
@@ -397,7 +398,7 @@ def _end(batch: Batch, totals: _Totals, now: datetime) -> None:
         setattr(batch, name, value)
 
 
-def _tell(batch: Batch, proof: proofs.Proof) -> None:
+def _tell(batch: Batch, proof: Proof) -> None:
     event_id = new_event_id()
     webhooks.publish(
         organization_id=batch.organization_id,

@@ -24,7 +24,12 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
     "finance approver": READ,
     "sales ops": READ,
     "support": frozenset(
-        {Permission.BATCHES_READ, Permission.BATCHES_WRITE, Permission.WEBHOOKS_READ, Permission.WEBHOOKS_WRITE}
+        {
+            Permission.BATCHES_READ,
+            Permission.BATCHES_WRITE,
+            Permission.WEBHOOKS_READ,
+            Permission.WEBHOOKS_WRITE,
+        }
     ),
     "auditor": READ,
 }
@@ -32,7 +37,12 @@ CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
     "customer admin": ALL,
     "customer finance": READ,
     "customer developer": frozenset(
-        {Permission.BATCHES_READ, Permission.BATCHES_WRITE, Permission.WEBHOOKS_READ, Permission.WEBHOOKS_WRITE}
+        {
+            Permission.BATCHES_READ,
+            Permission.BATCHES_WRITE,
+            Permission.WEBHOOKS_READ,
+            Permission.WEBHOOKS_WRITE,
+        }
     ),
 }
 

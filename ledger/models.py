@@ -116,7 +116,9 @@ class Entry(models.Model):
             models.CheckConstraint(condition=~Q(actor=""), name="credit_ledger_actor_given"),
             models.UniqueConstraint(fields=["wallet", "seq"], name="credit_ledger_seq_once"),
             models.UniqueConstraint(fields=["reference"], condition=Q(kind="grant"), name="credit_ledger_grant_once"),
-            models.UniqueConstraint(fields=["reference"], condition=Q(kind="reserve"), name="credit_ledger_reserve_once"),
+            models.UniqueConstraint(
+                fields=["reference"], condition=Q(kind="reserve"), name="credit_ledger_reserve_once"
+            ),
             models.UniqueConstraint(fields=["reference"], condition=Q(kind="settle"), name="credit_ledger_settle_once"),
             models.UniqueConstraint(fields=["reference"], condition=Q(kind="refund"), name="credit_ledger_refund_once"),
         ]

@@ -42,7 +42,7 @@ REFUSALS: dict[str, type[LedgerError]] = {
 INSERT = f"""
     INSERT INTO credit_ledger (entry_id, wallet_id, kind, amount, reference, request_id, actor, reason)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-    RETURNING {", ".join(field.column for field in Entry._meta.concrete_fields)}
+    RETURNING {", ".join(str(field.column) for field in Entry._meta.concrete_fields)}
 """  # noqa: S608 - column names of the model, nothing from outside.
 
 

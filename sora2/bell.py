@@ -24,7 +24,11 @@ def ring(task: str, *, delay_seconds: float = 0) -> None:
 def _send(task: str, delay_seconds: float) -> None:
     try:
         current_app.send_task(
-            task, countdown=delay_seconds or None, expires=EXPIRES_SECONDS + delay_seconds, retry=False, ignore_result=True
+            task,
+            countdown=delay_seconds or None,
+            expires=EXPIRES_SECONDS + delay_seconds,
+            retry=False,
+            ignore_result=True,
         )
     except Exception as error:  # A dead broker must never fail what is already committed.
         log.warning("bell.broker_unreachable", task=task, error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""Canonical JSON: sorted keys, no spaces, UTF-8. Equal content gives equal bytes, so a hash means something."""
+"""Canonical JSON: sorted keys, no spaces, UTF-8. Equal content gives equal bytes, which can be hashed."""
 
 import hashlib
 import json

@@ -94,16 +94,10 @@ def needs_servers(argv: Sequence[str]) -> bool:
     """Say whether this command line of manage.py needs embedded servers."""
     if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
         return False
-    return (
-        len(argv) > 1
-        and argv[1].lstrip("-") not in COMMANDS_WITHOUT_SERVERS
-        and not {"-h", "--help"} & set(argv)
-    )
+    return len(argv) > 1 and argv[1].lstrip("-") not in COMMANDS_WITHOUT_SERVERS and not {"-h", "--help"} & set(argv)
 
 
-def development_defaults(
-    environment: Mapping[str, str], url: str = "http://127.0.0.1:8000"
-) -> dict[str, str]:
+def development_defaults(environment: Mapping[str, str], url: str = "http://127.0.0.1:8000") -> dict[str, str]:
     """Return settings for a developer's machine, reached at `url`: one whose `environment` names no database.
 
     What `environment` sets itself is not among them.
@@ -173,12 +167,15 @@ def _available(server: Server) -> Iterator[str]:
     owner, users = _owner_lock(server), _users_lock(server)
     try:
         if _own_or_join(server, owner, users):
-            with Supervisor() as supervisor:
-                start(server, supervisor)
-                try:
-                    yield server.url
-                finally:
-                    _wait_for_users(server, users)
+            try:
+                with Supervisor() as supervisor:
+                    start(server, supervisor)
+                    try:
+                        yield server.url
+                    finally:
+                        _wait_for_users(server, users)
+            finally:
+                server.clear()
         else:
             yield server.url
     finally:

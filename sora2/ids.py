@@ -22,7 +22,7 @@ def is_id(text: str, prefix: str) -> bool:
 
 
 def _uuid7() -> int:
-    """48 bits of Unix milliseconds, 12 bits of the fraction of that millisecond (RFC 9562, 6.2, method 3), 62 random."""
+    """48 bits of Unix milliseconds, 12 of the millisecond's fraction (RFC 9562, 6.2, method 3), 62 random."""
     ns = time.time_ns()
     ms, rest = divmod(ns, 1_000_000)
     fraction = rest * 4096 // 1_000_000

@@ -65,6 +65,13 @@ class Server(ABC):
     def settle(self) -> None:
         """Do what is due once it answers."""
 
+    def clear(self) -> None:
+        """Remove the place of its sockets, after its end."""
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        if self.data_dir not in self.sockets.parents:
+            with contextlib.suppress(OSError):  # The other server may have its socket there.
+                self.sockets.parent.rmdir()
+
 
 class Postgres(Server):
     """PostgreSQL 18 with a database `sora2`; whoever may enter the socket's directory is its superuser."""

@@ -112,7 +112,10 @@ CELERY_BEAT_SCHEDULE = {
     name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}}
     for name in ("batches.submit", "batches.poll", "batches.collect", "batches.sweep", "webhooks.deliver")
 } | {
-    "batches.reconcile": {"task": "batches.reconcile", "schedule": env.float("RECONCILE_SECONDS", default=300.0)},
+    "batches.reconcile": {
+        "task": "batches.reconcile",
+        "schedule": env.float("RECONCILE_SECONDS", default=300.0),
+    },
     "webhooks.purge_sinks": {"task": "webhooks.purge_sinks", "schedule": 3600.0},
 }
 
@@ -180,7 +183,9 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 WHITENOISE_USE_FINDERS = True
 MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(SORA2_DATA_DIR / "media"))
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend" if DEBUG else "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_BACKEND = (
+    "django.core.mail.backends.filebased.EmailBackend" if DEBUG else "django.core.mail.backends.smtp.EmailBackend"
+)
 EMAIL_FILE_PATH = str(SORA2_DATA_DIR / "mail")
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
@@ -201,7 +206,11 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}, "kombu": {"level": "ERROR"}},
+    "loggers": {
+        "celery": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "kombu": {"level": "ERROR"},
+    },
 }
 structlog.configure(
     processors=[

@@ -169,6 +169,7 @@ def _claim_servers(directory: Path, held: contextlib.ExitStack) -> list[Server]:
     for server in servers:
         try:
             held.callback(embedded.claim(server, seconds=CLAIM_SECONDS).release)
+            held.callback(server.clear)
         except EmbeddedServerError as error:
             raise StackError(str(error)) from error
     return servers
@@ -178,9 +179,7 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
     except OSError as error:
-        raise StackError(
-            f"Port {port} can't be used ({error.strerror}): choose another with --port."
-        ) from error
+        raise StackError(f"Port {port} can't be used ({error.strerror}): choose another with --port.") from error
 
 
 def _free_port() -> int:

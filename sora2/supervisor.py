@@ -129,7 +129,5 @@ class Supervisor:
         tended.deaths = 1 if lived >= STEADY_SECONDS else tended.deaths + 1
         wait = BACKOFF_SECONDS[min(tended.deaths, len(BACKOFF_SECONDS)) - 1]
         tended.start_at = time.monotonic() + wait
-        self._report(
-            f"{tended.program.name} ended ({child.ending()}) after {lived:.1f} s; again in {wait:g} s"
-        )
+        self._report(f"{tended.program.name} ended ({child.ending()}) after {lived:.1f} s; again in {wait:g} s")
         self._changed()

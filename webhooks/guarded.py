@@ -33,7 +33,13 @@ from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-USER_AGENT = "Sora2-Webhooks/1.0"
+_PoolKey = tuple[dict[str, Any], dict[str, Any]]
+
+HEADERS = {
+    "User-Agent": "Sora2-Webhooks/1.0",
+    "Content-Type": "application/json",
+    "Accept-Encoding": "identity",
+}
 DEADLINE_SECONDS = 20.0
 RESPONSE_MAX_BYTES = 16 * 1024
 URL_MAX_CHARACTERS = 2048
@@ -60,11 +66,8 @@ FORBIDDEN_NETWORKS = tuple(
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
         "192.0.2.0/24",  # documentation
-        "192.31.196.0/24",  # AS112, DNS
-        "192.52.193.0/24",  # multicast tunnels
         "192.88.99.0/24",  # 6to4 relays
         "192.168.0.0/16",  # private
-        "192.175.48.0/24",  # AS112, DNS
         "198.18.0.0/15",  # benchmarking
         "198.51.100.0/24",  # documentation
         "203.0.113.0/24",  # documentation
@@ -73,7 +76,6 @@ FORBIDDEN_NETWORKS = tuple(
         "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarking and others
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4: an IPv4 address inside
-        "2620:4f:8000::/48",  # AS112, DNS
         "3ffe::/16",  # the former 6bone
         "3fff::/20",  # documentation
     )
@@ -140,7 +142,7 @@ def post(
         target = _target(url)
     except ForbiddenTarget:
         return Answer(error="forbidden_target")
-    request = requests.Request("POST", target.url, headers=_headers(headers), data=body).prepare()
+    request = requests.Request("POST", target.url, headers={**HEADERS, **headers}, data=body).prepare()
     client = _client()
     call = _Call(started, deadline_seconds)
     answer = _attempt(client, target, request, call)
@@ -185,13 +187,12 @@ def _target(url: str) -> _Target:
         prepared.prepare_url(url, None)
         parts = urlsplit(prepared.url or "")
         scheme, host, port = parts.scheme, (parts.hostname or "").rstrip("."), parts.port
-        # Otherwise requests drops an empty user name and a port of 0 without a word.
-        is_as_given = ("@" in parts.netloc, port) == ("@" in urlsplit(url).netloc, urlsplit(url).port)
+        given = urlsplit(url)
+        if port != given.port:  # requests drops a port of 0 without a word.
+            raise ValueError(given.port)
     except (requests.RequestException, ValueError):
         raise ForbiddenTarget("The address is not a valid URL.") from None
-    if not is_as_given:
-        raise ForbiddenTarget("The address is not a valid URL.")
-    if "@" in parts.netloc:
+    if "@" in parts.netloc or "@" in given.netloc:
         raise ForbiddenTarget("The address must not contain a user name or a password.")
     if "#" in url:
         raise ForbiddenTarget("The address must not contain a fragment (#).")
@@ -211,7 +212,7 @@ def _check_public(scheme: str, host: str, port: int | None) -> None:
 
 
 def _looks_public(host: str) -> bool:
-    with contextlib.suppress(ValueError):
+    if _is_address(host):
         return is_public(host) and "%" not in host
     labels = host.split(".")
     # 2130706433, 0x7f.1, 0177.0.0.1 and 127.1 are all spellings of an IPv4 address to a resolver.
@@ -219,6 +220,14 @@ def _looks_public(host: str) -> bool:
     is_internal = any(host == name or host.endswith(f".{name}") for name in INTERNAL_NAMES)
     is_name = re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+", host) is not None
     return is_name and not is_odd_ipv4 and not is_internal
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_development_target(scheme: str, host: str, port: int | None) -> bool:
@@ -249,6 +258,7 @@ class _Call:
         return max(self.ends_at - time.monotonic(), 0.001)
 
     def hold(self, sock: socket.socket, *, is_reused: bool) -> None:
+        """Take hold of the connection that this call uses; the first one counts."""
         with self._lock:
             if self._socket is not None:
                 return
@@ -298,15 +308,6 @@ def _attempt(client: "_Client", target: _Target, request: requests.PreparedReque
     )
 
 
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        "Content-Type": "application/json",
-        "Accept-Encoding": "identity",
-        **headers,
-        "User-Agent": USER_AGENT,
-    }
-
-
 def _read_into(body: bytearray, raw: urllib3.HTTPResponse) -> None:
     while len(body) < RESPONSE_MAX_BYTES:
         # read1 returns what has come; read would wait for the whole amount.
@@ -314,6 +315,7 @@ def _read_into(body: bytearray, raw: urllib3.HTTPResponse) -> None:
         if not chunk:
             return
         body += chunk
+    # What is left unread makes closing the answer close the connection too, so that it is not used again.
 
 
 # In this order: the first that occurs anywhere among an exception's causes names the trouble.
@@ -392,12 +394,14 @@ class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    ) -> _PoolKey:
         resolve = functools.partial(super().build_connection_pool_key_attributes, request, verify, cert)
-        host_params, pool_kwargs = _resolved_within(_current_call.get().remaining_seconds(), resolve)
-        address = host_params["host"].strip("[]")
-        is_loopback = ipaddress.ip_address(address).is_loopback
-        if not is_public(address) and not (self._is_development and is_loopback):
+        if _is_address(urlsplit(request.url or "").hostname or ""):
+            host_params, pool_kwargs = resolve()  # Nothing to wait for.
+        else:
+            host_params, pool_kwargs = _resolved_within(_current_call.get().remaining_seconds(), resolve)
+        address = ipaddress.ip_address(host_params["host"].strip("[]"))
+        if not is_public(str(address)) and not (self._is_development and address.is_loopback):
             raise InvalidIPAddress(address)
         if self._is_https_proto:
             pool_kwargs["ssl_context"] = self._tls
@@ -407,15 +411,13 @@ class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has
         """Do nothing: the context verifies. The base would load all authorities anew for each connection."""
 
 
-def _resolved_within(
-    seconds: float, resolve: Callable[[], tuple[dict[str, Any], dict[str, Any]]]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _resolved_within(seconds: float, resolve: Callable[[], _PoolKey]) -> _PoolKey:
     """Return what `resolve` returns, or raise gaierror when the resolver takes too long.
 
     The system's resolver can't be interrupted, so it gets a thread of its own, left behind if it must be: the
     resolver's own limits end it.
     """
-    future: Future[tuple[dict[str, Any], dict[str, Any]]] = Future()
+    future: Future[_PoolKey] = Future()
 
     def work() -> None:
         try:

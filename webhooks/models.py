@@ -111,7 +111,9 @@ class Event(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["reference"], condition=Q(type="batch.completed"), name="webhooks_batch_completed_once"
+                fields=["reference"],
+                condition=Q(type="batch.completed"),
+                name="webhooks_batch_completed_once",
             ),
             models.CheckConstraint(condition=Q(mode__in=["live", "test"]), name="webhooks_event_mode_known"),
         ]

@@ -17,7 +17,7 @@ from batches.catalogue import Route, provider_of
 from batches.execution import outcomes
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, tell_attempts
 from batches.failures import FailureType
-from batches.media import Unplayable, probe
+from batches.media import ProbeUnavailable, Unplayable, probe
 from batches.models import Attempt, Output, Stage, Status
 from batches.providers import DownloadFailed
 from sora2.drain import drain
@@ -53,7 +53,11 @@ def collect_due(route: Route) -> int:
     """Collect what is due for a route; return how many items were handled."""
     return drain(
         claim=lambda count: claim_due(
-            route=route.name, stage=Stage.COLLECT, count=count, lease_seconds=LEASE_SECONDS, now=timezone.now()
+            route=route.name,
+            stage=Stage.COLLECT,
+            count=count,
+            lease_seconds=LEASE_SECONDS,
+            now=timezone.now(),
         ),
         act=lambda item: (item, _collect(route, item)),
         record=_record,
@@ -71,6 +75,8 @@ def _collect(route: Route, item: Claimed) -> Collected | NotCollected:
         except DownloadFailed as error:
             failure = FailureType.PROVIDER_ERROR if error.permanent else FailureType.NETWORK_ERROR
             return NotCollected(failure, error.detail, again=not error.permanent)
+        except ProbeUnavailable as error:
+            return NotCollected(FailureType.INTERNAL_ERROR, str(error), again=True)
         except Unplayable as error:
             return NotCollected(FailureType.OUTPUT_INVALID, str(error))
         # Named by the attempt: whoever collects it again after a crash writes a file of its own.
@@ -80,7 +86,7 @@ def _collect(route: Route, item: Claimed) -> Collected | NotCollected:
             poster=_store(poster, f"{name}.jpg"),
             bytes=video.stat().st_size,
             sha256=_sha256(video),
-            duration_ms=clip.duration_ms,
+            duration_ms=round(clip.duration_seconds * 1000),
         )
 
 
@@ -124,7 +130,11 @@ def _news(item: Claimed, result: Collected | NotCollected, now: datetime) -> Att
     if result.again:
         return None
     return AttemptNews(
-        item.attempt_id, Attempt.State.FAILED, ended_at=now, failure_type=result.failure.value, detail=result.detail
+        item.attempt_id,
+        Attempt.State.FAILED,
+        ended_at=now,
+        failure_type=result.failure.value,
+        detail=result.detail,
     )
 
 

@@ -1,8 +1,8 @@
 """Look up ambiguous submits: does the provider have the job, or not?
 
-The wire format has no client token, so a job is recognized by its content: listed, claimed by no attempt, made since the
-submit, with the same model, prompt, length and size. Equal requests are interchangeable. What is not found is looked for
-again until the item's deadline, and never submitted a second time.
+The wire format has no client token, so a job is recognized by its content: listed, claimed by no attempt, made since
+the submit, with the same model, prompt, length and size. Equal requests are interchangeable. What is not found is
+looked for again until the item's deadline, and never submitted a second time.
 """
 
 from collections import defaultdict
@@ -56,10 +56,10 @@ def _match(items: Iterable[Claimed], jobs: Iterable[ListedJob]) -> dict[str, str
     found = {}
     for job in sorted(jobs, key=lambda j: j.created_at):
         same = waiting[job.model, job.prompt, job.seconds, job.size]
-        item = next((i for i in same if job.created_at >= i.submitted_at - CLOCK_SKEW), None)
-        if item is not None:
-            same.remove(item)
-            found[item.attempt_id] = job.job_id
+        ours = next((i for i in same if job.created_at >= i.submitted_at - CLOCK_SKEW), None)
+        if ours is not None:
+            same.remove(ours)
+            found[ours.attempt_id] = job.job_id
     return found
 
 

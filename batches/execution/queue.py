@@ -1,8 +1,8 @@
 """The queue in SQL: claims with leases, and the moves that end them.
 
-A claim writes a token into `lease` and moves `due_at` past the lease's end, so an expired lease is simply due again. Who
-comes back after that finds another token (or none), changes no row, and drops the result. A claimed submit waits as
-LOOKUP: if the claimer dies now, the provider may have the job, and looking it up is what is right.
+A claim writes a token into `lease` and moves `due_at` past the lease's end, so an expired lease is simply due again.
+Who comes back after that finds another token (or none), changes no row, and drops the result. A claimed submit waits
+as LOOKUP: if the claimer dies now, the provider may have the job, and looking it up is what is right.
 """
 
 import uuid
@@ -128,8 +128,8 @@ MOVE_ITEMS = """
     RETURNING i.id
 """
 
-# By attempt id, whoever holds the item by now: a lost lease must not lose the id of a paid job. The first job of an attempt
-# stays its job, an ended attempt stays ended, and a job that look-up gave to an equal attempt meanwhile stays there.
+# By attempt id, whoever holds the item by now: a lost lease must not lose the id of a paid job. The first job of an
+# attempt stays its job, an ended attempt stays ended, and a job that look-up gave to an equal attempt stays there.
 UPDATE_ATTEMPTS = """
     UPDATE batches_attempt a
     SET provider_job_id = coalesce(a.provider_job_id, n.job_id),
@@ -162,13 +162,11 @@ def claim_submits(*, route: str, max_in_flight: int, count: int, now: datetime) 
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('batches.submit'), hashtext(%s))", [route])
         if not _scalar(cursor):
             return []
-        cursor.execute(
-            "SELECT count(*) FROM batches_item WHERE route = %s AND stage IN ('lookup', 'poll')", [route]
-        )
+        cursor.execute("SELECT count(*) FROM batches_item WHERE route = %s AND stage IN ('lookup', 'poll')", [route])
         free = min(count, max_in_flight - _scalar(cursor))
         if free <= 0:
             return []
-        values = {
+        values: dict[str, Any] = {
             "route": route,
             "count": free,
             "now": now,
@@ -177,9 +175,8 @@ def claim_submits(*, route: str, max_in_flight: int, count: int, now: datetime) 
             "deadline": now + timedelta(seconds=settings.ITEM_DEADLINE_SECONDS),
         }
         cursor.execute(CLAIM_SUBMITS, values)
-        claimed = [
-            Claimed(*row, new_attempt_id(), Attempt.State.SENDING, None, now, None) for row in cursor.fetchall()
-        ]
+        sending = Attempt.State.SENDING.value
+        claimed = [Claimed(*(*row, new_attempt_id(), sending, None, now, None)) for row in cursor.fetchall()]
         if claimed:
             attempts = [(c.attempt_id, c.item_id, c.number) for c in claimed]
             cursor.execute(INSERT_ATTEMPTS, [route, now, *map(list, zip(*attempts, strict=True))])
@@ -188,7 +185,7 @@ def claim_submits(*, route: str, max_in_flight: int, count: int, now: datetime) 
 
 def claim_due(*, route: str, stage: Stage, count: int, lease_seconds: float, now: datetime) -> list[Claimed]:
     """Claim up to `count` items that are due for `stage`, each with its latest attempt."""
-    values = {
+    values: dict[str, Any] = {
         "route": route,
         "stage": stage.value,
         "count": count,
@@ -214,7 +211,7 @@ def move(*, moves: Sequence[Move], now: datetime) -> set[str]:
     if not moves:
         return set()
     ordered = sorted(moves, key=lambda m: m.item.item_id)
-    values = {
+    values: dict[str, Any] = {
         "now": now,
         "ids": [m.item.item_id for m in ordered],
         "leases": [m.item.lease for m in ordered],
@@ -236,7 +233,7 @@ def tell_attempts(news: Sequence[AttemptNews]) -> set[str]:
     if not news:
         return set()
     ordered = sorted(news, key=lambda n: n.attempt_id)
-    columns = [
+    columns: list[Any] = [
         [n.attempt_id for n in ordered],
         [n.state.value for n in ordered],
         [n.job_id for n in ordered],

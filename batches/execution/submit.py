@@ -73,7 +73,11 @@ def _news(item: Claimed, outcome: SubmitOutcome, now: datetime) -> AttemptNews:
             return AttemptNews(item.attempt_id, Attempt.State.ACCEPTED, job_id=job_id, accepted_at=now)
         case NotAccepted(failure=failure, detail=detail):
             return AttemptNews(
-                item.attempt_id, Attempt.State.NOT_ACCEPTED, ended_at=now, failure_type=failure.value, detail=detail
+                item.attempt_id,
+                Attempt.State.NOT_ACCEPTED,
+                ended_at=now,
+                failure_type=failure.value,
+                detail=detail,
             )
         case Ambiguous(detail=detail):
             return AttemptNews(item.attempt_id, Attempt.State.AMBIGUOUS, detail=detail)

@@ -12,7 +12,7 @@ from batches.failures import FailureType
 
 @dataclass(frozen=True)
 class JobRequest:
-    """One video to be made. `client_id` is our own id of this submit; a provider may log it, none can be told to honour it."""
+    """One video to be made. `client_id` is our own id of this submit: for logs, no provider honours it."""
 
     model: str
     prompt: str

@@ -83,11 +83,8 @@ FORBIDDEN_ADDRESSES = [
     "192.0.0.9",
     "192.0.0.192",
     "192.0.2.1",
-    "192.31.196.1",
-    "192.52.193.1",
     "192.88.99.1",
     "192.168.0.1",
-    "192.175.48.1",
     "198.18.0.1",
     "198.19.255.255",
     "198.51.100.1",
@@ -114,7 +111,6 @@ FORBIDDEN_ADDRESSES = [
     "2001:db8::1",
     "2002:7f00:1::",
     "2002:a9fe:a9fe::",
-    "2620:4f:8000::1",
     "3ffe::1",
     "3fff::1",
     "5f00::1",
@@ -313,7 +309,7 @@ def test_the_exception_for_development_reaches_loopback_but_no_other_internal_ad
 
 def test_the_body_and_headers_arrive_as_given(loopback: None) -> None:
     with receivers.serve(receivers.answers(200, b"thanks", {"Retry-After": "7"})) as receiver:
-        answer = post(receiver.url, headers={"webhook-id": "evt_1", "user-agent": "other"})
+        answer = post(receiver.url, headers={"webhook-id": "evt_1"})
     [request] = receiver.requests
     assert (request.method, request.path, request.body) == ("POST", "/hook", b'{"a": 1}')
     assert request.headers == {

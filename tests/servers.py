@@ -1,0 +1,57 @@
+"""Pytest plugin: real PostgreSQL and Valkey for the whole run, in a temporary directory, gone afterwards.
+
+Loaded with `-p tests.servers`, so that the servers' addresses are in the environment before pytest-django
+reads the settings. DATABASE_URL and REDIS_URL, where given, are used instead.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from sora2.embedded import embedded_servers
+
+_running = contextlib.ExitStack()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests() -> Generator[None, None, None]:
+    """Come before pytest-django, which is also among the first here but no wrapper."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        _start_servers()
+    else:
+        _separate(int(worker.removeprefix("gw")))
+    return (yield)
+
+
+def pytest_unconfigure() -> None:
+    """Stop what was started."""
+    _running.close()
+
+
+def _start_servers() -> None:
+    directory = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="sora2-tests-")))
+    urls = _running.enter_context(
+        embedded_servers(
+            directory,
+            postgres="DATABASE_URL" not in os.environ,
+            valkey="REDIS_URL" not in os.environ,
+            durable=False,
+        )
+    )
+    os.environ.update(urls)
+    os.environ.update({"DEBUG": "1", "SORA2_DATA_DIR": str(directory), "MEDIA_ROOT": str(directory / "media")})
+
+
+def _separate(number: int) -> None:
+    """Give an xdist worker what pytest-django doesn't: a Valkey database and a place for files of its own."""
+    url = urlsplit(os.environ["REDIS_URL"])
+    database = number + 1
+    own = url._replace(query=f"db={database}") if url.scheme == "unix" else url._replace(path=f"/{database}")
+    os.environ["REDIS_URL"] = own.geturl()
+    os.environ["MEDIA_ROOT"] = f"{os.environ['MEDIA_ROOT']}-{number}"
