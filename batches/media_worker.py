@@ -86,9 +86,7 @@ def _probe(path: str, expected_seconds: float) -> dict[str, object]:
     }
 
 
-def _watch(
-    container: "av.container.InputContainer", stream: "av.VideoStream"
-) -> tuple["av.VideoFrame", float]:
+def _watch(container: "av.container.InputContainer", stream: "av.VideoStream") -> tuple["av.VideoFrame", float]:
     """Return the first frame, and how long the pictures that are really there last.
 
     The header's duration is only a claim, so every packet is read. Decoding all of them would cost a second

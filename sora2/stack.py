@@ -69,6 +69,7 @@ class Stack:
         self._parts = Parts(directory=directory, environment=self.environment, port=port)
         self._stop = threading.Event()
         self._ready_or_over = threading.Event()
+        self._over = threading.Event()
         self._error: Exception | None = None
         self._supervisor = Supervisor(report=report, changed=self._write_file, stop=self._stop)
         self._thread = threading.Thread(target=self._run, name="supervisor")
@@ -81,13 +82,15 @@ class Stack:
 
     def wait(self) -> None:
         """Block until the stack is over. Raises StackError when it ended by itself."""
-        self._thread.join()
+        # Not join(): up to Python 3.12, a signal handler that raises during one makes the next return at once.
+        self._over.wait()
         self._raise_error()
 
     def stop(self) -> None:
         """Stop all parts and return when nothing is left, within 30 seconds."""
         self._stop.set()
         if self._thread.ident is not None:
+            self._over.wait()
             self._thread.join()
 
     def _raise_error(self) -> None:
@@ -113,6 +116,7 @@ class Stack:
         finally:
             embedded.stack_file(self._directory).unlink(missing_ok=True)
             self._ready_or_over.set()
+            self._over.set()
 
     def _start_parts(self) -> None:
         """Start in the order of need; the supervisor stops in the opposite order."""

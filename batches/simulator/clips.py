@@ -107,9 +107,7 @@ def _picture(prompt: str, width: int, height: int) -> Image.Image:
     font = ImageFont.load_default(max(10, min(width, height) // 16))
     margin = int(width * MARGIN_SHARE)
     lines = _wrapped(prompt, font, width - 2 * margin)
-    ImageDraw.Draw(picture).multiline_text(
-        (margin, int(height * MARGIN_SHARE)), "\n".join(lines), font=font, fill=INK
-    )
+    ImageDraw.Draw(picture).multiline_text((margin, int(height * MARGIN_SHARE)), "\n".join(lines), font=font, fill=INK)
     return picture
 
 

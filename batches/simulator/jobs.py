@@ -26,10 +26,7 @@ CREATE TABLE IF NOT EXISTS job (
 );
 CREATE TABLE IF NOT EXISTS submit_count (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
-COLUMNS = (
-    "number, id, created_at, work_seconds, model, prompt, seconds, size,"
-    " error_code, error_message, bad_output"
-)
+COLUMNS = "number, id, created_at, work_seconds, model, prompt, seconds, size, error_code, error_message, bad_output"
 # The share of its time that a job spends waiting for its turn.
 QUEUED_SHARE = 0.1
 # Files are served for a day.

@@ -7,23 +7,36 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('customers', '0001_initial'),
+        ("customers", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Pilot',
+            name="Pilot",
             fields=[
-                ('id', models.CharField(default=pilots.models.new_pilot_id, editable=False, max_length=30, primary_key=True, serialize=False)),
-                ('credits', models.BigIntegerField()),
-                ('activated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('deadline', models.DateTimeField()),
-                ('created_by', models.CharField(max_length=40)),
-                ('organization', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='pilot', to='customers.organization')),
+                (
+                    "id",
+                    models.CharField(
+                        default=pilots.models.new_pilot_id,
+                        editable=False,
+                        max_length=30,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("credits", models.BigIntegerField()),
+                ("activated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("deadline", models.DateTimeField()),
+                ("created_by", models.CharField(max_length=40)),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="pilot", to="customers.organization"
+                    ),
+                ),
             ],
         ),
     ]

@@ -81,9 +81,7 @@ def faulty(*answers: Answer) -> Iterator[FaultyProvider]:
         thread.join(10)
 
 
-def answer(
-    status: int, body: object = b"", *, content_type: str = "application/json", **headers: str
-) -> bytes:
+def answer(status: int, body: object = b"", *, content_type: str = "application/json", **headers: str) -> bytes:
     """Return the bytes of an HTTP answer; a `body` that isn't bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [

@@ -96,6 +96,8 @@ def test_sound_alone_does_not_play(tmp_path: Path) -> None:
         stream = container.add_stream("aac", rate=44100, layout="stereo")
         frame = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
         frame.sample_rate, frame.pts = 44100, 0
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     assert unplayable(tmp_path, out.getvalue()) == "has no video"
@@ -223,9 +225,7 @@ def test_children_end_with_a_parent_that_was_killed(tmp_path: Path, film: bytes)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
-def test_the_child_knows_no_secrets(
-    tmp_path: Path, film: bytes, poster: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_child_knows_no_secrets(tmp_path: Path, film: bytes, poster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVIDER_OPENAI_API_KEY", "sk-secret")
     pool = media._Pool()
     monkeypatch.setattr(media, "_pool", pool)
@@ -245,9 +245,7 @@ def test_the_child_starts_without_django() -> None:
 def worker_that(tmp_path: Path, does: str) -> Path:
     """Write a worker that gets ready as ours does, and then does something bad with its first clip."""
     worker = tmp_path / "worker.py"
-    worker.write_text(
-        f"import os, sys, time\nprint('{{}}', flush=True)\nsys.stdin.readline()\n{does}\n"
-    )
+    worker.write_text(f"import os, sys, time\nprint('{{}}', flush=True)\nsys.stdin.readline()\n{does}\n")
     return worker
 
 

@@ -485,14 +485,16 @@ def test_the_key_does_not_follow_a_redirect(tmp_path: Path) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["id", "error", "code", "message", "type", "param", "status", "data", "last_id", "has_more"]
-            + ["created_at", "seconds", "prompt", "detail"]
-        ),
-        inner,
-        max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "error", "code", "message", "type", "param", "status", "data", "last_id", "has_more"]
+                + ["created_at", "seconds", "prompt", "detail"]
+            ),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=12,
 )

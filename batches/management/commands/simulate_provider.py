@@ -19,17 +19,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-        parser.add_argument(
-            "--port", type=int, default=8199, help="port to listen on (8199; 0 takes a free one)"
-        )
+        parser.add_argument("--port", type=int, default=8199, help="port to listen on (8199; 0 takes a free one)")
         parser.add_argument("--latency", type=_seconds, default=0.3, help="seconds that a clip takes (0.3)")
         parser.add_argument("--failure-rate", type=_rate, default=0.0, help="share of jobs that fail, 0 to 1")
-        parser.add_argument(
-            "--error-rate", type=_rate, default=0.0, help="share of requests answered 500, 0 to 1"
-        )
-        parser.add_argument(
-            "--rate-limit-rate", type=_rate, default=0.0, help="share of submits answered 429, 0 to 1"
-        )
+        parser.add_argument("--error-rate", type=_rate, default=0.0, help="share of requests answered 500, 0 to 1")
+        parser.add_argument("--rate-limit-rate", type=_rate, default=0.0, help="share of submits answered 429, 0 to 1")
         parser.add_argument("--seed", type=int, help="makes the random failures repeatable")
         parser.add_argument("--api-key", default="", help="the only key that is accepted (any)")
         parser.add_argument("--state", type=Path, help="SQLite file that keeps the jobs over a restart")
@@ -46,9 +40,7 @@ class Command(BaseCommand):
         try:
             server = SimulatorServer(options["host"], options["port"], behaviour, state=options["state"])
         except OSError as error:
-            raise CommandError(
-                f"Cannot listen on {options['host']}:{options['port']}: {error.strerror}"
-            ) from error
+            raise CommandError(f"Cannot listen on {options['host']}:{options['port']}: {error.strerror}") from error
         signal.signal(signal.SIGTERM, _stop)
         with server:
             self.stdout.write(f"ready {server.base_url}")
