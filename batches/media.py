@@ -46,7 +46,7 @@ class Unplayable(Exception):
 
 
 class ProbeUnavailable(Exception):
-    """No child process could be started: the fault is ours, and says nothing about the clip."""
+    """Nobody could look into the clip: the fault is ours and says nothing about it, so try again later."""
 
 
 def probe(path: Path, *, expected_seconds: float, poster: Path) -> Clip:
@@ -56,6 +56,8 @@ def probe(path: Path, *, expected_seconds: float, poster: Path) -> Clip:
     ProbeUnavailable. Safe to call from several threads and after a fork.
     """
     answer = _pool.ask({"path": str(path.resolve()), "expected_seconds": expected_seconds})
+    if "broken" in answer:
+        raise ProbeUnavailable(str(answer["broken"]))
     if "unplayable" in answer:
         raise Unplayable(str(answer["unplayable"]))
     poster.write_bytes(base64.b64decode(answer["poster"]))

@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from fractions import Fraction
+from functools import partial
 from typing import Any, TextIO
 
 import av
@@ -24,6 +25,10 @@ MAX_PIXELS = 8192 * 4352
 MAX_PACKETS = 200_000
 POSTER_WIDTH = 640
 POSTER_QUALITY = 82
+
+
+# Before release 19 PyAV refused a film for a title that isn't UTF-8, unless told otherwise.
+_open: Any = partial(av.open, metadata_errors="replace") if av.__version__ < "19" else av.open
 
 
 class Unplayable(Exception):
@@ -63,11 +68,13 @@ def _answer(request: dict[str, Any]) -> dict[str, object]:
         return {"unplayable": "needs too much memory"}
     except (av.FFmpegError, ValueError, OSError) as error:
         return {"unplayable": f"{type(error).__name__} while reading it"}
+    except Exception as error:  # A mistake of ours, or a new release of PyAV: no news about the clip.
+        return {"broken": repr(error)[:500]}
 
 
 def _probe(path: str, expected_seconds: float) -> dict[str, object]:
     options = {"protocol_whitelist": "file"}
-    with av.open(f"file:{path}", format="mp4", options=options, metadata_errors="ignore") as container:
+    with _open(f"file:{path}", format="mp4", options=options) as container:
         if not container.streams.video:
             raise Unplayable("has no video")
         stream = container.streams.video[0]

@@ -1,7 +1,114 @@
-"""The admin site."""
+"""The admin site: the apps' own pages first, Django's model pages under Settings."""
+
+from typing import Any, NamedTuple
 
 from django.contrib import admin
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import URLPattern, URLResolver, path, register_converter, reverse
+
+from sora2.pages import ObjectIdConverter, Page
+
+register_converter(ObjectIdConverter, "id")
+
+
+class Section(NamedTuple):
+    """A main section as the navigation shows it."""
+
+    name: str
+    address: str
+    active: bool
+
+
+class SignInForm(AuthenticationForm):
+    """Lets in our staff, and the people of customers."""
+
+    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+        from customers.models import User
+        from customers.pages import may_enter
+
+        super().confirm_login_allowed(user)
+        if not (isinstance(user, User) and may_enter(user.access())):
+            raise ValidationError("This account belongs to no organization. Ask whoever gave it to you.", code="nowhere")
 
 
 class Sora2AdminSite(admin.AdminSite):
-    site_header = "Sora2 Enterprise"
+    """Django's admin for staff, with pages that customers' people see too, for their own organization."""
+
+    site_title = site_header = "Sora2 Enterprise"
+    index_title = "Settings"
+    site_url = None
+    enable_nav_sidebar = False
+    login_form = SignInForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Say whether this person may enter. What they may see is decided by each page."""
+        from customers.pages import access_of, may_enter
+
+        return may_enter(access_of(request))
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Put our pages before Django's: `batches/` is our list, and Django would quote the `_` in our ids."""
+        own = [path(p.route, self.admin_view(p.view, p.cacheable), name=p.name) for p in _pages()]
+        own.append(path("settings/", self.admin_view(self.settings_page), name="settings"))
+        return [*own, *super().get_urls()]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]  # noqa: ARG002
+        """Show finance's home."""
+        from batches.admin import home
+
+        return home(request)  # type: ignore[return-value]
+
+    def settings_page(self, request: HttpRequest) -> HttpResponseBase:
+        """Show Django's list of model pages, to staff."""
+        from customers.pages import is_staff, missing
+
+        return super().index(request) if is_staff(request) else missing(request)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Return Django's own model pages, which are staff's."""
+        from customers.pages import is_staff
+
+        return super().get_app_list(request, app_label) if is_staff(request) else []
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Add to Django's context what the frame of every page shows."""
+        from customers.pages import own_organizations
+
+        if not self.has_permission(request):
+            return super().each_context(request)
+        return {
+            **super().each_context(request),
+            "sections": _sections(request),
+            "organizations": own_organizations(request),
+        }
+
+
+def _pages() -> list[Page]:
+    # The apps register with this site while it is made, so they are imported when its addresses are first asked for.
+    from batches.admin import PAGES as BATCHES
+    from ledger.admin import PAGES as LEDGER
+    from webhooks.admin import PAGES as WEBHOOKS
+
+    return [*BATCHES, *LEDGER, *WEBHOOKS]
+
+
+def _sections(request: HttpRequest) -> list[Section]:
+    from customers.access import Permission
+    from customers.pages import access_of, is_staff
+
+    access = access_of(request)
+    shown = [
+        ("Home", reverse("admin:index"), True),
+        ("Batches", reverse("admin:batch_list"), access.may(Permission.BATCHES_READ)),
+        ("Ledger", reverse("admin:wallet_list"), access.may(Permission.LEDGER_READ)),
+        ("Settings", reverse("admin:settings"), is_staff(request)),
+    ]
+    home = shown[0][1]
+    return [
+        Section(name, address, request.path == home if address == home else request.path.startswith(address))
+        for name, address, granted in shown
+        if granted
+    ]

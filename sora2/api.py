@@ -1,17 +1,20 @@
-"""What all APIs share: problem+json errors (RFC 9457), the JSON body, pages by cursor."""
+"""What all APIs share: errors as problem+json (RFC 9457), and the body as one JSON object."""
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping
-from typing import IO, Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import IO, Any, ClassVar
 
 import msgspec
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, models
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
+from django.http.request import MediaType
 from rest_framework import exceptions
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,10 +22,10 @@ from sora2.tracing import current_trace_id
 
 log = structlog.get_logger(__name__)
 
-M = TypeVar("M", bound=models.Model)
-
+BASE_PATH = "/api/enterprise"
+JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
-PAGE_DEFAULT, PAGE_MAX = 20, 100
+RETRY_SECONDS = 5
 
 TITLES = {
     "malformed_json": "The body is not a JSON object",
@@ -36,18 +39,16 @@ TITLES = {
     "insufficient_credits": "Not enough credits",
     "batch_final": "The batch has ended",
     "batch_not_final": "The batch has not ended yet",
-    "model_retired": "The model is retired",
     "payload_too_large": "The body is too large",
+    "range_not_satisfiable": "The range lies outside the content",
     "validation_error": "The request has faults",
     "batch_too_large": "The batch has too many items",
     "max_credits_exceeded": "The batch costs more than max_credits",
     "request_id_reused": "The request id was used for another body",
     "rate_limited": "Too many requests",
     "too_many_open_batches": "Too many open batches",
-    "not_acceptable": "Only JSON can be answered",
-    "range_not_satisfiable": "The range lies outside the content",
-    "service_unavailable": "The service is not available for the moment",
     "internal_error": "Something failed on our side",
+    "service_unavailable": "The service is not available for the moment",
 }
 
 
@@ -75,11 +76,13 @@ class Problem(Exception):
         }
 
 
-def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | None:
+# --- answers -------------------------------------------------------------------------------------------------------
+
+
+def problem_response(error: Exception, _context: Mapping[str, Any]) -> Response:
     """Answer any error as problem+json (REST framework's EXCEPTION_HANDLER)."""
-    problem = _as_problem(error)
-    if problem.status >= 500:
-        log.error("api.failed", code=problem.code, exc_info=error)
+    problem = problem_of(error)
+    log_failure(problem, error)
     return Response(problem.body(), status=problem.status, headers=problem.headers, content_type=PROBLEM_TYPE)
 
 
@@ -90,110 +93,125 @@ def problem_page(problem: Problem) -> JsonResponse:
     )
 
 
+def log_failure(problem: Problem, error: BaseException | None) -> None:
+    """Log a problem that is ours. What the caller did wrong is no error of ours."""
+    if problem.status >= 500:
+        log.error("api.failed", code=problem.code, exc_info=error)
+
+
 def not_found() -> Problem:
-    """The same answer for what does not exist and for what belongs to somebody else."""
+    """Return the same answer for what does not exist and for what belongs to somebody else."""
     return Problem(404, "not_found", "There is no such object for this key. Check the id, and the key's mode.")
 
 
-def _as_problem(error: Exception) -> Problem:
-    match error:
-        case Problem():
-            return error
-        case Http404():
-            return not_found()
-        case exceptions.MethodNotAllowed():
-            return Problem(405, "method_not_allowed", str(error.detail))
-        case exceptions.UnsupportedMediaType():
-            return Problem(415, "unsupported_media_type", "Send the body as application/json, in UTF-8.")
-        case exceptions.NotAcceptable():
-            return Problem(406, "not_acceptable", "Answers are application/json: accept that.")
-        case OperationalError() | InterfaceError():
-            return Problem(
-                503,
-                "service_unavailable",
-                "The database is not reachable. Nothing was changed; try again.",
-                headers={"Retry-After": "5"},
-            )
-        case _ if isinstance(error, DatabaseError) or not isinstance(error, exceptions.APIException):
-            return Problem(500, "internal_error", "Something failed on our side. Tell us the trace id.")
-        case _:
-            return Problem(400, "malformed_json", "The request could not be read.")
+# --- what an error means -------------------------------------------------------------------------------------------
+
+
+@singledispatch
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that tells the caller about `error`. Apps register their domain errors here."""
+    return Problem(500, "internal_error", "Something failed on our side. Tell us the trace id.")
+
+
+@problem_of.register
+def _as_it_is(error: Problem) -> Problem:
+    return error
+
+
+@problem_of.register
+def _missing(_: Http404) -> Problem:
+    return not_found()
+
+
+@problem_of.register
+def _method(error: exceptions.MethodNotAllowed) -> Problem:
+    return Problem(405, "method_not_allowed", f"{error.detail} The header Allow names those that are.")
+
+
+@problem_of.register(OperationalError)
+@problem_of.register(InterfaceError)
+def _database(_: Exception) -> Problem:
+    return Problem(
+        503,
+        "service_unavailable",
+        "The service cannot reach its data for the moment. Send the same request again: "
+        "the same request id never makes two batches.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+# --- the body ------------------------------------------------------------------------------------------------------
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Answer JSON whatever `Accept` says: there is nothing else to choose from."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the first renderer."""
+        return renderers[0], renderers[0].media_type
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """Return the first parser; json_object() has looked at the type."""
+        return parsers[0]
 
 
 class JsonObjectParser(BaseParser):
     """Parse a body that must be one JSON object in UTF-8. Raises Problem 400 or 413."""
 
-    media_type: ClassVar[str] = "application/json"
+    media_type: ClassVar[str] = JSON_TYPE
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
+        """Return the object."""
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         raw = stream.read(limit + 1)
         if len(raw) > limit:
-            raise payload_too_large()
-        try:
-            value = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Problem(400, "malformed_json", f"The body is not JSON in UTF-8: {error}.") from error
-        if not isinstance(value, dict):
-            raise Problem(400, "malformed_json", 'The body must be a JSON object: {"…": …}.')
-        return value
+            raise _payload_too_large()
+        return _decoded(raw)
 
 
-def payload_too_large() -> Problem:
-    """The body is over the limit of bytes."""
-    mib = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
-    return Problem(413, "payload_too_large", f"A body has at most {mib} MiB. Split the batch.")
+def json_object(request: HttpRequest) -> dict[str, Any]:
+    """Return the JSON object in the request's body. Raises Problem 400, 413 or 415; a large body is not read."""
+    if not _is_json(request.headers.get("Content-Type", "")):
+        raise Problem(415, "unsupported_media_type", "Send the body as application/json, in UTF-8.")
+    length = request.headers.get("Content-Length") or "0"
+    if length.isdigit() and (len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
+        raise _payload_too_large()
+    return JsonObjectParser().parse(_stream(request))
 
 
-def page_of(
-    request: Request | HttpRequest, rows: models.QuerySet[M], *, key: str, represent: Callable[[M], Any]
-) -> dict[str, Any]:
-    """Return one page `{"ok", "data", "next_cursor"}` of `rows`, by the query's `limit` and `cursor`.
-
-    `key` is the unique column that orders the rows, with `-` for descending. A cursor names the last row seen, so
-    pages stay stable while rows are added. Raises Problem 422.
-    """
-    limit, cursor = _limit(request), _cursor(request)
-    column = key.lstrip("-")
-    if cursor is not None:
-        rows = rows.filter(**{f"{column}__{'lt' if key.startswith('-') else 'gt'}": cursor})
-    page = list(rows.order_by(key)[: limit + 1])
-    more = len(page) > limit
-    page = page[:limit]
-    return {
-        "ok": True,
-        "data": [represent(row) for row in page],
-        "next_cursor": _cursor_at(getattr(page[-1], column)) if more else None,
-    }
+def _stream(request: HttpRequest) -> IO[bytes]:
+    """Return what carries the body. Django takes a chunked one, which has no length, for an empty one."""
+    if (
+        isinstance(request, WSGIRequest)
+        and request.environ.get("wsgi.input_terminated")
+        and "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    ):
+        stream: IO[bytes] = request.environ["wsgi.input"]
+        return stream
+    return request  # type: ignore[return-value]  # A request has read().
 
 
-def invalid_parameter(name: str, detail: str) -> Problem:
-    """A query parameter that cannot be understood."""
-    fault = {"pointer": f"?{name}", "code": "invalid", "detail": detail}
-    return Problem(422, "validation_error", f"The parameter {name} is not valid. {detail}", errors=[fault])
-
-
-def _limit(request: Request | HttpRequest) -> int:
-    text = request.GET.get("limit", str(PAGE_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= PAGE_MAX):
-        raise invalid_parameter("limit", f"It is a number from 1 to {PAGE_MAX}.")
-    return int(text)
-
-
-def _cursor(request: Request | HttpRequest) -> str | None:
-    text = request.GET.get("cursor")
-    if text is None:
-        return None
+def _decoded(raw: bytes) -> dict[str, Any]:
     try:
-        value = base64.urlsafe_b64decode(text.encode()).decode("ascii")
-    except (ValueError, binascii.Error) as error:
-        raise invalid_parameter("cursor", "Pass next_cursor of the page before, unchanged.") from error
-    if not value or not all(c.isalnum() or c == "_" for c in value):
-        raise invalid_parameter("cursor", "Pass next_cursor of the page before, unchanged.")
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "malformed_json", f"The body is not JSON in UTF-8: {error}.") from error
+    if not isinstance(value, dict):
+        raise Problem(400, "malformed_json", 'The body must be a JSON object: {"…": …}.')
     return value
 
 
-def _cursor_at(value: object) -> str:
-    return base64.urlsafe_b64encode(str(value).encode()).decode()
+def _is_json(content_type: str) -> bool:
+    media = MediaType(content_type)
+    charset = media.params.get("charset", "utf-8")
+    text = charset.decode("ascii", "replace") if isinstance(charset, bytes) else charset
+    return f"{media.main_type}/{media.sub_type}".lower() == JSON_TYPE and text.lower() in ("utf-8", "utf8")
+
+
+def _payload_too_large() -> Problem:
+    mib = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
+    return Problem(413, "payload_too_large", f"A body has at most {mib} MiB. Split the batch.")

@@ -85,9 +85,7 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
         return []
     found: list[CheckMessage] = []
     if not settings.PUBLIC_BASE_URL.startswith("https://"):
-        text = (
-            "Set PUBLIC_BASE_URL to the https:// address that customers use: links in answers begin with it."
-        )
+        text = "Set PUBLIC_BASE_URL to the https:// address that customers use: links in answers begin with it."
         found.append(Error(text, id="sora2.E004"))
     if not settings.DATABASE_URL:
         text = "Set DATABASE_URL to a PostgreSQL of version 15 or later: the embedded one is for development."

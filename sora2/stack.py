@@ -183,7 +183,7 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
     except OSError as error:
-        raise StackError(f"Port {port} can't be used ({error.strerror}): choose another with --port.") from error
+        raise StackError(f"Port {port}: {os.strerror(error.errno or 0)}. Choose another with --port.") from error
 
 
 def _free_port() -> int:

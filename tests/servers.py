@@ -15,28 +15,24 @@ import pytest
 
 from sora2.embedded import embedded_servers
 
-_running = contextlib.ExitStack()
-
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests() -> Generator[None, None, None]:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Come before pytest-django, which is also among the first here but no wrapper."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
-        _start_servers()
+        running = contextlib.ExitStack()
+        # pytest_unconfigure would come too, but not after a mistake in the arguments.
+        early_config.add_cleanup(running.close)
+        _start_servers(running)
     else:
         _separate(int(worker.removeprefix("gw")))
     return (yield)
 
 
-def pytest_unconfigure() -> None:
-    """Stop what was started."""
-    _running.close()
-
-
-def _start_servers() -> None:
-    directory = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="sora2-tests-")))
-    urls = _running.enter_context(
+def _start_servers(running: contextlib.ExitStack) -> None:
+    directory = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="sora2-tests-")))
+    urls = running.enter_context(
         embedded_servers(
             directory,
             postgres="DATABASE_URL" not in os.environ,

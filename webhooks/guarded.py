@@ -130,9 +130,7 @@ def is_public(address: str) -> bool:
     return not any(ip in network for network in FORBIDDEN_NETWORKS)
 
 
-def post(
-    url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds: float = DEADLINE_SECONDS
-) -> Answer:
+def post(url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds: float = DEADLINE_SECONDS) -> Answer:
     """POST `body` and return what came of it, at the latest `deadline_seconds` from now.
 
     Trouble of the network or of the receiver is in the answer, never raised. Safe to call from many threads.

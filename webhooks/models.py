@@ -4,7 +4,8 @@ from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import MD5, Coalesce
 from django.utils import timezone
 
 from customers.models import Mode, Organization, OwnedQuerySet
@@ -123,6 +124,15 @@ class Event(models.Model):
         return f"{self.type} {self.reference}"
 
 
+class Trigger(models.TextChoices):
+    """What asked for an attempt: the schedule, a person for one delivery, a test, or a person for many."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+    TEST = "test"
+    RANGE = "range"
+
+
 class DeliveryQuerySet(OwnedQuerySet["Delivery"]):
     organization_path = "event__organization_id"
     mode_path = "event__mode"
@@ -136,10 +146,10 @@ class Delivery(models.Model):
     """One event on its way to one address. Due while `due_at` is set; a claim moves it past the lease's end."""
 
     class State(models.TextChoices):
-        PENDING = "pending"  # -> DELIVERED, EXHAUSTED
-        DELIVERED = "delivered"
-        EXHAUSTED = "exhausted"
-        SKIPPED = "skipped"
+        PENDING = "pending"  # -> DELIVERED, EXHAUSTED, SKIPPED
+        DELIVERED = "delivered"  # -> PENDING, when it is redelivered
+        EXHAUSTED = "exhausted"  # -> PENDING, when it is redelivered
+        SKIPPED = "skipped"  # -> PENDING, when it is redelivered
 
     id = models.CharField(primary_key=True, max_length=30, default=new_delivery_id, editable=False)
     event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="deliveries")
@@ -150,6 +160,10 @@ class Delivery(models.Model):
     due_at = models.DateTimeField(null=True)
     lease = models.UUIDField(null=True, editable=False)
     attempts_made = models.PositiveIntegerField(default=0)
+    # How many of them came before the latest redelivery, with which the schedule of retries starts anew.
+    attempts_before = models.PositiveIntegerField(default=0)
+    # What asked for the next attempt; after that one, retries are automatic again.
+    next_trigger = models.CharField(max_length=6, choices=Trigger, default=Trigger.AUTO)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = DeliveryQuerySet.as_manager()
@@ -168,7 +182,13 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["due_at"], condition=Q(state="pending"), name="webhooks_delivery_due"),
+            # One lane for each endpoint, and for each other URL (as a digest, for URLs are longer than index rows).
+            models.Index(
+                Coalesce(F("endpoint_id"), MD5("url")),
+                F("due_at"),
+                condition=Q(state="pending"),
+                name="webhooks_delivery_lane",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -176,13 +196,11 @@ class Delivery(models.Model):
 
 
 class Attempt(models.Model):
-    """One post of a delivery. Written before the call; without an outcome, the worker died or is still waiting."""
+    """One post of a delivery. Written before the call; until the outcome is known, `duration_ms` is missing.
 
-    class Trigger(models.TextChoices):
-        AUTO = "auto"
-        MANUAL = "manual"
-        TEST = "test"
-        RANGE = "range"
+    `error` is a code of `webhooks.guarded.Answer`, or `no_secret`, or `worker_lost`: the worker did not come back, so
+    the receiver may have got the message or not.
+    """
 
     delivery = models.ForeignKey(Delivery, on_delete=models.PROTECT, related_name="attempts")
     number = models.PositiveIntegerField()

@@ -1,20 +1,19 @@
-"""The verbs of telling: create an endpoint, publish an event, deliver what is due."""
+"""The verbs of telling: create an endpoint, publish an event, deliver it once more."""
 
 from datetime import datetime
 
+from django.db.models import F
 from django.utils import timezone
 
 from customers.models import Organization
 from sora2 import bell
 from sora2.crypto import encrypt
 from webhooks.guarded import check_url
-from webhooks.models import DefaultSecret, Delivery, Endpoint, Event, EventType
+from webhooks.models import DefaultSecret, Delivery, Endpoint, Event, EventType, Trigger
 from webhooks.signing import new_secret
 
 
-def create_endpoint(
-    *, organization: Organization, mode: str, url: str, description: str = ""
-) -> tuple[Endpoint, str]:
+def create_endpoint(*, organization: Organization, mode: str, url: str, description: str = "") -> tuple[Endpoint, str]:
     """Create an endpoint that wants `batch.completed`; return it with its secret. Raises ForbiddenTarget."""
     check_url(url)
     secret = new_secret()
@@ -64,6 +63,26 @@ def publish(
     Delivery.objects.bulk_create(deliveries)
     bell.ring("webhooks.deliver")
     return event
+
+
+def redeliver(*, delivery: Delivery, trigger: Trigger) -> bool:
+    """Send an event once more, under its id, however its delivery ended; return False while that is still pending.
+
+    The next attempt is due now and bears `trigger`. Attempts are numbered on, but the schedule starts anew: who asks
+    for a message after repairing a receiver is not to lose it to the next hiccup. What was delivered before is
+    pending again, and its attempts show that it once arrived.
+    """
+    ended = Delivery.objects.filter(pk=delivery.pk).exclude(state=Delivery.State.PENDING)
+    changed = ended.update(
+        state=Delivery.State.PENDING,
+        skipped_reason="",
+        due_at=timezone.now(),
+        next_trigger=trigger,
+        attempts_before=F("attempts_made"),
+    )
+    if changed:
+        bell.ring("webhooks.deliver")
+    return bool(changed)
 
 
 def _delivery(event: Event, endpoint: Endpoint, *, asked_for: bool, now: datetime) -> Delivery:

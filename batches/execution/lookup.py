@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from batches import services
 from batches.catalogue import Route, provider_of
 from batches.execution import outcomes
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, tell_attempts
@@ -70,6 +71,8 @@ def _record(items: Sequence[Claimed], found: dict[str, str]) -> None:
         # A job that went to an equal attempt meanwhile leaves its item to the next look-up.
         moves = [_move(item, found.get(item.attempt_id), now) for item in items if item.attempt_id in told]
         moved = move(moves=moves, now=now)
+    # Whoever submitted them may have died before starting their batches.
+    services.start(batch_ids={m.item.batch_id for m in moves}, now=now)
     outcomes.finish(moves, moved, now=now)
     if any(m.stage == Stage.POLL for m in moves):
         bell.ring("batches.poll")

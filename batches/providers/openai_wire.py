@@ -106,7 +106,7 @@ def submit_outcome(answer: Answer, *, now: datetime) -> SubmitOutcome:
 
 def verdict_of(job: Mapping[str, Any], headers: Mapping[str, str]) -> Verdict:
     """Read a `video` object. An error beats the state `completed`; an unknown state is RUNNING."""
-    status = str(job.get("status")).lower()
+    status = _said(job.get("status")).lower()
     if status in FAILED or (status in SUCCEEDED and job.get("error")):
         error = read_error(job)
         failure = error.failure() or FailureType.PROVIDER_ERROR
@@ -123,10 +123,10 @@ def listed_job_of(job: Mapping[str, Any]) -> ListedJob | None:
         return None
     return ListedJob(
         job_id=job_id,
-        model=str(job.get("model")),
+        model=_said(job.get("model")),
         prompt=prompt,
         seconds=int(seconds),
-        size=str(job.get("size")),
+        size=_said(job.get("size")),
         created_at=created_at,
     )
 
@@ -151,10 +151,10 @@ def read_error(said: Mapping[str, Any] | None) -> ErrorSaid:
     """Read `{"error": {…}}`, `{"error": "text"}`, `{"detail": …}` or an error without a wrapper."""
     error = said.get("error", said) if said else None
     if not isinstance(error, Mapping):
-        return ErrorSaid(message=str(error or ""))
-    code, kind, param = (str(error.get(name) or "") for name in ("code", "type", "param"))
-    message = error.get("message") or error.get("detail") or ""
-    return ErrorSaid(code=code, type=kind, param=param, message=str(message))
+        return ErrorSaid(message=_said(error))
+    code, kind, param = (_said(error.get(name)) for name in ("code", "type", "param"))
+    message = _said(error.get("message") or error.get("detail"))
+    return ErrorSaid(code=code, type=kind, param=param, message=message)
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float | None:
@@ -202,6 +202,14 @@ def _missing(status: int, error: ErrorSaid) -> FailureType:
     """Tell a model that is gone from a base URL that is wrong: the latter is no news about the model."""
     about_model = "model" in f"{error.code} {error.param} {error.message}".lower()
     return FailureType.MODEL_RETIRED if status == 410 or about_model else FailureType.PROVIDER_ERROR
+
+
+def _said(value: object) -> str:
+    """Return a value of JSON as text, whatever it is."""
+    try:
+        return "" if value is None else str(value)
+    except RecursionError:
+        return "too deep"
 
 
 def _number(value: object) -> float | None:

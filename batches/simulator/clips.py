@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import av
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +19,7 @@ FRAMES_PER_SECOND = 2
 MARGIN_SHARE = 0.06
 MAX_LINES = 12
 INK = 235
+Key = tuple[object, ...]
 # An MP4's first box, so that only a look inside tells that there is no film.
 BAD_OUTPUT = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + b"this is no film " * 512
 
@@ -25,44 +27,49 @@ BAD_OUTPUT = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + b"this is no 
 class ClipCache:
     """Files by key, up to `max_bytes` in all, the least recently used given up first.
 
-    A file is made once even if many ask for it at the same moment, and only a few are made at once.
+    A file is made once even if many ask for it at the same moment, and as many are made at once as there are cores:
+    on threads of its own, because each thread that ever made a film holds on to the memory it took.
     """
 
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._files: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
-        self._making: dict[tuple[object, ...], threading.Lock] = {}
+        self._files: OrderedDict[Key, bytes] = OrderedDict()
+        self._making: dict[Key, Future[bytes]] = {}
         self._lock = threading.Lock()
-        self._cores = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+        self._makers = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
 
-    def get(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
+    def get(self, key: Key, make: Callable[[], bytes]) -> bytes:
         """Return the file of `key`, made by `make` if it is not there."""
         with self._lock:
             if key in self._files:
                 self._files.move_to_end(key)
                 return self._files[key]
-            making = self._making.setdefault(key, threading.Lock())
-        with making:
-            with self._lock:
-                if key in self._files:
-                    return self._files[key]
-            try:
-                with self._cores:
-                    made = make()
-                self._keep(key, made)
-            finally:
-                with self._lock:
-                    self._making.pop(key, None)
-        return made
+            if key not in self._making:
+                self._making[key] = self._makers.submit(self._make, key, make)
+            made = self._making[key]
+        return made.result()
 
-    def _keep(self, key: tuple[object, ...], made: bytes) -> None:
-        with self._lock:
-            self._files[key] = made
-            self._bytes += len(made)
-            while self._bytes > self._max_bytes and len(self._files) > 1:
-                _, given_up = self._files.popitem(last=False)
-                self._bytes -= len(given_up)
+    def close(self) -> None:
+        """Make no more files; those who wait for one get none."""
+        self._makers.shutdown(wait=False, cancel_futures=True)
+
+    def _make(self, key: Key, make: Callable[[], bytes]) -> bytes:
+        try:
+            made = make()
+            with self._lock:
+                self._keep(key, made)
+            return made
+        finally:
+            with self._lock:
+                del self._making[key]
+
+    def _keep(self, key: Key, made: bytes) -> None:
+        self._files[key] = made
+        self._bytes += len(made)
+        while self._bytes > self._max_bytes and len(self._files) > 1:
+            _, given_up = self._files.popitem(last=False)
+            self._bytes -= len(given_up)
 
 
 def video(prompt: str, *, seconds: int, width: int, height: int) -> bytes:

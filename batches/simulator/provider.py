@@ -111,6 +111,10 @@ class SimulatedProvider:
             page = b"<html><body><h1>521: Web server is down</h1></body></html>"
             return Reply(521, page, content_type="text/html")
 
+    def close(self) -> None:
+        """Stop what is being made."""
+        self._clips.close()
+
     def _route(self, request: Request) -> Reply:
         if (request.method, request.path) == ("GET", "/healthz"):
             return _json({"status": "ok"})

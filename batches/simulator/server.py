@@ -29,6 +29,8 @@ class SimulatorServer(http.server.ThreadingHTTPServer):
     # The default of 5 would make a hundred workers that connect at once wait for a retransmitted SYN.
     request_queue_size = 1024
 
+    closing = False
+
     def __init__(self, host: str, port: int, options: Options, *, state: Path | None = None) -> None:
         self._store = JobStore(state)
         self._store.forget_before(time.time() - REMEMBERED_SECONDS)
@@ -45,7 +47,9 @@ class SimulatorServer(http.server.ThreadingHTTPServer):
 
     def server_close(self) -> None:
         """Stop listening and close the state file."""
+        self.closing = True
         super().server_close()
+        self.provider.close()
         self._store.close()
 
 
@@ -84,10 +88,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except _Refused as error:
             self.close_connection = True
             reply = Reply(error.status, b'{"error": {"message": "The request could not be read."}}')
-        except DropConnection:
+        except (DropConnection, OSError):  # Or the client hung up, or fell silent.
             self._drop()
             return
         except Exception:
+            if self.server.closing:
+                self._drop()
+                return
             log.exception("simulator.request_failed", path=self.path)
             reply = Reply(500, b'{"error": {"message": "The simulator has a bug."}}')
         self._send(reply)
@@ -108,7 +115,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             raise _Refused(411)
         if not length.isascii() or not length.isdigit():
             raise _Refused(400)
-        if int(length[:12]) > MAX_BODY_BYTES:
+        if len(length) > 12 or int(length) > MAX_BODY_BYTES:
             raise _Refused(413)
         return self.rfile.read(int(length))
 

@@ -1,10 +1,12 @@
-"""How figures, states and times read on the pages. Loaded as a builtin: every template has them."""
+"""How figures, states, ids and times read on the pages. Loaded as a builtin: every template has them."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from django import template
-from django.contrib.humanize.templatetags.humanize import intcomma
-from django.utils.html import format_html
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 register = template.Library()
@@ -15,45 +17,155 @@ SIGNS = {
     "pending": ("○", "waiting"),
     "processing": ("◐", "active"),
     "running": ("◐", "active"),
+    "sending": ("◐", "active"),
+    "accepted": ("◐", "active"),
+    "ambiguous": ("◑", "mixed"),
     "completed": ("✓", "good"),
     "succeeded": ("✓", "good"),
     "delivered": ("✓", "good"),
+    "verified": ("✓", "good"),
     "partial": ("◑", "mixed"),
+    "failing": ("◑", "mixed"),
     "refunded": ("✕", "bad"),
     "failed": ("✕", "bad"),
+    "lost": ("✕", "bad"),
+    "not_accepted": ("✕", "bad"),
+    "not verified": ("✕", "bad"),
     "exhausted": ("✕", "bad"),
     "skipped": ("−", "waiting"),
 }
+# A bar is drawn on this many units, so that one in a thousand still shows.
+BAR_UNITS = 1000
+
+
+class Part(Protocol):
+    """One part of a bar: what it is, how much of it, and the tone that it is drawn in."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+    @property
+    def tone(self) -> str: ...
 
 
 @register.filter
 def credits(value: int | None) -> str:
-    """Return a number of credits with thousands separated, or a dash."""
-    return "–" if value is None else str(intcomma(value))
+    """Return a whole number with thousands separated, or a dash."""
+    return "–" if value is None else f"{value:,}".replace("-", "−")
+
+
+@register.filter
+def words(value: str) -> str:
+    """Return a stored name in words: `content_refused` is `content refused`."""
+    return value.replace("_", " ")
+
+
+@register.filter
+def whole_percent(part: int, whole: int) -> str:
+    """Return `part` of `whole` in percent, rounded down, so that 100 % means all; of nothing it is all."""
+    return f"{100 * part // whole if whole else 100} %"
 
 
 @register.simple_tag
 def pill(state: str) -> SafeString:
     """Return the pill of a state: its sign and its word."""
     sign, tone = SIGNS.get(state, ("·", "waiting"))
-    return format_html('<span class="pill {}"><span aria-hidden="true">{}</span> {}</span>', tone, sign, state)
+    return format_html('<span class="pill {}"><span aria-hidden="true">{}</span> {}</span>', tone, sign, words(state))
 
 
 @register.simple_tag
-def instant(value: datetime | None) -> SafeString:
-    """Return a time as `14:03:22 UTC` with its date and age, or a dash."""
-    if value is None:
+def mode_pill(mode: str) -> SafeString:
+    """Return LIVE or TEST."""
+    return format_html('<span class="mode {}">{}</span>', mode, mode.upper())
+
+
+@register.simple_tag
+def instant(at: datetime | None) -> SafeString:
+    """Return a time in UTC for a table whose head names the zone, or a dash; its microseconds show on hover."""
+    return SafeString("–") if at is None else _time(at, f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
+
+
+@register.simple_tag
+def moment(at: datetime | None) -> SafeString:
+    """Return a time as `14:03:22 UTC · 3 min ago`, with its date when that was not today."""
+    if at is None:
         return SafeString("–")
-    at = value.astimezone(UTC)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        at.strftime("%Y-%m-%d %H:%M:%S.%f UTC"),
-        at.strftime("%Y-%m-%d %H:%M:%S"),
-    )
+    now, utc = timezone.now(), at.astimezone(UTC)
+    form = "%H:%M:%S UTC" if utc.date() == now.astimezone(UTC).date() else "%Y-%m-%d %H:%M:%S UTC"
+    distance = duration(abs(now - at))
+    return _time(at, f"{utc.strftime(form)} · {f'{distance} ago' if at <= now else f'in {distance}'}")
+
+
+@register.filter
+def duration(value: timedelta | None) -> str:
+    """Return a length of time in its two greatest units: `3 h 12 min`, `4 min 39 s`, `0.8 s`."""
+    if value is None:
+        return "–"
+    seconds = value.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return _in_units(int(seconds))
 
 
 @register.simple_tag
 def short_id(value: str) -> SafeString:
-    """Return an id in short form, the whole of it on hover."""
-    return format_html('<code class="id" title="{}">{}…{}</code>', value, value[:8], value[-4:])
+    """Return an id or a hash in short form, the whole of it on hover. A short text stays whole."""
+    shown = value if len(value) <= 16 else f"{value[:8]}…{value[-4:]}"
+    return format_html('<code class="id" title="{}">{}</code>', value, shown)
+
+
+@register.simple_tag
+def copyable(value: str) -> SafeString:
+    """Return an id or a hash in short form, with a button that copies the whole of it."""
+    return format_html(
+        '{}<button type="button" class="copy" data-copy="{}" aria-label="Copy {}" hidden>Copy</button>',
+        short_id(value),
+        value,
+        value,
+    )
+
+
+@register.simple_tag
+def bar(parts: Iterable[Part], total: int) -> SafeString:
+    """Return a stacked bar: how much of `total` each part is. The figures stand beside it as text."""
+    parts = [part for part in parts if part.value > 0]
+    edges = [0]
+    for part in parts:
+        edges.append(edges[-1] + part.value)
+    scale = BAR_UNITS / max(total, edges[-1], 1)
+    rectangles = format_html_join(
+        "",
+        '<rect class="{}" x="{}" y="0" width="{}" height="8"><title>{} {}</title></rect>',
+        (
+            (part.tone, f"{start * scale:.1f}", f"{part.value * scale:.1f}", part.label, credits(part.value))
+            for part, start in zip(parts, edges, strict=False)
+        ),
+    )
+    label = ", ".join(f"{part.label} {credits(part.value)}" for part in parts) or "nothing yet"
+    return format_html(
+        '<svg class="bar" viewBox="0 0 {} 8" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
+        BAR_UNITS,
+        f"{label}, of {credits(total)}",
+        rectangles,
+    )
+
+
+def _time(at: datetime, shown: str) -> SafeString:
+    utc = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        f"{utc:%Y-%m-%dT%H:%M:%S.%fZ}",
+        f"{utc:%Y-%m-%d %H:%M:%S.%f UTC}",
+        shown,
+    )
+
+
+def _in_units(seconds: int) -> str:
+    lengths = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    counts = []
+    for unit, length in lengths:
+        count, seconds = divmod(seconds, length)
+        counts.append((count, unit))
+    first = next((i for i, (count, _) in enumerate(counts) if count), len(counts) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in counts[first : first + 2] if count)

@@ -118,6 +118,12 @@ def test_a_tenth_of_a_long_clip_is_tolerated(tmp_path: Path, poster: Path) -> No
     assert media.probe(written(tmp_path, film), expected_seconds=12, poster=poster).duration_seconds == 11
 
 
+def test_a_title_that_is_not_utf8_is_no_reason_to_refuse_a_film(tmp_path: Path, film: bytes, poster: Path) -> None:
+    assert b"Lavf" in film
+    odd = film.replace(b"Lavf", b"\xffavf")
+    assert media.probe(written(tmp_path, odd), expected_seconds=4, poster=poster).width == 320
+
+
 def test_a_missing_file_does_not_play(tmp_path: Path, poster: Path) -> None:
     with pytest.raises(media.Unplayable):
         media.probe(tmp_path / "nothing.mp4", expected_seconds=4, poster=poster)
@@ -169,6 +175,19 @@ def test_a_child_that_hangs_costs_one_clip(
     fresh.close()
 
 
+def test_a_mistake_of_ours_says_nothing_about_the_clip(
+    tmp_path: Path, film: bytes, poster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistaken = tmp_path / "mistaken.py"
+    mistaken.write_text(media.WORKER.read_text().replace("_watch(container, stream)", "_watch()"))
+    pool = media._Pool()
+    monkeypatch.setattr(media, "WORKER", mistaken)
+    monkeypatch.setattr(media, "_pool", pool)
+    with pytest.raises(media.ProbeUnavailable, match="TypeError"):
+        media.probe(written(tmp_path, film), expected_seconds=4, poster=poster)
+    pool.close()
+
+
 def test_a_worker_that_does_not_start_says_nothing_about_the_clip(
     tmp_path: Path, film: bytes, poster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,9 +218,12 @@ def test_a_forked_process_has_children_of_its_own(tmp_path: Path, film: bytes, p
     media.probe(path, expected_seconds=4, poster=poster)
     forked = os.fork()
     if forked == 0:
-        clean = not children()
-        clip = media.probe(path, expected_seconds=4, poster=tmp_path / "forked.jpg")
-        os._exit(0 if clean and clip.width == 320 else 1)
+        try:
+            assert children() == []
+            assert media.probe(path, expected_seconds=4, poster=tmp_path / "forked.jpg").width == 320
+            os._exit(0)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == 0
     assert media.probe(path, expected_seconds=4, poster=poster).width == 320
 
@@ -262,7 +284,10 @@ def remuxed(tmp_path: Path, film: bytes, *, container: str = "mp4", movflags: st
     """Put the pictures of `film` into another file, without a new encoding."""
     path = tmp_path / "remuxed"
     options = {"movflags": movflags} if movflags else {}
-    with av.open(io.BytesIO(film)) as source, av.open(path, "w", format=container, options=options) as target:
+    with (
+        av.open(io.BytesIO(film), "r") as source,
+        av.open(path, "w", format=container, options=options) as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:

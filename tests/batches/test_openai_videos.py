@@ -225,6 +225,7 @@ def test_a_refusal_is_certainly_no_job_and_says_why(status: int, code: object, f
         {"error": "litellm.ContentPolicyViolationError: no"},
         {"detail": "blocked by our moderation system"},
         {"error": {"message": "Violates our content policy.", "code": 400}},
+        {"detail": [{"loc": ["prompt"], "msg": "safety system"}]},
     ],
 )
 def test_a_gateways_own_wording_of_a_content_refusal_is_understood(body: object) -> None:
@@ -275,7 +276,7 @@ def test_every_submit_has_a_connection_of_its_own_and_questions_share_one() -> N
             connections.append(taken[1])
             return taken
 
-        server.get_request = counted  # type: ignore[method-assign, assignment]
+        server.get_request = counted  # type: ignore[method-assign]
         provider = adapter(server.base_url)
         outcomes = [provider.submit(request()) for _ in range(3)]
         assert len(connections) == 3
@@ -483,15 +484,16 @@ def test_the_key_does_not_follow_a_redirect(tmp_path: Path) -> None:
 
 # --- whatever comes -------------------------------------------------------------------------------------------------
 
+FIELDS = [
+    *("id", "error", "code", "message", "type", "param", "status", "data"),
+    *("last_id", "has_more", "created_at", "seconds", "prompt", "detail"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                ["id", "error", "code", "message", "type", "param", "status", "data", "last_id", "has_more"]
-                + ["created_at", "seconds", "prompt", "detail"]
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=6,
         )

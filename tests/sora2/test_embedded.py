@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,8 +28,15 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[dict[str, str]]:
-    with embedded_servers(tmp_path, durable=False) as urls:
+def data_dir() -> Iterator[Path]:
+    """A place of its own, not pytest's: its root loses the search bit whenever another run of pytest begins."""
+    with tempfile.TemporaryDirectory(prefix="sora2-") as place:
+        yield Path(place).resolve()
+
+
+@pytest.fixture
+def servers(data_dir: Path) -> Iterator[dict[str, str]]:
+    with embedded_servers(data_dir, durable=False) as urls:
         yield urls
 
 
@@ -54,70 +62,70 @@ def test_django_kombu_and_limits_understand_the_addresses(servers: dict[str, str
     assert storage_from_string(limits_url(url)).check()
 
 
-def test_a_clean_stop_leaves_no_process_and_no_socket(tmp_path: Path) -> None:
-    with embedded_servers(tmp_path, durable=False):
-        pids = _pids_of(tmp_path)
+def test_a_clean_stop_leaves_no_process_and_no_socket(data_dir: Path) -> None:
+    with embedded_servers(data_dir, durable=False):
+        pids = _pids_of(data_dir)
         assert len(pids) == 2
-    assert not _pids_of(tmp_path)
-    assert not Postgres(tmp_path).sockets.exists()
-    assert not Valkey(tmp_path).sockets.exists()
+    assert not _pids_of(data_dir)
+    assert not Postgres(data_dir).sockets.exists()
+    assert not Valkey(data_dir).sockets.exists()
 
 
-def test_committed_rows_and_keys_survive_a_restart(tmp_path: Path) -> None:
-    with embedded_servers(tmp_path) as urls:
+def test_committed_rows_and_keys_survive_a_restart(data_dir: Path) -> None:
+    with embedded_servers(data_dir) as urls:
         _remember(urls)
-    with embedded_servers(tmp_path) as urls:
+    with embedded_servers(data_dir) as urls:
         assert _remembered(urls) == (1, b"1")
 
 
-def test_committed_rows_and_keys_survive_kill_9_of_the_servers(tmp_path: Path) -> None:
-    with embedded_servers(tmp_path) as urls:
+def test_committed_rows_and_keys_survive_kill_9_of_the_servers(data_dir: Path) -> None:
+    with embedded_servers(data_dir) as urls:
         _remember(urls)
         time.sleep(1.1)  # Valkey writes its file through once a second.
-        for pid in _pids_of(tmp_path):
+        for pid in _pids_of(data_dir):
             os.kill(pid, signal.SIGKILL)
-    with embedded_servers(tmp_path) as urls:
+    with embedded_servers(data_dir) as urls:
         assert _remembered(urls) == (1, b"1")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Only Linux tells children that their parent died.")
-def test_kill_9_of_the_owner_ends_the_servers_and_the_next_start_works(tmp_path: Path) -> None:
-    owner = _hold_servers(tmp_path)
-    pids = _pids_of(tmp_path)
+def test_kill_9_of_the_owner_ends_the_servers_and_the_next_start_works(data_dir: Path) -> None:
+    owner = _hold_servers(data_dir)
+    pids = _pids_of(data_dir)
     owner.kill()
     owner.wait()
-    with embedded_servers(tmp_path) as urls:
-        assert not set(pids) & set(_pids_of(tmp_path))
+    with embedded_servers(data_dir) as urls:
+        assert not set(pids) & set(_pids_of(data_dir))
         _remember(urls)
 
 
-def test_a_process_number_in_a_stale_pid_file_may_be_anothers_by_now(tmp_path: Path) -> None:
-    with embedded_servers(tmp_path, valkey=False):
-        content = (tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()
+def test_a_process_number_in_a_stale_pid_file_may_be_anothers_by_now(data_dir: Path) -> None:
+    with embedded_servers(data_dir, valkey=False):
+        content = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
     innocent = subprocess.Popen(["sleep", "60"])
     try:
         stale = "\n".join([str(innocent.pid), *content[1:]])
-        (tmp_path / "postgres" / "postmaster.pid").write_text(stale)
-        with embedded_servers(tmp_path, valkey=False):
+        (data_dir / "postgres" / "postmaster.pid").write_text(stale)
+        with embedded_servers(data_dir, valkey=False):
             assert innocent.poll() is None
     finally:
         innocent.kill()
         innocent.wait()
 
 
-def test_a_second_process_uses_the_running_servers_and_leaves_them_running(tmp_path: Path) -> None:
-    owner = _hold_servers(tmp_path)
-    before = _pids_of(tmp_path)
-    with embedded_servers(tmp_path) as urls:
+def test_a_second_process_uses_the_running_servers_and_leaves_them_running(data_dir: Path) -> None:
+    owner = _hold_servers(data_dir)
+    before = _pids_of(data_dir)
+    with embedded_servers(data_dir) as urls:
         _remember(urls)
-    assert _pids_of(tmp_path) == before
+    assert _pids_of(data_dir) == before
     _let_go(owner)
-    assert not _pids_of(tmp_path)
+    assert not _pids_of(data_dir)
 
 
-def test_an_owner_waits_for_those_who_still_use_its_servers(tmp_path: Path) -> None:
-    owner = _hold_servers(tmp_path)
-    with embedded_servers(tmp_path) as urls:
+def test_an_owner_waits_for_those_who_still_use_its_servers(data_dir: Path) -> None:
+    owner = _hold_servers(data_dir)
+    with embedded_servers(data_dir) as urls:
         assert owner.stdin is not None
         owner.stdin.close()
         time.sleep(0.5)
@@ -126,11 +134,11 @@ def test_an_owner_waits_for_those_who_still_use_its_servers(tmp_path: Path) -> N
     assert owner.wait(10) == 0
 
 
-def test_two_starts_at_once_share_one_server(tmp_path: Path) -> None:
-    owners = [_start_holder(tmp_path) for _ in range(2)]
+def test_two_starts_at_once_share_one_server(data_dir: Path) -> None:
+    owners = [_start_holder(data_dir) for _ in range(2)]
     for owner in owners:
         _await_up(owner)
-    assert len(_pids_of(tmp_path)) == 2
+    assert len(_pids_of(data_dir)) == 2
     # Both at once: the owner waits for the other, whichever it is.
     for owner in owners:
         assert owner.stdin is not None
@@ -139,43 +147,43 @@ def test_two_starts_at_once_share_one_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["deep/" * 30, "a place & 100% ünusual?", "a,b"])
-def test_a_path_that_no_socket_or_url_could_carry_is_no_obstacle(tmp_path: Path, name: str) -> None:
-    with embedded_servers(tmp_path / name, durable=False) as urls:
+def test_a_path_that_no_socket_or_url_could_carry_is_no_obstacle(data_dir: Path, name: str) -> None:
+    with embedded_servers(data_dir / name, durable=False) as urls:
         assert len(urls["REDIS_URL"].encode()) < SOCKET_PATH_MAX_BYTES + len("unix://?db=0")
         _remember(urls)
 
 
-def test_sockets_of_two_directories_never_meet(tmp_path: Path) -> None:
-    places = {Valkey(tmp_path / ("deep/" * 30) / name).sockets for name in ("a", "b")}
+def test_sockets_of_two_directories_never_meet(data_dir: Path) -> None:
+    places = {Valkey(data_dir / ("deep/" * 30) / name).sockets for name in ("a", "b")}
     assert len(places) == 2
 
 
-def test_only_its_owner_may_enter_a_sockets_directory(servers: dict[str, str], tmp_path: Path) -> None:
-    for server in (Postgres(tmp_path), Valkey(tmp_path)):
+def test_only_its_owner_may_enter_a_sockets_directory(servers: dict[str, str], data_dir: Path) -> None:
+    for server in (Postgres(data_dir), Valkey(data_dir)):
         assert server.sockets.stat().st_mode & 0o077 == 0
 
 
-def test_an_interrupted_initdb_is_done_again(tmp_path: Path) -> None:
-    leftover = tmp_path / "postgres.unfinished"
+def test_an_interrupted_initdb_is_done_again(data_dir: Path) -> None:
+    leftover = data_dir / "postgres.unfinished"
     leftover.mkdir()
     (leftover / "half").write_text("")
-    with embedded_servers(tmp_path, valkey=False, durable=False) as urls:
+    with embedded_servers(data_dir, valkey=False, durable=False) as urls:
         psycopg.connect(urls["DATABASE_URL"]).close()
 
 
-def test_a_failing_start_shows_the_end_of_the_log_and_its_place(tmp_path: Path) -> None:
-    with embedded_servers(tmp_path, valkey=False, durable=False):
+def test_a_failing_start_shows_the_end_of_the_log_and_its_place(data_dir: Path) -> None:
+    with embedded_servers(data_dir, valkey=False, durable=False):
         pass
-    (tmp_path / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
-    with pytest.raises(EmbeddedServerError) as failure, embedded_servers(tmp_path, valkey=False):
+    (data_dir / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(EmbeddedServerError) as failure, embedded_servers(data_dir, valkey=False):
         pass
     assert "no_such_setting" in str(failure.value)
-    assert str(tmp_path / "log" / "postgres.log") in str(failure.value)
+    assert str(data_dir / "log" / "postgres.log") in str(failure.value)
 
 
-def test_a_missing_wheel_names_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_wheel_names_the_remedy(data_dir: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _without_wheels(tmp_path)],
+        [sys.executable, "-c", _without_wheels(data_dir)],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -210,21 +218,21 @@ def test_a_command_with_both_addresses_set_gets_no_servers(monkeypatch: pytest.M
     assert not needs_servers(["manage.py", "migrate"])
 
 
-def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
-    holder = _hold_servers(tmp_path, postgres=False)
-    lock = FileLock(tmp_path / "run" / "valkey.lock")
+def test_a_lock_is_free_again_when_its_holder_is_killed(data_dir: Path) -> None:
+    holder = _hold_servers(data_dir, postgres=False)
+    lock = FileLock(data_dir / "run" / "valkey.lock")
     assert not lock.acquire()
     assert lock.holder() == str(holder.pid)
     holder.kill()
     holder.wait()
     assert lock.acquire()
     lock.release()
-    Valkey(tmp_path).clear()
+    Valkey(data_dir).clear()
 
 
-def test_a_server_that_is_not_running_does_not_answer(tmp_path: Path) -> None:
-    assert not Postgres(tmp_path).answers()
-    assert not Valkey(tmp_path).answers()
+def test_a_server_that_is_not_running_does_not_answer(data_dir: Path) -> None:
+    assert not Postgres(data_dir).answers()
+    assert not Valkey(data_dir).answers()
 
 
 HOLDER = """

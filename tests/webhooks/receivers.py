@@ -220,9 +220,7 @@ def free_port() -> int:
         return port
 
 
-def _accept(
-    listener: socket.socket, receiver: Receiver, behaviour: Behaviour, tls: ssl.SSLContext | None
-) -> None:
+def _accept(listener: socket.socket, receiver: Receiver, behaviour: Behaviour, tls: ssl.SSLContext | None) -> None:
     while not receiver.closing.is_set():
         try:
             connection, _ = listener.accept()
@@ -232,9 +230,7 @@ def _accept(
         threading.Thread(target=_converse, args=(connection, receiver, behaviour, tls), daemon=True).start()
 
 
-def _converse(
-    connection: socket.socket, receiver: Receiver, behaviour: Behaviour, tls: ssl.SSLContext | None
-) -> None:
+def _converse(connection: socket.socket, receiver: Receiver, behaviour: Behaviour, tls: ssl.SSLContext | None) -> None:
     # The caller may go away at any point, or not speak HTTP; that is what many of the tests are about.
     with contextlib.suppress(OSError, ValueError), connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

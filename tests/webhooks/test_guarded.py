@@ -208,9 +208,7 @@ def test_a_name_that_resolves_to_such_an_address_is_never_called(
 
 
 @pytest.mark.parametrize("url", FORBIDDEN_URLS)
-def test_an_address_that_breaks_a_rule_is_refused_when_entered_and_when_called(
-    url: str, no_exception: None
-) -> None:
+def test_an_address_that_breaks_a_rule_is_refused_when_entered_and_when_called(url: str, no_exception: None) -> None:
     with pytest.raises(guarded.ForbiddenTarget, match=r"^The address .*\.$"):
         guarded.check_url(url)
     assert post(url) == guarded.Answer(error="forbidden_target")
@@ -296,7 +294,7 @@ def test_the_exception_for_development_reaches_loopback_but_no_other_internal_ad
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_DEV_ALLOWED_TARGETS = ["http://hooks.test:*"]
-    resolve(monkeypatch, "hooks.test", "127.0.0.1", "169.254.169.254")
+    resolve(monkeypatch, "hooks.test", "127.0.0.1", "168.63.129.16")
     with receivers.serve(receivers.answers(200)) as receiver:
         assert post(f"http://hooks.test:{receiver.port}/").ok
         assert post(f"http://hooks.test:{receiver.port}/").error == "forbidden_target"
@@ -413,6 +411,24 @@ def test_a_call_ends_at_its_deadline_on_a_reused_connection_too(loopback: None, 
 def test_connecting_ends_at_the_deadline(loopback: None) -> None:
     with receivers.accepts_nothing() as port:
         assert post(f"http://127.0.0.1:{port}/", deadline_seconds=0.6).error == "timeout"
+
+
+def test_time_spent_on_dns_is_not_given_to_connecting_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_DEV_ALLOWED_TARGETS = ["http://hooks.test:*"]
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host == "hooks.test":
+            time.sleep(1.2)
+        return real("127.0.0.1", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with receivers.accepts_nothing() as port:
+        answer = post(f"http://hooks.test:{port}/", deadline_seconds=1.5)
+    assert answer.error == "timeout"
+    assert answer.duration_ms < 2500
 
 
 def test_a_tls_handshake_ends_at_the_deadline(loopback: None) -> None:
@@ -565,9 +581,7 @@ def test_a_connection_that_was_closed_while_idle_costs_no_attempt(loopback: None
     assert receiver.connections == 2
 
 
-def test_a_call_leaves_no_socket_behind_but_the_one_kept_for_reuse(
-    loopback: None, fresh_client: None
-) -> None:
+def test_a_call_leaves_no_socket_behind_but_the_one_kept_for_reuse(loopback: None, fresh_client: None) -> None:
     open_files = Path("/proc/self/fd")
     if not open_files.exists():
         pytest.skip("The system doesn't list open files.")
@@ -610,8 +624,6 @@ def test_retry_after_holds_seconds_or_a_date(value: str, seconds: float | None) 
 def test_a_date_to_retry_after_counts_from_now(loopback: None) -> None:
     with (
         time_machine.travel(NOW, tick=False),
-        receivers.serve(
-            receivers.answers(503, headers={"Retry-After": "Sat, 21 Nov 2026 12:01:00 GMT"})
-        ) as receiver,
+        receivers.serve(receivers.answers(503, headers={"Retry-After": "Sat, 21 Nov 2026 12:01:00 GMT"})) as receiver,
     ):
         assert post(receiver.url).retry_after_seconds == 60

@@ -1,0 +1,55 @@
+"""Django's own pages of who: organizations, people, keys and the audit log, read-only."""
+
+from django.contrib import admin
+
+from customers.access import Permission
+from customers.models import ApiKey, AuditEvent, Membership, Organization, User
+from customers.pages import ReadOnlyAdmin
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ReadOnlyAdmin):
+    fields = ["id", "name", "contact_email", "max_items_per_batch", "rate_limit_per_minute", "max_open_batches", "created_at"]
+    list_display = ["name", "id", "contact_email", "max_open_batches", "created_at"]
+    search_fields = ["id", "name", "contact_email"]
+    ordering = ["-id"]
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyAdmin):
+    fields = ["id", "username", "email", "is_active", "is_staff", "is_superuser", "groups", "last_login", "date_joined"]
+    list_display = ["username", "id", "email", "is_active", "is_staff", "last_login"]
+    list_filter = ["is_staff", "is_active", "groups"]
+    search_fields = ["id", "username", "email"]
+    ordering = ["username"]
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnlyAdmin):
+    fields = ["user", "organization", "role"]
+    list_display = ["user", "organization", "role"]
+    list_filter = ["role"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["user__username", "organization__name", "organization__id"]
+    ordering = ["pk"]
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    fields = ["id", "organization", "mode", "name", "hint", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"]
+    list_display = ["name", "hint", "organization", "mode", "created_at", "revoked_at", "last_used_at"]
+    list_filter = ["mode"]
+    list_select_related = ["organization"]
+    search_fields = ["id", "name", "organization__name", "organization__id"]
+    ordering = ["-id"]
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    permission = Permission.LEDGER_READ
+    fields = ["at", "actor", "action", "outcome", "subject", "organization", "mode", "detail", "trace_id"]
+    list_display = ["at", "actor", "action", "outcome", "subject", "organization", "mode"]
+    list_filter = ["action", "outcome", "mode"]
+    list_select_related = ["organization"]
+    search_fields = ["actor", "subject", "trace_id"]
+    ordering = ["-at", "-pk"]

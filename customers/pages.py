@@ -1,0 +1,113 @@
+"""Who may see which page. The admin site only asks for a login; every view and model page asks here for the rest."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponseBase
+
+from customers.access import Access, Permission
+from customers.models import Organization, User
+from sora2.pages import render
+
+NOBODY = Access(actor="", organization_ids=frozenset(), mode=None, permissions=frozenset())
+
+WORDS = {
+    Permission.BATCHES_READ: "to see batches",
+    Permission.BATCHES_WRITE: "to change batches",
+    Permission.LEDGER_READ: "to see credits",
+    Permission.WEBHOOKS_READ: "to see webhooks",
+    Permission.WEBHOOKS_WRITE: "to change webhooks",
+}
+
+View = Callable[..., HttpResponseBase]
+
+
+def access_of(request: HttpRequest) -> Access:
+    """Return what the person who asks may reach; read once per request."""
+    known = vars(request)
+    if "_access" not in known:
+        user = getattr(request, "user", None)
+        known["_access"] = user.access() if isinstance(user, User) and user.is_active else NOBODY
+    access: Access = known["_access"]
+    return access
+
+
+def is_staff(request: HttpRequest) -> bool:
+    """Say whether one of our own people asks: they reach every organization."""
+    return access_of(request).organization_ids is None
+
+
+def may_enter(access: Access) -> bool:
+    """Say whether somebody may see pages at all: our staff, and whoever belongs to a customer."""
+    return access.organization_ids is None or bool(access.organization_ids)
+
+
+def own_organizations(request: HttpRequest) -> list[Organization]:
+    """Return the customers that the person who asks belongs to; none for staff, who belong to us."""
+    return list(Organization.objects.filter(pk__in=access_of(request).organization_ids or ()).order_by("name"))
+
+
+def page(permission: Permission) -> Callable[[View], View]:
+    """Guard a view: it is called with the request and the access, once `permission` is granted.
+
+    Without the permission the answer is 403. What the view does not find (Http404) is 404, in the same words
+    whether it belongs to somebody else or to nobody.
+    """
+
+    def guard(view: View) -> View:
+        @functools.wraps(view)
+        def guarded(request: HttpRequest, **given: Any) -> HttpResponseBase:
+            access = access_of(request)
+            if not access.may(permission):
+                return refused(request, permission)
+            try:
+                return view(request, access, **given)
+            except Http404:
+                return missing(request)
+
+        return guarded
+
+    return guard
+
+
+def refused(request: HttpRequest, permission: Permission) -> HttpResponseBase:
+    """Answer 403, in words."""
+    return render(request, "admin/refused.html", status=403, title="Not for your role", wanted=WORDS[permission])
+
+
+def missing(request: HttpRequest) -> HttpResponseBase:
+    """Answer 404, in words."""
+    return render(request, "admin/missing.html", status=404, title="Nothing here")
+
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Model]
+else:
+    _ModelAdmin = admin.ModelAdmin
+
+
+class ReadOnlyAdmin(_ModelAdmin):
+    """Django's own pages of a model: for staff with `permission`, to look at only."""
+
+    permission: ClassVar[Permission] = Permission.BATCHES_READ
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 - Django's.
+        return is_staff(request) and access_of(request).may(self.permission)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature.
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 - the same.
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 - the same.
+        return False

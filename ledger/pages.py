@@ -1,0 +1,179 @@
+"""What the ledger's pages show: wallets, the entries of one, and the equations that every credit must satisfy."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Count, Q, Sum
+from django.http import Http404
+
+from customers.access import Access
+from customers.models import Mode, Organization
+from ledger.models import Entry, Wallet, WalletQuerySet
+from sora2.pages import Rows, rows_after
+
+WALLETS_SHOWN, ENTRIES_SHOWN = 50, 100
+
+# What an entry does to the available credits; a settle takes from the reserved ones.
+SIGNS = {
+    Entry.Kind.GRANT: "+",
+    Entry.Kind.ADJUSTMENT_IN: "+",
+    Entry.Kind.REFUND: "+",
+    Entry.Kind.RESERVE: "−",
+    Entry.Kind.ADJUSTMENT_OUT: "−",
+    Entry.Kind.SETTLE: "",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One figure of an equation, and the tone that its bar is drawn in."""
+
+    label: str
+    value: int
+    tone: str
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A figure that must be the sum of others."""
+
+    label: str
+    total: int
+    parts: tuple[Part, ...]
+
+    @property
+    def unexplained(self) -> int:
+        """Return how much of the total its parts leave unexplained; below zero when they are too much."""
+        return self.total - sum(part.value for part in self.parts)
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the parts make the total."""
+        return not self.unexplained
+
+
+@dataclass(frozen=True)
+class Line:
+    """An entry with its sign."""
+
+    entry: Entry
+    sign: str
+
+
+@dataclass(frozen=True)
+class Wallets:
+    """Some wallets, and the totals of all that were asked for."""
+
+    page: Rows[Wallet]
+    count: int
+    equation: Equation
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The entries of one wallet, newest first, with the balances after each."""
+
+    organization: Organization
+    wallet: Wallet
+    equation: Equation
+    lines: list[Line]
+    page: Rows[Entry]
+    count: int
+    amount: int
+
+
+def funded(*, available: int, reserved: int, settled: int, total: int) -> Equation:
+    """Return the equation of a wallet, or of the totals of several."""
+    parts = (
+        Part("Available", available, "quiet"),
+        Part("Reserved", reserved, "held"),
+        Part("Settled", settled, "accent"),
+    )
+    return Equation("Funded", total, parts)
+
+
+def all_funds(access: Access, *, mode: str) -> Equation:
+    """Return the equation over all wallets of a mode that somebody reaches."""
+    return _totals(access, mode=mode, customer="")[1]
+
+
+def wallets(access: Access, *, mode: str, customer: str, cursor: str) -> Wallets:
+    """Return the wallets that somebody reaches, newest first, by mode and customer (a name's part, or an id)."""
+    count, equation = _totals(access, mode=mode, customer=customer)
+    rows = _chosen(access, mode=mode, customer=customer).select_related("organization")
+    return Wallets(rows_after(rows, key="-id", cursor=cursor, size=WALLETS_SHOWN), count, equation)
+
+
+def statement(
+    access: Access, *, organization_id: str, mode: str, kind: str, reference: str, cursor: str
+) -> Statement:
+    """Return the entries of a customer's wallet. Raises Http404 for what somebody does not reach."""
+    reached = Wallet.objects.within(access).select_related("organization")
+    wallet = reached.filter(organization_id=organization_id, mode=mode or Mode.LIVE).first()
+    if wallet is None:
+        raise Http404
+    entries = Entry.objects.filter(wallet=wallet)
+    if kind:
+        entries = entries.filter(kind=kind)
+    if reference:
+        entries = entries.filter(reference=reference)
+    page = rows_after(entries, key="-seq", cursor=cursor, size=ENTRIES_SHOWN)
+    filtered = entries.aggregate(count=Count("pk"), amount=Sum("amount", default=0))
+    return Statement(
+        organization=wallet.organization,
+        wallet=wallet,
+        equation=wallet_equation(wallet),
+        lines=lines(page.rows),
+        page=page,
+        count=filtered["count"],
+        amount=filtered["amount"],
+    )
+
+
+def wallet_equation(wallet: Wallet) -> Equation:
+    """Return `funded = available + reserved + settled` of one wallet."""
+    return funded(
+        available=wallet.available, reserved=wallet.reserved, settled=wallet.settled, total=wallet.funded
+    )
+
+
+def lines(entries: Iterable[Entry]) -> list[Line]:
+    """Return entries with their signs."""
+    return [Line(entry, SIGNS[Entry.Kind(entry.kind)]) for entry in entries]
+
+
+def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
+    """Return `reserved = settled + refunded` of one reference's entries; what is still held counts until the end."""
+    made = {kind: sum(entry.amount for entry in entries if entry.kind == kind) for kind in Entry.Kind}
+    reserved = made[Entry.Kind.RESERVE]
+    settled, refunded = made[Entry.Kind.SETTLE], made[Entry.Kind.REFUND]
+    parts = (Part("Settled", settled, "accent"), Part("Refunded", refunded, "quiet"))
+    if not final:
+        parts = (*parts, Part("Held", reserved - settled - refunded, "held"))
+    return Equation("Reserved", reserved, parts)
+
+
+def _chosen(access: Access, *, mode: str, customer: str) -> WalletQuerySet:
+    rows = Wallet.objects.within(access)
+    if mode:
+        rows = rows.filter(mode=mode)
+    if customer:
+        rows = rows.filter(Q(organization_id=customer) | Q(organization__name__icontains=customer))
+    return rows
+
+
+def _totals(access: Access, *, mode: str, customer: str) -> tuple[int, Equation]:
+    totals = _chosen(access, mode=mode, customer=customer).aggregate(
+        count=Count("pk"),
+        available=Sum("available", default=0),
+        reserved=Sum("reserved", default=0),
+        settled=Sum("settled", default=0),
+        funded=Sum("funded", default=0),
+    )
+    equation = funded(
+        available=int(totals["available"]),
+        reserved=int(totals["reserved"]),
+        settled=int(totals["settled"]),
+        total=int(totals["funded"]),
+    )
+    return totals["count"], equation

@@ -1,0 +1,19 @@
+"""Times as the outside world writes them: RFC 3339, in UTC."""
+
+from datetime import UTC, datetime
+
+
+def timestamp(at: datetime | None) -> str | None:
+    """Return a time as RFC 3339 in UTC with microseconds and `Z`; None stays None."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at else None
+
+
+def from_timestamp(text: str) -> datetime:
+    """Return the instant that `text` names. Raises ValueError, also when its zone is missing."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a time needs its zone")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time beyond the calendar") from error

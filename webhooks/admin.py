@@ -1,0 +1,54 @@
+"""The webhooks' pages: what came to an internal test endpoint. The deliveries of a batch stand on its own page."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponseBase
+
+from customers.access import Access, Permission
+from customers.pages import ReadOnlyAdmin, page
+from sora2.pages import Page, render
+from webhooks import pages
+from webhooks.models import Delivery, Endpoint, Event
+
+
+@page(Permission.WEBHOOKS_READ)
+def sink(request: HttpRequest, access: Access, token: str) -> HttpResponseBase:
+    """Show what came to an internal test endpoint, and whether it verified."""
+    found = pages.sunk(access, token=token)
+    return render(request, "admin/webhooks/sink.html", title="Webhook test endpoint", found=found)
+
+
+PAGES = [Page("sinks/<str:token>", sink, "sink")]
+
+
+class WebhooksAdmin(ReadOnlyAdmin):
+    permission = Permission.WEBHOOKS_READ
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(WebhooksAdmin):
+    fields = ["id", "organization", "mode", "url", "events", "description", "enabled", "disabled_reason", "created_at"]
+    list_display = ["id", "organization", "mode", "url", "enabled", "created_at"]
+    list_filter = ["mode", "enabled"]
+    list_select_related = ["organization"]
+    search_fields = ["id", "url", "organization__id", "organization__name"]
+    ordering = ["-id"]
+
+
+@admin.register(Event)
+class EventAdmin(WebhooksAdmin):
+    fields = ["id", "organization", "mode", "type", "reference", "body", "created_at"]
+    list_display = ["id", "type", "reference", "organization", "mode", "created_at"]
+    list_filter = ["type", "mode"]
+    list_select_related = ["organization"]
+    search_fields = ["id", "reference"]
+    ordering = ["-id"]
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(WebhooksAdmin):
+    fields = ["id", "event", "endpoint", "url", "state", "skipped_reason", "due_at", "attempts_made", "created_at"]
+    list_display = ["id", "event", "url", "state", "attempts_made", "due_at", "created_at"]
+    list_filter = ["state"]
+    list_select_related = ["event"]
+    search_fields = ["id", "event__id", "event__reference", "url"]
+    ordering = ["-id"]

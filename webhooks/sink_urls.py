@@ -1,0 +1,7 @@
+"""Where the internal sinks listen, below `webhook-sink/`."""
+
+from django.urls import path
+
+from webhooks.sink_views import receive
+
+urlpatterns = [path("<str:token>", receive, name="webhook-sink")]

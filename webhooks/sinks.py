@@ -1,0 +1,87 @@
+"""The internal webhook address: it keeps what comes, bounded in size, rate, number and age, and says if it verifies."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from customers.models import Organization
+from webhooks.models import Endpoint, Sink, SinkMessage
+from webhooks.services import create_endpoint
+from webhooks.signing import verify
+
+BODY_MAX_BYTES = 256 * 1024
+MESSAGES_PER_MINUTE = 120
+MESSAGES_KEPT = 200
+KEPT_FOR = timedelta(days=7)
+# Of the headers those that matter are kept: a receiver's own concern, and little of it.
+HEADERS = ("content-type", "user-agent")
+HEADER_PREFIX = "webhook-"
+HEADERS_MAX, HEADER_MAX_CHARACTERS = 20, 1000
+
+
+class SinkFlooded(Exception):
+    """This sink has got as many messages as it takes in a minute; nothing was kept."""
+
+
+@transaction.atomic
+def create_sink(*, organization: Organization, mode: str) -> tuple[Sink, Endpoint, str]:
+    """Create an endpoint at an internal address; return the sink, the endpoint and its secret.
+
+    Raises ForbiddenTarget where PUBLIC_BASE_URL is no address that webhooks may be sent to.
+    """
+    token = secrets.token_urlsafe(32)
+    url = f"{settings.PUBLIC_BASE_URL}/webhook-sink/{token}"
+    endpoint, secret = create_endpoint(organization=organization, mode=mode, url=url, description="internal sink")
+    return Sink.objects.create(token=token, endpoint=endpoint), endpoint, secret
+
+
+def sink_of_token(token: str) -> Sink | None:
+    """Return the sink at this address, its endpoint loaded, or None."""
+    return Sink.objects.select_related("endpoint").filter(pk=token).first()
+
+
+def receive(*, sink: Sink, headers: Mapping[str, str], body: bytes, now: datetime) -> SinkMessage:
+    """Keep one message and whether the secret of the sink's endpoint signed it. Raises SinkFlooded.
+
+    The limit is counted without a lock: senders at the same moment can exceed it by as many as there are web
+    threads, which the number of messages kept bounds anyway.
+    """
+    recent = sink.messages.filter(received_at__gt=now - timedelta(minutes=1)).count()
+    if recent >= MESSAGES_PER_MINUTE:
+        raise SinkFlooded
+    message = SinkMessage.objects.create(
+        sink=sink,
+        received_at=now,
+        headers=_kept(headers),
+        body=_text(body.decode(errors="replace")),
+        fault=verify(secrets=[sink.endpoint.secret], headers=headers, body=body),
+    )
+    superseded = messages_of(sink).values("pk")[MESSAGES_KEPT:]
+    SinkMessage.objects.filter(pk__in=superseded).delete()
+    return message
+
+
+def messages_of(sink: Sink) -> QuerySet[SinkMessage]:
+    """Return what came to the sink, newest first."""
+    return sink.messages.order_by("-received_at", "-pk")
+
+
+def purge(*, now: datetime) -> int:
+    """Drop the messages that are too old; return how many."""
+    dropped, _ = SinkMessage.objects.filter(received_at__lt=now - KEPT_FOR).delete()
+    return dropped
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    named = {name.lower(): _text(value[:HEADER_MAX_CHARACTERS]) for name, value in headers.items()}
+    kept = [name for name in sorted(named) if name in HEADERS or name.startswith(HEADER_PREFIX)]
+    return {name: named[name] for name in kept[:HEADERS_MAX]}
+
+
+def _text(text: str) -> str:
+    """Return `text` as PostgreSQL can keep it: it has no NUL."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
