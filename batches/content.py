@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
 
+from django.core.files import File
 from django.core.files.storage import default_storage
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.request import HttpHeaders
@@ -23,21 +23,15 @@ class RangeNotSatisfiable(Exception):
 
 @dataclass(frozen=True)
 class Interval:
-    """Bytes `first` to `last`, both included, of a file of `size` bytes."""
+    """Bytes `first` to `last`, both included."""
 
     first: int
     last: int
-    size: int
 
     @property
     def length(self) -> int:
         """Return how many bytes these are."""
         return self.last - self.first + 1
-
-    @property
-    def partial(self) -> bool:
-        """Say whether this is less than the whole file."""
-        return self.length != self.size
 
 
 def stream(
@@ -52,32 +46,32 @@ def stream(
         return _described(HttpResponse(status=304), etag, filename)
     file = default_storage.open(name, "rb")
     try:
-        interval = requested_interval(_range_that_holds(headers, etag), size=file.size)
-        response = _response(file, interval, content_type, head=head)
+        response = _response(file, requested_interval(_range_that_holds(headers, etag), size=file.size), head=head)
     except BaseException:
         file.close()
         raise
+    response.headers["Content-Type"] = content_type
     return _described(response, etag, filename)
 
 
-def requested_interval(header: str, *, size: int) -> Interval:
-    """Return what a `Range` header asks for. Several ranges, or what is no range, ask for the whole file.
+def requested_interval(header: str, *, size: int) -> Interval | None:
+    """Return what a `Range` header asks for: None, the whole file, for several ranges or what is no range.
 
     Raises RangeNotSatisfiable.
     """
     asked = RANGE.fullmatch(header.strip())
     if asked is None:
-        return Interval(0, size - 1, size)
+        return None
     first, last, final = asked.groups()
     if final is not None:
-        start, end = max(0, size - int(final)), size - 1
+        interval = Interval(max(0, size - int(final)), size - 1)
+    elif last is not None and int(last) < int(first):
+        return None
     else:
-        start, end = int(first), min(int(last or size), size - 1)
-        if last is not None and int(last) < start:
-            return Interval(0, size - 1, size)
-    if start > end:
+        interval = Interval(int(first), min(int(last or size), size - 1))
+    if interval.length < 1:
         raise RangeNotSatisfiable(size)
-    return Interval(start, end, size)
+    return interval
 
 
 def _range_that_holds(headers: HttpHeaders, etag: str) -> str:
@@ -86,17 +80,19 @@ def _range_that_holds(headers: HttpHeaders, etag: str) -> str:
     return headers.get("Range", "") if condition in (None, f'"{etag}"') else ""
 
 
-def _response(file: IO[bytes], interval: Interval, content_type: str, *, head: bool) -> HttpResponseBase:
-    status = 206 if interval.partial else 200
+def _response(file: "File[bytes]", asked: Interval | None, *, head: bool) -> HttpResponseBase:
+    size = file.size
+    interval = asked or Interval(0, size - 1)
     response: HttpResponseBase
     if head:
         file.close()
-        response = HttpResponse(status=status, content_type=content_type)
+        response = HttpResponse()
     else:
-        response = StreamingHttpResponse(_Part(file, interval), status=status, content_type=content_type)
+        response = StreamingHttpResponse(_Part(file, interval))
     response.headers["Content-Length"] = str(interval.length)
-    if interval.partial:
-        response.headers["Content-Range"] = f"bytes {interval.first}-{interval.last}/{interval.size}"
+    if asked is not None:
+        response.status_code = 206
+        response.headers["Content-Range"] = f"bytes {asked.first}-{asked.last}/{size}"
     return response
 
 
@@ -112,7 +108,7 @@ def _described(response: HttpResponseBase, etag: str, filename: str) -> HttpResp
 class _Part:
     """The bytes of one interval. Closing it closes the file, also when nobody ever read from it."""
 
-    def __init__(self, file: IO[bytes], interval: Interval) -> None:
+    def __init__(self, file: "File[bytes]", interval: Interval) -> None:
         self._file = file
         self._left = interval.length
         file.seek(interval.first)

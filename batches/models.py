@@ -284,7 +284,7 @@ class Attempt(models.Model):
     )
     number = models.PositiveSmallIntegerField()
     route = models.CharField(max_length=40)
-    provider_job_id = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "unknown", unique otherwise.
+    provider_job_id = models.CharField(max_length=512, null=True)  # noqa: DJ001 - null is "unknown", unique otherwise.
     state = models.CharField(max_length=12, choices=State, default=State.SENDING)
     submitted_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True)

@@ -3,7 +3,7 @@
 A request is judged in this order: authentication, rate limit, scope, JSON, and then whatever the endpoint looks at.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import structlog
 from django.http import HttpResponseBase
@@ -29,8 +29,7 @@ class EnterpriseView(APIView):
     @property
     def key(self) -> ApiKey:
         """The key of the request, with its organization."""
-        key: ApiKey = self.request.auth
-        return key
+        return cast(ApiKey, self.request.auth)
 
     @property
     def access(self) -> Access:
@@ -45,7 +44,7 @@ class EnterpriseView(APIView):
         """Return the request's body, a JSON object. Raises Problem 400, 413 or 415."""
         return json_object(self.request._request)
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *_: Any, **__: Any) -> None:
         """Judge the request before its handler; REST framework would look at scopes before the rate."""
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
@@ -53,15 +52,15 @@ class EnterpriseView(APIView):
         self.check_throttles(request)
         self.check_permissions(request)
 
-    def check_throttles(self, request: Request) -> None:
+    def check_throttles(self, _request: Request) -> None:
         """Count the request. Raises Problem 429."""
-        self.allowance = hit(request.auth.organization)
+        self.allowance = hit(self.key.organization)
         if not self.allowance.allowed:
             wait = self.allowance.reset_seconds
             detail = f"At most {self.allowance.limit} requests in 60 seconds. Go on in {wait} s."
-            raise Problem(429, "rate_limited", detail, headers={"Retry-After": str(wait)})
+            raise Problem("rate_limited", detail, headers={"Retry-After": str(wait)})
 
-    def finalize_response(
+    def finalize_response(  # type: ignore[override]  # A stream is no Response of REST framework's.
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         """Say in every answer what is left of the rate, and keep it out of shared caches."""

@@ -13,8 +13,8 @@ from sora2.pages import Page, chips, render, text_of
 
 @page(Permission.LEDGER_READ)
 def wallet_list(request: HttpRequest, access: Access) -> HttpResponseBase:
-    """Show the wallets, by mode and customer, with their totals."""
-    mode, customer = text_of(request, "mode"), text_of(request, "customer")
+    """Show the wallets of one mode, all or of some customers, with their totals."""
+    mode, customer = text_of(request, "mode") or Mode.LIVE.value, text_of(request, "customer")
     found = pages.wallets(access, mode=mode, customer=customer, cursor=text_of(request, "after"))
     return render(
         request,
@@ -25,7 +25,7 @@ def wallet_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         mode=mode,
         customer=customer,
         by_customer=is_staff(request),
-        chips=chips(request, {"mode": "Mode", "customer": "Customer"}),
+        chips=chips(request, {"customer": "Customer"}),
     )
 
 

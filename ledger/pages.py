@@ -9,6 +9,7 @@ from django.http import Http404
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger.models import Entry, Wallet, WalletQuerySet
+from sora2.ids import is_id
 from sora2.pages import Rows, rows_after
 
 WALLETS_SHOWN, ENTRIES_SHOWN = 50, 100
@@ -47,6 +48,11 @@ class Equation:
         return self.total - sum(part.value for part in self.parts)
 
     @property
+    def excess(self) -> int:
+        """Return by how much the parts are more than the total."""
+        return -self.unexplained
+
+    @property
     def holds(self) -> bool:
         """Say whether the parts make the total."""
         return not self.unexplained
@@ -54,10 +60,11 @@ class Equation:
 
 @dataclass(frozen=True)
 class Line:
-    """An entry with its sign."""
+    """An entry with its sign; `leads` says that its reference is the id of something that may have a page."""
 
     entry: Entry
     sign: str
+    leads: bool
 
 
 @dataclass(frozen=True)
@@ -138,8 +145,8 @@ def wallet_equation(wallet: Wallet) -> Equation:
 
 
 def lines(entries: Iterable[Entry]) -> list[Line]:
-    """Return entries with their signs."""
-    return [Line(entry, SIGNS[Entry.Kind(entry.kind)]) for entry in entries]
+    """Return entries as the pages show them."""
+    return [Line(e, SIGNS[Entry.Kind(e.kind)], leads=is_id(e.reference, e.reference[:3])) for e in entries]
 
 
 def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
@@ -154,9 +161,7 @@ def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
 
 
 def _chosen(access: Access, *, mode: str, customer: str) -> WalletQuerySet:
-    rows = Wallet.objects.within(access)
-    if mode:
-        rows = rows.filter(mode=mode)
+    rows = Wallet.objects.within(access).filter(mode=mode)
     if customer:
         rows = rows.filter(Q(organization_id=customer) | Q(organization__name__icontains=customer))
     return rows

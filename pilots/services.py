@@ -100,8 +100,7 @@ def provision_pilot(*, order: PilotOrder, actor: str, now: datetime) -> Provisio
     _, api_key = customers.create_api_key(organization=organization, mode=Mode.LIVE, name="Pilot")
     _, test_api_key = customers.create_api_key(organization=organization, mode=Mode.TEST, name="Pilot sandbox")
     endpoint_id, webhook_secret = _endpoint(organization, order)
-    default_secret = webhooks.create_default_secret(organization=organization, mode=Mode.LIVE)
-    webhooks.create_default_secret(organization=organization, mode=Mode.TEST, secret=default_secret)
+    default_secret = webhooks.create_default_secret(organization=organization)
     user, password = customers.create_member(
         organization=organization,
         username=_username(order.name),

@@ -39,6 +39,7 @@ class Sora2AdminSite(admin.AdminSite):
 
     site_title = site_header = "Sora2 Enterprise"
     index_title = "Settings"
+    index_template = "admin/settings.html"
     site_url = None
     enable_nav_sidebar = False
     login_form = SignInForm

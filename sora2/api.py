@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import singledispatch
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import msgspec
 import structlog
@@ -27,39 +27,39 @@ JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 
-TITLES = {
-    "malformed_json": "The body is not a JSON object",
-    "request_id_required": "A request id is required",
-    "request_id_conflict": "Different request ids were given",
-    "invalid_api_key": "The API key is not valid",
-    "insufficient_scope": "The API key lacks a scope",
-    "not_found": "There is no such object",
-    "method_not_allowed": "The method is not allowed here",
-    "unsupported_media_type": "The body must be application/json",
-    "insufficient_credits": "Not enough credits",
-    "batch_final": "The batch has ended",
-    "batch_not_final": "The batch has not ended yet",
-    "payload_too_large": "The body is too large",
-    "range_not_satisfiable": "The range lies outside the content",
-    "validation_error": "The request has faults",
-    "batch_too_large": "The batch has too many items",
-    "max_credits_exceeded": "The batch costs more than max_credits",
-    "request_id_reused": "The request id was used for another body",
-    "rate_limited": "Too many requests",
-    "too_many_open_batches": "Too many open batches",
-    "internal_error": "Something failed on our side",
-    "service_unavailable": "The service is not available for the moment",
+# Every code, with its status and title.
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "malformed_json": (400, "The body is not a JSON object"),
+    "request_id_required": (400, "A request id is required"),
+    "request_id_conflict": (400, "Different request ids were given"),
+    "invalid_api_key": (401, "The API key is not valid"),
+    "insufficient_credits": (402, "Not enough credits"),
+    "insufficient_scope": (403, "The API key lacks a scope"),
+    "not_found": (404, "There is no such object"),
+    "method_not_allowed": (405, "The method is not allowed here"),
+    "batch_final": (409, "The batch has ended"),
+    "batch_not_final": (409, "The batch has not ended yet"),
+    "payload_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "The body must be application/json"),
+    "range_not_satisfiable": (416, "The range lies outside the content"),
+    "validation_error": (422, "The request has faults"),
+    "batch_too_large": (422, "The batch has too many items"),
+    "max_credits_exceeded": (422, "The batch costs more than max_credits"),
+    "request_id_reused": (422, "The request id was used for another body"),
+    "rate_limited": (429, "Too many requests"),
+    "too_many_open_batches": (429, "Too many open batches"),
+    "internal_error": (500, "Something failed on our side"),
+    "service_unavailable": (503, "The service is not available for the moment"),
 }
 
 
 class Problem(Exception):
-    """An error answer. `code` is stable; `extra` are further members of the body, `headers` of the answer."""
+    """An error answer, by its stable code. `extra` are further members of the body, `headers` of the answer."""
 
-    def __init__(
-        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: Any
-    ) -> None:
+    def __init__(self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: Any) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+        self.code, self.detail = code, detail
+        self.status, self.title = PROBLEMS[code]
         self.headers, self.extra = dict(headers or {}), extra
 
     def body(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Problem(Exception):
         return {
             "ok": False,
             "type": f"{settings.PUBLIC_BASE_URL}/docs/errors#{self.code}",
-            "title": TITLES[self.code],
+            "title": self.title,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
@@ -88,9 +88,7 @@ def problem_response(error: Exception, _context: Mapping[str, Any]) -> Response:
 
 def problem_page(problem: Problem) -> JsonResponse:
     """Answer a problem outside REST framework (unknown address, failed middleware)."""
-    return JsonResponse(
-        problem.body(), status=problem.status, headers=problem.headers, content_type=PROBLEM_TYPE
-    )
+    return JsonResponse(problem.body(), status=problem.status, headers=problem.headers, content_type=PROBLEM_TYPE)
 
 
 def log_failure(problem: Problem, error: BaseException | None) -> None:
@@ -101,16 +99,16 @@ def log_failure(problem: Problem, error: BaseException | None) -> None:
 
 def not_found() -> Problem:
     """Return the same answer for what does not exist and for what belongs to somebody else."""
-    return Problem(404, "not_found", "There is no such object for this key. Check the id, and the key's mode.")
+    return Problem("not_found", "There is no such object for this key. Check the id, and the key's mode.")
 
 
 # --- what an error means -------------------------------------------------------------------------------------------
 
 
 @singledispatch
-def problem_of(error: Exception) -> Problem:
-    """Return the problem that tells the caller about `error`. Apps register their domain errors here."""
-    return Problem(500, "internal_error", "Something failed on our side. Tell us the trace id.")
+def problem_of(_error: Exception) -> Problem:
+    """Return the problem that tells the caller about an error. Apps register their domain errors here."""
+    return Problem("internal_error", "Something failed on our side. Tell us the trace id.")
 
 
 @problem_of.register
@@ -125,14 +123,13 @@ def _missing(_: Http404) -> Problem:
 
 @problem_of.register
 def _method(error: exceptions.MethodNotAllowed) -> Problem:
-    return Problem(405, "method_not_allowed", f"{error.detail} The header Allow names those that are.")
+    return Problem("method_not_allowed", f"{error.detail} The header Allow names those that are.")
 
 
 @problem_of.register(OperationalError)
 @problem_of.register(InterfaceError)
 def _database(_: Exception) -> Problem:
     return Problem(
-        503,
         "service_unavailable",
         "The service cannot reach its data for the moment. Send the same request again: "
         "the same request id never makes two batches.",
@@ -146,13 +143,11 @@ def _database(_: Exception) -> Problem:
 class AlwaysJson(BaseContentNegotiation):
     """Answer JSON whatever `Accept` says: there is nothing else to choose from."""
 
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
+    def select_renderer(self, _request: Request, renderers: Any, *_: Any) -> tuple[BaseRenderer, str]:
         """Return the first renderer."""
         return renderers[0], renderers[0].media_type
 
-    def select_parser(self, request: Request, parsers: Any) -> Any:
+    def select_parser(self, _request: Request, parsers: Any) -> Any:
         """Return the first parser; json_object() has looked at the type."""
         return parsers[0]
 
@@ -160,11 +155,9 @@ class AlwaysJson(BaseContentNegotiation):
 class JsonObjectParser(BaseParser):
     """Parse a body that must be one JSON object in UTF-8. Raises Problem 400 or 413."""
 
-    media_type: ClassVar[str] = JSON_TYPE
+    media_type = JSON_TYPE
 
-    def parse(
-        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def parse(self, stream: IO[bytes], *_: Any, **__: Any) -> dict[str, Any]:
         """Return the object."""
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         raw = stream.read(limit + 1)
@@ -176,7 +169,7 @@ class JsonObjectParser(BaseParser):
 def json_object(request: HttpRequest) -> dict[str, Any]:
     """Return the JSON object in the request's body. Raises Problem 400, 413 or 415; a large body is not read."""
     if not _is_json(request.headers.get("Content-Type", "")):
-        raise Problem(415, "unsupported_media_type", "Send the body as application/json, in UTF-8.")
+        raise Problem("unsupported_media_type", "Send the body as application/json, in UTF-8.")
     length = request.headers.get("Content-Length") or "0"
     if length.isdigit() and (len(length) > 18 or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
         raise _payload_too_large()
@@ -199,9 +192,9 @@ def _decoded(raw: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "malformed_json", f"The body is not JSON in UTF-8: {error}.") from error
+        raise Problem("malformed_json", f"The body is not JSON in UTF-8: {error}.") from error
     if not isinstance(value, dict):
-        raise Problem(400, "malformed_json", 'The body must be a JSON object: {"…": …}.')
+        raise Problem("malformed_json", 'The body must be a JSON object: {"…": …}.')
     return value
 
 
@@ -214,4 +207,4 @@ def _is_json(content_type: str) -> bool:
 
 def _payload_too_large() -> Problem:
     mib = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
-    return Problem(413, "payload_too_large", f"A body has at most {mib} MiB. Split the batch.")
+    return Problem("payload_too_large", f"A body has at most {mib} MiB. Split the batch.")

@@ -16,7 +16,26 @@ SECRET_KEY_MIN_CHARACTERS = 32
 DEVELOPMENT_TARGET = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+):(\*|[0-9]{1,5})", re.IGNORECASE)
 
 # The triggers that keep the books, as (table, trigger).
-TRIGGERS: tuple[tuple[str, str], ...] = ()
+TRIGGERS: tuple[tuple[str, str], ...] = (
+    ("credit_ledger", "ledger_post"),
+    ("credit_ledger", "ledger_no_change"),
+    ("credit_ledger", "ledger_no_truncate"),
+    ("ledger_wallet", "ledger_wallet_no_direct_change"),
+    ("ledger_wallet", "ledger_wallet_starts_empty"),
+    ("ledger_wallet", "ledger_wallet_no_delete"),
+    ("ledger_wallet", "ledger_wallet_no_truncate"),
+    ("batches_batch", "batches_batch_balanced"),
+    ("batches_batch", "batches_batch_end_is_final"),
+    ("batches_batch", "batches_batch_state_moves"),
+    ("batches_batch", "batches_batch_terms_are_fixed"),
+    ("batches_batch", "batches_batch_no_delete"),
+    ("batches_item", "batches_item_outcome_is_final"),
+    ("batches_item", "batches_item_status_moves"),
+    ("batches_item", "batches_item_terms_are_fixed"),
+    ("batches_item", "batches_item_no_delete"),
+    ("batches_proof", "batches_proof_no_change"),
+    ("customers_auditevent", "customers_audit_no_change"),
+)
 
 _TRIGGERS_NOT_ALWAYS_ON = """
     SELECT wanted.table_name, wanted.trigger_name, pg_trigger.tgname IS NULL

@@ -84,7 +84,7 @@ def servers_for_command(argv: Sequence[str]) -> Iterator[None]:
                         valkey=not os.environ.get("REDIS_URL"),
                     )
                 )
-            except EmbeddedServerError as error:
+            except (EmbeddedServerError, OSError) as error:
                 raise SystemExit(f"error: {error}") from error
             _fill_environment(development_defaults(os.environ) | stack_environment(directory) | urls)
         yield

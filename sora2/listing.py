@@ -14,6 +14,7 @@ from sora2.api import Problem
 from sora2.times import from_timestamp
 
 M = TypeVar("M", bound=models.Model)
+Q = TypeVar("Q", bound=models.QuerySet[Any])
 AnyRequest = Request | HttpRequest
 
 PAGE_DEFAULT, PAGE_MAX = 20, 100
@@ -72,7 +73,7 @@ def instant_of(request: AnyRequest, name: str) -> datetime | None:
         raise invalid_parameter(name, detail) from None
 
 
-def created_between(request: AnyRequest, rows: models.QuerySet[M]) -> models.QuerySet[M]:
+def created_between(request: AnyRequest, rows: Q) -> Q:
     """Keep rows by the query's `created_after` (inclusive) and `created_before` (exclusive). Raises Problem 422."""
     after, before = instant_of(request, "created_after"), instant_of(request, "created_before")
     if after is not None:
@@ -85,7 +86,7 @@ def created_between(request: AnyRequest, rows: models.QuerySet[M]) -> models.Que
 def invalid_parameter(name: str, detail: str) -> Problem:
     """Return the problem of a query parameter that cannot be understood."""
     fault = {"pointer": f"?{name}", "code": "invalid", "detail": detail}
-    return Problem(422, "validation_error", f"The parameter {name} is not valid. {detail}", errors=[fault])
+    return Problem("validation_error", f"The parameter {name} is not valid. {detail}", errors=[fault])
 
 
 def _limit(request: AnyRequest) -> int:

@@ -37,7 +37,9 @@ class Parts:
 
     def simulator(self, port: int) -> Program:
         """The provider simulator on a port of 127.0.0.1."""
-        return self._program("simulator", "manage.py", "simulate_provider", "--port", str(port), seconds=2.0)
+        state = str(self.directory / "simulator.sqlite")  # Like a real provider, it forgets no job when it is restarted.
+        options = ("--port", str(port), "--state", state)
+        return self._program("simulator", "manage.py", "simulate_provider", *options, seconds=2.0)
 
     def worker(self, processes: int) -> Program:
         """One Celery worker with so many processes. Its tasks may be interrupted at any time without harm."""

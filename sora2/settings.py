@@ -10,6 +10,8 @@ from pathlib import Path
 import environ
 import structlog
 
+from sora2.brokers import broker_url
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -89,8 +91,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE_SECONDS", 
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# redis-py and `limits` write a socket as unix://, kombu as redis+socket://.
-CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1) or "redis://127.0.0.1:6379/0"
+CELERY_BROKER_URL = broker_url(REDIS_URL or "redis://127.0.0.1:6379/0")
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 1,
     "socket_keepalive": True,
@@ -210,6 +211,7 @@ LOGGING = {
         "celery": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         "kombu": {"level": "ERROR"},
+        "urllib3": {"level": "ERROR"},
     },
 }
 structlog.configure(

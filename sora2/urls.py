@@ -1,1 +1,46 @@
-urlpatterns: list[object] = []
+"""Every address of the system."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+
+from batches import api as batches
+from ledger import api as ledger
+from sora2.handlers import unknown_address
+from sora2.health import healthz, readyz
+from sora2.openapi import openapi_json
+from webhooks import api as webhooks
+
+BATCH = "video-batch/<str:batch_id>"
+ITEM = f"{BATCH}/items/<str:item_id>"
+
+api_patterns = [
+    path("video-batch", batches.BatchesView.as_view()),
+    path("video-batch/quote", batches.QuoteView.as_view()),
+    path(BATCH, batches.BatchView.as_view()),
+    path(f"{BATCH}/cancel", batches.CancelView.as_view()),
+    path(f"{BATCH}/items", batches.ItemsView.as_view()),
+    path(ITEM, batches.ItemView.as_view()),
+    path(f"{ITEM}/content", batches.ContentView.as_view()),
+    path(f"{BATCH}/ledger", batches.BatchLedgerView.as_view()),
+    path(f"{BATCH}/proof", batches.ProofView.as_view()),
+    path(f"{BATCH}/proof/items.jsonl", batches.ProofItemsView.as_view()),
+    path("models", batches.ModelsView.as_view()),
+    path("wallet", ledger.WalletView.as_view()),
+    path("ledger", ledger.LedgerView.as_view()),
+    path("webhook-deliveries", webhooks.DeliveriesView.as_view()),
+    path("webhook-deliveries/<str:delivery_id>", webhooks.DeliveryView.as_view()),
+]
+
+urlpatterns = [
+    path("api/enterprise/", include(api_patterns)),
+    # Here rather than in handler404, which is not asked under DEBUG.
+    re_path(r"^api/enterprise(?:/|\Z)", unknown_address),
+    path("openapi.json", openapi_json),
+    path("healthz", healthz),
+    path("readyz", readyz),
+    path("webhook-sink/", include("webhooks.sink_urls")),
+    path("admin/", admin.site.urls),
+]
+
+handler404 = "sora2.handlers.page_not_found"
+handler500 = "sora2.handlers.server_error"

@@ -150,16 +150,17 @@ CLAIM = """
     ), written AS (
         INSERT INTO webhooks_attempt (delivery_id, number, at, trigger, error, response)
         SELECT id, attempts_made, %(now)s, trigger, '', '' FROM claimed
-        RETURNING id, delivery_id
+        RETURNING id, delivery_id, at
     )
     SELECT written.id, c.id, c.lease, c.attempts_made - c.attempts_before, c.endpoint_id, c.url,
-           coalesce(p.secret_encrypted, s.secret_encrypted), e.id, e.body
+           coalesce(p.secret_encrypted, s.secret_encrypted), e.id, e.body,
+           written.at
     FROM claimed c
     JOIN written ON written.delivery_id = c.id
     JOIN webhooks_event e ON e.id = c.event_id
     LEFT JOIN webhooks_endpoint p ON p.id = c.endpoint_id
     LEFT JOIN webhooks_defaultsecret s
-        ON c.endpoint_id IS NULL AND s.organization_id = e.organization_id AND s.mode = e.mode
+        ON c.endpoint_id IS NULL AND s.organization_id = e.organization_id
 """
 
 # Only the holder of the lease decides.
@@ -226,7 +227,7 @@ def claim(*, count: int, now: datetime) -> list[Claimed]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('webhooks.deliver'))")
         cursor.execute(CLAIM, values)
-        return [Claimed(*row, now) for row in cursor.fetchall()]
+        return [Claimed(*row) for row in cursor.fetchall()]
 
 
 def post(claimed: Claimed) -> Answer:

@@ -72,19 +72,13 @@ class Endpoint(models.Model):
 
 
 class DefaultSecret(models.Model):
-    """The organization's own secret, for a batch's `webhook_url` that is no endpoint."""
+    """The organization's own secret, in both modes, for a batch's `webhook_url` that is no endpoint."""
 
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
-    mode = models.CharField(max_length=4, choices=Mode)
+    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, primary_key=True, related_name="+")
     secret_encrypted = models.TextField(editable=False)
 
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["organization", "mode"], name="webhooks_default_secret_one_per_mode"),
-        ]
-
     def __str__(self) -> str:
-        return f"default secret of {self.organization_id} ({self.mode})"
+        return f"default secret of {self.organization_id}"
 
     @property
     def secret(self) -> str:

@@ -52,8 +52,9 @@ class Tried:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """How far the telling about a reference has come."""
+    """How far the telling about a reference has come: `wanted` by anybody, acknowledged `at`, some of it `untried`."""
 
+    wanted: bool
     at: datetime | None
     untried: bool
 
@@ -85,14 +86,16 @@ def told_about(access: Access, *, reference: str) -> list[Told]:
 
 
 def acknowledgement(*, reference: str) -> Acknowledgement:
-    """Return when the first receiver acknowledged an event about `reference`, and whether one was not tried yet."""
+    """Return how far the telling about `reference` has come."""
     acknowledged = Attempt.objects.filter(
         delivery__event__reference=reference, status_code__gte=DELIVERED.start, status_code__lt=DELIVERED.stop
     )
     first = acknowledged.order_by("at").first()
-    untried = Delivery.objects.about(reference).filter(state=Delivery.State.PENDING, attempts_made=0)
+    untried = Q(state=Delivery.State.PENDING, attempts_made=0)
+    deliveries = Delivery.objects.about(reference).exclude(state=Delivery.State.SKIPPED)
+    count = deliveries.aggregate(wanted=Count("pk"), untried=Count("pk", filter=untried))
     at = first.at + timedelta(milliseconds=first.duration_ms or 0) if first else None
-    return Acknowledgement(at, untried.exists())
+    return Acknowledgement(bool(count["wanted"]), at, bool(count["untried"]))
 
 
 def load(access: Access) -> Load:

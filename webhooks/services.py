@@ -23,10 +23,10 @@ def create_endpoint(*, organization: Organization, mode: str, url: str, descript
     return endpoint, secret
 
 
-def create_default_secret(*, organization: Organization, mode: str) -> str:
+def create_default_secret(*, organization: Organization) -> str:
     """Create and return the organization's default secret, which signs for a batch's own `webhook_url`."""
     secret = new_secret()
-    DefaultSecret.objects.create(organization=organization, mode=mode, secret_encrypted=encrypt(secret))
+    DefaultSecret.objects.create(organization=organization, secret_encrypted=encrypt(secret))
     return secret
 
 

@@ -77,7 +77,7 @@ def purge(*, now: datetime) -> int:
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    named = {name.lower(): _text(value[:HEADER_MAX_CHARACTERS]) for name, value in headers.items()}
+    named = {_text(name.lower()): _text(value[:HEADER_MAX_CHARACTERS]) for name, value in headers.items()}
     kept = [name for name in sorted(named) if name in HEADERS or name.startswith(HEADER_PREFIX)]
     return {name: named[name] for name in kept[:HEADERS_MAX]}
 

@@ -33,7 +33,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"ready {stack.url}")
                 self.stdout.flush()
                 stack.wait()
-        except StackError as error:
+        except (StackError, OSError) as error:
             raise CommandError(str(error)) from error
 
     def _report(self, line: str) -> None:

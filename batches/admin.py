@@ -1,0 +1,273 @@
+"""The pages of batches, and home: each checks the permission, makes one call, and presents."""
+
+from django.contrib import admin, messages
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from batches import pages, proofs
+from batches.content import RangeNotSatisfiable, stream
+from batches.finding import address_of
+from batches.home import home as home_of
+from batches.models import Attempt, Batch, Item, Proof, State
+from batches.reconciliation import reconcile
+from customers.access import Access, Permission
+from customers.models import Mode
+from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, refused
+from sora2.pages import Page, chips, render, text_of
+
+# --- home ----------------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponseBase:
+    """Show finance's home; what somebody may not see is left out."""
+    access = access_of(request)
+    return render(
+        request,
+        "admin/home.html",
+        title="Home",
+        home=home_of(access, now=timezone.now()),
+        access=access,
+        may_check=_may_check(request),
+    )
+
+
+@require_POST
+def check(request: HttpRequest) -> HttpResponseBase:
+    """Check every invariant over all data now; for staff who may see credits."""
+    if not _may_check(request):
+        return refused(request, Permission.LEDGER_READ)
+    run = reconcile(now=timezone.now())
+    if run.explained:
+        messages.success(request, "Checked just now: every credit is explained.")
+    else:
+        messages.error(request, "Checked just now: credits are unexplained. Each is listed below.")
+    return HttpResponseRedirect(reverse("admin:index"))
+
+
+@require_safe
+def find(request: HttpRequest) -> HttpResponseBase:
+    """Go to the page of an id, or of a request id."""
+    text = text_of(request, "q")
+    return HttpResponseRedirect(address_of(access_of(request), text) if text else reverse("admin:index"))
+
+
+def _may_check(request: HttpRequest) -> bool:
+    return is_staff(request) and access_of(request).may(Permission.LEDGER_READ)
+
+
+# --- the list and the tabs -----------------------------------------------------------------------------------------
+
+
+@require_safe
+@page(Permission.BATCHES_READ)
+def batch_list(request: HttpRequest, access: Access) -> HttpResponseBase:
+    """Show the batches, by state, mode, customer and text, with their totals."""
+    wanted = pages.Wanted(
+        state=text_of(request, "state"),
+        mode=text_of(request, "mode"),
+        customer=text_of(request, "customer"),
+        text=text_of(request, "q"),
+    )
+    return render(
+        request,
+        "admin/batches/list.html",
+        title="Batches",
+        found=pages.batch_list(access, wanted=wanted, cursor=text_of(request, "after")),
+        wanted=wanted,
+        states=[pages.OPEN, *State.values],
+        modes=Mode.values,
+        by_customer=is_staff(request),
+        money=access.may(Permission.LEDGER_READ),
+        chips=chips(request, {"state": "State", "mode": "Mode", "customer": "Customer", "q": "Id"}),
+    )
+
+
+@require_safe
+@page(Permission.BATCHES_READ)
+def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
+    """Show a batch's items."""
+    head = pages.head(access, batch_id=batch_id)
+    show, failure = text_of(request, "show"), text_of(request, "failure")
+    items = pages.tasks(head.batch, show=show, failure=failure, cursor=text_of(request, "after"))
+    return _tab(request, access, head, "tasks", items=items, show=show, failure=failure)
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
+def batch_billing(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
+    """Show what a batch cost, entry by entry, and its proof."""
+    head = pages.head(access, batch_id=batch_id)
+    return _tab(request, access, head, "billing", billing=pages.billing(head.batch, head.entries or []))
+
+
+@require_safe
+@page(Permission.WEBHOOKS_READ)
+def batch_webhooks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
+    """Show what was told about a batch, and every attempt to deliver it."""
+    head = pages.head(access, batch_id=batch_id)
+    return _tab(request, access, head, "webhooks", events=pages.told(access, head.batch))
+
+
+def _tab(
+    request: HttpRequest, access: Access, head: pages.Head, tab: str, **context: object
+) -> HttpResponseBase:
+    return render(
+        request,
+        f"admin/batches/{tab}.html",
+        title=f"Batch {head.batch.request_id}",
+        head=head,
+        batch=head.batch,
+        tab=tab,
+        money=access.may(Permission.LEDGER_READ),
+        telling=access.may(Permission.WEBHOOKS_READ),
+        **context,
+    )
+
+
+# --- an item -------------------------------------------------------------------------------------------------------
+
+
+@require_safe
+@page(Permission.BATCHES_READ)
+def item_detail(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
+    """Show an item: its video, why it failed in words, and its attempts. Providers' own words are for staff."""
+    found = pages.item_page(access, batch_id=batch_id, item_id=item_id)
+    return render(
+        request,
+        "admin/batches/item.html",
+        title=f"Item {found.item.index}",
+        found=found,
+        item=found.item,
+        batch=found.item.batch,
+        money=access.may(Permission.LEDGER_READ),
+        inside=is_staff(request),
+    )
+
+
+@require_safe
+@page(Permission.BATCHES_READ)
+def item_video(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
+    """Stream an item's video, whole or the range that a player asks for."""
+    output = pages.reached_output(access, batch_id=batch_id, item_id=item_id)
+    return _file(request, output.video, output.content_type, etag=output.sha256, filename=f"{item_id}.mp4")
+
+
+@require_safe
+@page(Permission.BATCHES_READ)
+def item_poster(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
+    """Stream the first frame of an item's video."""
+    output = pages.reached_output(access, batch_id=batch_id, item_id=item_id)
+    return _file(request, output.poster, "image/jpeg", etag=f"{output.sha256}-poster", filename=f"{item_id}.jpg")
+
+
+def _file(request: HttpRequest, name: str, content_type: str, *, etag: str, filename: str) -> HttpResponseBase:
+    try:
+        return stream(
+            name=name,
+            content_type=content_type,
+            headers=request.headers,
+            etag=etag,
+            filename=filename,
+            head=request.method == "HEAD",
+        )
+    except RangeNotSatisfiable as error:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{error.size}"})
+    except FileNotFoundError as error:
+        raise Http404 from error
+
+
+# --- the proof -----------------------------------------------------------------------------------------------------
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
+def batch_proof(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:  # noqa: ARG001 - a view's.
+    """Hand out the exact text of a batch's proof."""
+    batch = pages.reached(access, batch_id=batch_id)
+    proof = Proof.objects.filter(batch=batch).first()
+    if proof is None:
+        raise Http404
+    return _download(HttpResponse(proof.body, content_type="application/json"), f"{batch_id}.proof.json")
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
+def batch_items(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:  # noqa: ARG001 - a view's.
+    """Hand out the items that a proof's hash is of."""
+    batch = pages.reached(access, batch_id=batch_id)
+    if not batch.is_final:
+        raise Http404
+    lines = StreamingHttpResponse(proofs.items_jsonl(batch), content_type="application/jsonl")
+    return _download(lines, f"{batch_id}.items.jsonl")
+
+
+def _download(response: HttpResponseBase, filename: str) -> HttpResponseBase:
+    response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+    return response
+
+
+PAGES = [
+    Page("check", check, "check"),
+    Page("find", find, "find"),
+    Page("batches/", batch_list, "batch_list"),
+    Page("batches/<id:batch_id>", batch_tasks, "batch"),
+    Page("batches/<id:batch_id>/billing", batch_billing, "batch_billing"),
+    Page("batches/<id:batch_id>/webhooks", batch_webhooks, "batch_webhooks"),
+    Page("batches/<id:batch_id>/proof", batch_proof, "batch_proof"),
+    Page("batches/<id:batch_id>/proof/items.jsonl", batch_items, "batch_items"),
+    Page("batches/<id:batch_id>/items/<id:item_id>", item_detail, "item"),
+    Page("batches/<id:batch_id>/items/<id:item_id>/video", item_video, "item_video", cacheable=True),
+    Page("batches/<id:batch_id>/items/<id:item_id>/poster", item_poster, "item_poster", cacheable=True),
+]
+
+
+# --- Django's own pages --------------------------------------------------------------------------------------------
+
+
+@admin.register(Batch)
+class BatchAdmin(ReadOnlyAdmin):
+    fields = [
+        "id", "organization", "mode", "request_id", "state", "total", "succeeded", "failed", "created_via", "created_by",
+        "created_at", "started_at", "canceled_at", "deadline", "finished_at", "metadata", "webhook_url",
+    ]  # fmt: skip
+    list_display = ["id", "organization", "mode", "request_id", "state", "total", "created_at"]
+    list_filter = ["state", "mode"]
+    list_select_related = ["organization"]
+    search_fields = ["id", "request_id", "organization__id", "organization__name"]
+    ordering = ["-id"]
+
+
+@admin.register(Item)
+class ItemAdmin(ReadOnlyAdmin):
+    fields = [
+        "id", "batch", "index", "custom_id", "prompt", "model", "seconds", "size", "metadata", "route", "status", "stage",
+        "due_at", "attempts_made", "failure_type", "created_at", "started_at", "deadline_at", "finished_at", "refunded_at",
+    ]  # fmt: skip
+    list_display = ["id", "batch", "index", "status", "stage", "route", "model", "due_at"]
+    list_filter = ["status", "stage", "route", "model", "failure_type"]
+    list_select_related = ["batch"]
+    search_fields = ["id", "batch__id", "custom_id"]
+    ordering = ["-id"]
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    fields = [
+        "id", "item", "number", "route", "provider_job_id", "state", "submitted_at", "accepted_at", "ready_at", "ended_at",
+        "failure_type", "detail",
+    ]  # fmt: skip
+    list_display = ["id", "item", "number", "route", "provider_job_id", "state", "submitted_at", "ended_at"]
+    list_filter = ["state", "route", "failure_type"]
+    list_select_related = ["item"]
+    search_fields = ["id", "item__id", "provider_job_id"]
+    ordering = ["-id"]

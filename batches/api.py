@@ -1,0 +1,267 @@
+"""Batches and their items over HTTP."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from batches import intake, operations, proofs, services
+from batches.catalogue import MODELS
+from batches.content import stream
+from batches.failures import FailureType
+from batches.models import STATUS_OF_STATE, Batch, BatchQuerySet, Item, State, Status
+from batches.problems import no_video, not_final
+from batches.representations import (
+    batch_answer,
+    batch_ledger_json,
+    batch_url,
+    batches_json,
+    item_json,
+    model_json,
+    quote_json,
+)
+from customers.access import Permission
+from customers.api import EnterpriseView
+from customers.models import Mode
+from customers.services import audit
+from ledger.models import Entry
+from sora2.api import JSON_TYPE, not_found, problem_of
+from sora2.ids import is_id
+from sora2.listing import choice_of, created_between, page_of, text_of
+from sora2.operations import documented
+
+JSON_LINES_TYPE = "application/jsonl"
+# When to ask again for a batch that has not ended.
+POLL_SECONDS = 2
+
+
+class BatchesView(EnterpriseView):
+    def scope_of(self, method: str) -> Permission:
+        """Return the scope: creating writes, listing reads."""
+        return Permission.BATCHES_WRITE if method == "POST" else Permission.BATCHES_READ
+
+    @documented(operations.LIST_BATCHES)
+    def get(self, request: Request) -> Response:
+        """Answer a page of batches, newest first."""
+        batches = _filtered(request, Batch.objects.within(self.access))
+        return Response(page_of(request, batches, key="-id", represent=batches_json))
+
+    @documented(operations.CREATE_BATCH)
+    def post(self, request: Request) -> Response:
+        """Create a batch, or answer the one that the same request made before."""
+        body, now = self.body(), timezone.now()
+        request_id = intake.request_id_of(body, _id_headers(request))
+        sha256, customer = intake.body_sha256(body), _customer(self)
+        batch = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
+        if batch is not None:
+            return _replayed(batch)
+        batch, made = services.submit(
+            customer=customer,
+            request_id=request_id,
+            body_sha256=sha256,
+            order=_order(self, body, request_id, now),
+            now=now,
+        )
+        return _created(batch) if made else _replayed(batch)
+
+
+class QuoteView(EnterpriseView):
+    scope = Permission.BATCHES_WRITE
+
+    @documented(operations.QUOTE_BATCH)
+    def post(self, _request: Request) -> Response:
+        """Answer what a batch would cost."""
+        limit = self.key.organization.max_items_per_batch
+        order = intake.read_order(self.body(), max_items=limit, now=timezone.now())
+        return Response(quote_json(services.quote(customer=_customer(self), order=order)))
+
+
+class BatchView(EnterpriseView):
+    scope = Permission.BATCHES_READ
+
+    @documented(operations.SHOW_BATCH)
+    def get(self, _request: Request, batch_id: str) -> Response:
+        """Answer the batch as it now is."""
+        batch = _batch(self, batch_id)
+        headers = {} if batch.is_final else {"Retry-After": str(POLL_SECONDS)}
+        return Response(batch_answer(batch), headers=headers)
+
+
+class CancelView(EnterpriseView):
+    scope = Permission.BATCHES_WRITE
+
+    @documented(operations.CANCEL_BATCH)
+    def post(self, _request: Request, batch_id: str) -> Response:
+        """Cancel what was not submitted yet, and answer the batch."""
+        batch = _batch(self, batch_id)
+        services.cancel(batch=batch, actor=self.key.pk, now=timezone.now())
+        batch.refresh_from_db()
+        return Response(batch_answer(batch))
+
+
+class ItemsView(EnterpriseView):
+    scope = Permission.BATCHES_READ
+
+    @documented(operations.LIST_ITEMS)
+    def get(self, request: Request, batch_id: str) -> Response:
+        """Answer a page of the batch's items, by index."""
+        items = Item.objects.within(self.access).filter(batch=_batch(self, batch_id)).select_related("output")
+        if status := choice_of(request, "status", Status.values):
+            items = items.filter(status=status)
+        if failure_type := choice_of(request, "failure_type", list(FailureType)):
+            items = items.filter(failure_type=failure_type)
+        if custom_id := text_of(request, "custom_id"):
+            items = items.filter(custom_id=custom_id)
+        return Response(page_of(request, items, key="index", represent=lambda rows: [item_json(row) for row in rows]))
+
+
+class ItemView(EnterpriseView):
+    scope = Permission.BATCHES_READ
+
+    @documented(operations.SHOW_ITEM)
+    def get(self, _request: Request, batch_id: str, item_id: str) -> Response:
+        """Answer one item."""
+        return Response(item_json(_item(self, batch_id, item_id)))
+
+
+class ContentView(EnterpriseView):
+    scope = Permission.BATCHES_READ
+
+    @documented(operations.ITEM_CONTENT)
+    def get(self, request: Request, batch_id: str, item_id: str) -> HttpResponseBase:
+        """Answer the video's bytes, or a range of them."""
+        item = _item(self, batch_id, item_id)
+        if not hasattr(item, "output"):
+            raise no_video()
+        return stream(
+            name=item.output.video,
+            content_type=item.output.content_type,
+            headers=request.headers,
+            etag=item.output.sha256,
+            filename=f"{item.pk}.mp4",
+            head=request.method == "HEAD",
+        )
+
+
+class BatchLedgerView(EnterpriseView):
+    scope = Permission.LEDGER_READ
+
+    @documented(operations.BATCH_LEDGER)
+    def get(self, _request: Request, batch_id: str) -> Response:
+        """Answer the batch's entries and their totals."""
+        batch = _batch(self, batch_id)
+        return Response(batch_ledger_json(batch, list(Entry.objects.within(self.access).about(batch.pk))))
+
+
+class ProofView(EnterpriseView):
+    scope = Permission.LEDGER_READ
+
+    @documented(operations.SHOW_PROOF)
+    def get(self, _request: Request, batch_id: str) -> HttpResponse:
+        """Answer the exact bytes of the proof."""
+        return HttpResponse(_final_batch(self, batch_id).proof.body, content_type=JSON_TYPE)
+
+
+class ProofItemsView(EnterpriseView):
+    scope = Permission.LEDGER_READ
+
+    @documented(operations.PROOF_ITEMS)
+    def get(self, _request: Request, batch_id: str) -> HttpResponseBase:
+        """Stream the exact bytes whose hash the proof carries."""
+        batch = _final_batch(self, batch_id)
+        return StreamingHttpResponse(proofs.items_jsonl(batch), content_type=JSON_LINES_TYPE)
+
+
+class ModelsView(EnterpriseView):
+    scope = Permission.BATCHES_READ
+
+    @documented(operations.LIST_MODELS)
+    def get(self, _request: Request) -> Response:
+        """Answer the catalogue."""
+        return Response({"ok": True, "data": [model_json(m) for m in MODELS.values()], "next_cursor": None})
+
+
+# --- creating ------------------------------------------------------------------------------------------------------
+
+
+def _customer(view: EnterpriseView) -> services.Customer:
+    return services.Customer(organization=view.key.organization, mode=Mode(view.key.mode), actor=view.key.pk)
+
+
+def _id_headers(request: Request) -> dict[str, str]:
+    """Return the headers that may carry the request id: as UTF-8, like the body, where they are that."""
+    return {name: _as_utf8(request.headers.get(name, "")) for name in ("X-Request-Id", "Idempotency-Key")}
+
+
+def _as_utf8(header: str) -> str:
+    """Undo that WSGI takes every header for Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
+
+
+def _order(view: EnterpriseView, body: Mapping[str, Any], request_id: str, now: datetime) -> intake.BatchOrder:
+    """Return the order in `body`. A refusal leaves an audit event."""
+    try:
+        return intake.read_order(body, max_items=view.key.organization.max_items_per_batch, now=now)
+    except (intake.InvalidBatch, intake.BatchTooLarge) as error:
+        audit(
+            actor=view.key.pk,
+            action="batch.submit",
+            organization_id=view.key.organization_id,
+            mode=view.key.mode,
+            subject=request_id,
+            outcome=problem_of(error).code,
+        )
+        raise
+
+
+def _created(batch: Batch) -> Response:
+    return Response(batch_answer(batch), status=201, headers={"Location": batch_url(batch.pk)})
+
+
+def _replayed(batch: Batch) -> Response:
+    return Response(batch_answer(batch), headers={"Idempotent-Replayed": "true"})
+
+
+# --- finding -------------------------------------------------------------------------------------------------------
+
+
+def _filtered(request: Request, batches: BatchQuerySet) -> BatchQuerySet:
+    if state := choice_of(request, "state", State.values):
+        batches = batches.filter(state=state)
+    if status := choice_of(request, "status", list(STATUS_OF_STATE.values())):
+        batches = batches.filter(state__in=[s for s, said in STATUS_OF_STATE.items() if said == status])
+    if request_id := text_of(request, "request_id"):
+        batches = batches.filter(request_id=request_id)
+    return created_between(request, batches)
+
+
+def _batch(view: EnterpriseView, batch_id: str) -> Batch:
+    batches = Batch.objects.within(view.access)
+    batch = batches.filter(pk=batch_id).first() if is_id(batch_id, "bat") else None
+    if batch is None:
+        raise not_found()
+    return batch
+
+
+def _final_batch(view: EnterpriseView, batch_id: str) -> Batch:
+    batch = _batch(view, batch_id)
+    if not batch.is_final:
+        raise not_final()
+    return batch
+
+
+def _item(view: EnterpriseView, batch_id: str, item_id: str) -> Item:
+    if not (is_id(batch_id, "bat") and is_id(item_id, "itm")):
+        raise not_found()
+    items = Item.objects.within(view.access).select_related("output")
+    item = items.filter(pk=item_id, batch_id=batch_id).first()
+    if item is None:
+        raise not_found()
+    return item

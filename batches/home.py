@@ -1,0 +1,140 @@
+"""What finance's home shows: is every credit explained, where are the credits, and what needs somebody's attention."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min, Q
+
+from batches.finding import addresses, batch_address
+from batches.models import FINAL_STATES, Batch, Item, Status
+from customers.access import Access, Permission
+from customers.models import Mode
+from ledger.models import Entry, ReconciliationRun
+from ledger.pages import Equation, all_funds
+from webhooks import pages as webhooks
+from webhooks.models import Delivery
+
+# An open batch that is older than this wants a look: an item has a quarter of an hour, and may wait for its turn.
+LONG_OPEN = timedelta(hours=1)
+NOTICES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row that breaks a promise: how, and the page where it can be seen."""
+
+    promise: str
+    detail: str
+    subject: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the last check over everything found, as far as somebody reaches it."""
+
+    checked_at: datetime
+    findings: list[Finding]
+    batches: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """The batches that are open, and whether every failed item of a final batch was refunded."""
+
+    open: int
+    open_test: int
+    oldest: timedelta | None
+    failed: int
+    refunded: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that wants a look: one sentence, since when, and where to look."""
+
+    sentence: str
+    who: str
+    at: datetime
+    address: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """Each part is None for those who may not see it."""
+
+    verdict: Verdict | None
+    funds: Equation | None
+    work: Work | None
+    telling: webhooks.Load | None
+    notices: list[Notice]
+
+
+def home(access: Access, *, now: datetime) -> Home:
+    """Return what somebody's home shows. Money and refunds are those of live mode."""
+    money = access.may(Permission.LEDGER_READ)
+    work = access.may(Permission.BATCHES_READ)
+    telling = access.may(Permission.WEBHOOKS_READ)
+    notices = [*(_long_open(access, now) if work else ()), *(_undelivered(access) if telling else ())]
+    return Home(
+        verdict=_verdict(access) if money else None,
+        funds=all_funds(access, mode=Mode.LIVE) if money else None,
+        work=_work(access, now) if work else None,
+        telling=webhooks.load(access) if telling else None,
+        notices=sorted(notices, key=lambda notice: notice.at, reverse=True)[:NOTICES_SHOWN],
+    )
+
+
+def _verdict(access: Access) -> Verdict | None:
+    run = ReconciliationRun.objects.order_by("-started_at").first()
+    if run is None:
+        return None
+    where = addresses(access, [found["subject"] for found in run.discrepancies])
+    everything = access.organization_ids is None
+    return Verdict(
+        checked_at=run.finished_at,
+        findings=[
+            Finding(found["promise"], found["detail"], found["subject"], where.get(found["subject"], ""))
+            for found in run.discrepancies
+            if everything or found["subject"] in where
+        ],
+        batches=run.batches if everything else Batch.objects.within(access).filter(created_at__lte=run.started_at).count(),
+        entries=run.entries if everything else Entry.objects.within(access).filter(created_at__lte=run.started_at).count(),
+    )
+
+
+def _work(access: Access, now: datetime) -> Work:
+    live = Q(mode=Mode.LIVE)
+    batches = Batch.objects.within(access).open().aggregate(
+        live=Count("pk", filter=live), test=Count("pk", filter=~live), oldest=Min("created_at", filter=live)
+    )
+    failed = Item.objects.within(access).filter(
+        status__in=(Status.FAILED, Status.REFUNDED), batch__state__in=FINAL_STATES, batch__mode=Mode.LIVE
+    )
+    items = failed.aggregate(failed=Count("pk"), refunded=Count("pk", filter=Q(status=Status.REFUNDED)))
+    return Work(
+        open=batches["live"],
+        open_test=batches["test"],
+        oldest=now - batches["oldest"] if batches["oldest"] else None,
+        failed=items["failed"],
+        refunded=items["refunded"],
+    )
+
+
+def _long_open(access: Access, now: datetime) -> Iterable[Notice]:
+    rows = Batch.objects.within(access).open().filter(created_at__lt=now - LONG_OPEN).select_related("organization")
+    for batch in rows.order_by("pk")[:NOTICES_SHOWN]:
+        sentence = f"Batch {batch.request_id} is still {batch.state}. Its credits stay held until its last item ends."
+        yield Notice(sentence, batch.organization.name, batch.created_at, batch_address(batch.pk))
+
+
+def _undelivered(access: Access) -> Iterable[Notice]:
+    rows = webhooks.undelivered(access, limit=NOTICES_SHOWN)
+    where = addresses(access, [delivery.pk for delivery in rows])
+    for delivery in rows:
+        given_up = delivery.state == Delivery.State.EXHAUSTED
+        what = "could not be delivered" if given_up else "is not delivered yet"
+        sentence = f"{delivery.event.type} {what} after {delivery.attempts_made} attempts to {delivery.url}."
+        yield Notice(sentence, delivery.event.organization.name, delivery.created_at, where.get(delivery.pk, ""))

@@ -1,0 +1,196 @@
+"""The endpoints of batches and items in OpenAPI."""
+
+from batches.failures import FailureType
+from batches.models import STATUS_OF_STATE, State, Status
+from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ORDER
+from sora2.operations import (
+    PAGING,
+    PERIOD,
+    TEXT,
+    Answer,
+    Operation,
+    choice,
+    header,
+    in_path,
+    query,
+    ref,
+)
+
+READ, WRITE, LEDGER = "batches:read", "batches:write", "ledger:read"
+BATCH, ITEM = in_path("batch_id", "bat"), in_path("item_id", "itm")
+UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
+BINARY = {"type": "string", "contentMediaType": "video/mp4"}
+CONTENT_HEADERS = {"Accept-Ranges": "`bytes`", "ETag": "The SHA-256 of the whole video."}
+
+CREATE_BATCH = Operation(
+    name="createBatch",
+    tag="Batches",
+    summary="Create a batch, and freeze its whole cost",
+    scope=WRITE,
+    parameters=[
+        header("X-Request-Id", TEXT, "The request id, if it is not in the body."),
+        header("Idempotency-Key", TEXT, "The same, bare or quoted."),
+    ],
+    request=ref("BatchOrder"),
+    request_example=EXAMPLE_ORDER,
+    answers={
+        201: Answer(
+            "The batch was created.",
+            ref("BatchAnswer"),
+            headers={"Location": "The address of the batch."},
+            example=EXAMPLE_BATCH,
+        ),
+        200: Answer(
+            "The same request came before: the batch that it made, as it now is.",
+            ref("BatchAnswer"),
+            headers={"Idempotent-Replayed": "`true`"},
+        ),
+    },
+    errors=[
+        *UNREADABLE,
+        "request_id_required",
+        "request_id_conflict",
+        "insufficient_credits",
+        "validation_error",
+        "batch_too_large",
+        "max_credits_exceeded",
+        "request_id_reused",
+        "too_many_open_batches",
+    ],
+)
+QUOTE_BATCH = Operation(
+    name="quoteBatch",
+    tag="Batches",
+    summary="Price a batch, and store nothing",
+    scope=WRITE,
+    request=ref("BatchOrder"),
+    request_example=EXAMPLE_ORDER,
+    answers={200: Answer("What the batch would cost.", ref("Quote"))},
+    errors=[*UNREADABLE, "validation_error", "batch_too_large"],
+)
+LIST_BATCHES = Operation(
+    name="listBatches",
+    tag="Batches",
+    summary="List batches, newest first",
+    scope=READ,
+    parameters=[
+        query("state", choice(State.values), "Only batches in this state."),
+        query("status", choice(list(STATUS_OF_STATE.values())), "Only batches with this progress."),
+        query("request_id", TEXT, "Only the batch with this request id."),
+        *PERIOD,
+        *PAGING,
+    ],
+    answers={200: Answer("A page of batches.", ref("BatchPage"))},
+    errors=["validation_error"],
+)
+SHOW_BATCH = Operation(
+    name="showBatch",
+    tag="Batches",
+    summary="Show a batch",
+    scope=READ,
+    parameters=[BATCH],
+    answers={
+        200: Answer(
+            "The batch as it now is.",
+            ref("BatchAnswer"),
+            headers={"Retry-After": "When to ask again, in seconds, while the batch is not final."},
+        )
+    },
+    errors=["not_found"],
+)
+CANCEL_BATCH = Operation(
+    name="cancelBatch",
+    tag="Batches",
+    summary="Cancel the items that were not submitted yet",
+    scope=WRITE,
+    parameters=[BATCH],
+    answers={200: Answer("The batch as it now is.", ref("BatchAnswer"))},
+    errors=["not_found", "batch_final"],
+)
+LIST_ITEMS = Operation(
+    name="listItems",
+    tag="Items",
+    summary="List the items of a batch, by index",
+    scope=READ,
+    parameters=[
+        BATCH,
+        query("status", choice(Status.values), "Only items with this status."),
+        query("failure_type", choice(list(FailureType)), "Only items that failed like this."),
+        query("custom_id", TEXT, "Only the item with this custom_id."),
+        *PAGING,
+    ],
+    answers={200: Answer("A page of items.", ref("ItemPage"))},
+    errors=["not_found", "validation_error"],
+)
+SHOW_ITEM = Operation(
+    name="showItem",
+    tag="Items",
+    summary="Show an item",
+    scope=READ,
+    parameters=[BATCH, ITEM],
+    answers={200: Answer("The item.", ref("Item"))},
+    errors=["not_found"],
+)
+ITEM_CONTENT = Operation(
+    name="getItemContent",
+    tag="Items",
+    summary="Get the video of an item",
+    scope=READ,
+    parameters=[
+        BATCH,
+        ITEM,
+        header("Range", TEXT, "One range of bytes, such as `bytes=0-1023`."),
+        header("If-Range", TEXT, "The ETag that the range belongs to."),
+        header("If-None-Match", TEXT, "The ETag of what you have."),
+    ],
+    answers={
+        200: Answer("The video.", BINARY, content_type="video/mp4", headers=CONTENT_HEADERS),
+        206: Answer(
+            "The range of the video.",
+            BINARY,
+            content_type="video/mp4",
+            headers={**CONTENT_HEADERS, "Content-Range": "Which bytes these are."},
+        ),
+    },
+    errors=["not_found", "range_not_satisfiable"],
+)
+BATCH_LEDGER = Operation(
+    name="showBatchLedger",
+    tag="Ledger",
+    summary="Show the ledger entries of a batch",
+    scope=LEDGER,
+    parameters=[BATCH],
+    answers={200: Answer("The entries and their totals.", ref("BatchLedger"))},
+    errors=["not_found"],
+)
+SHOW_PROOF = Operation(
+    name="showProof",
+    tag="Ledger",
+    summary="Get the reconciliation proof of a batch",
+    scope=LEDGER,
+    parameters=[BATCH],
+    answers={200: Answer("The proof; its SHA-256 is in the webhook.", ref("Proof"))},
+    errors=["not_found", "batch_not_final"],
+)
+PROOF_ITEMS = Operation(
+    name="getProofItems",
+    tag="Ledger",
+    summary="Get the items that the proof covers, one a line",
+    scope=LEDGER,
+    parameters=[BATCH],
+    answers={
+        200: Answer(
+            "One `ProofItem` a line, by index; `items_sha256` of the proof is of these bytes.",
+            TEXT,
+            content_type="application/jsonl",
+        )
+    },
+    errors=["not_found", "batch_not_final"],
+)
+LIST_MODELS = Operation(
+    name="listModels",
+    tag="Models",
+    summary="List the models on offer and their prices",
+    scope=READ,
+    answers={200: Answer("The catalogue.", ref("ModelPage"))},
+)

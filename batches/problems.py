@@ -1,0 +1,88 @@
+"""What the refusals of this app mean to a caller, in one place."""
+
+from dataclasses import asdict
+
+from batches import intake, services
+from batches.content import RangeNotSatisfiable
+from sora2.api import Problem, problem_of
+
+# When to look again whether an open batch has ended.
+OPEN_BATCHES_RETRY_SECONDS = 10
+
+
+@problem_of.register
+def _request_id_missing(_: intake.RequestIdMissing) -> Problem:
+    detail = "Send a request id of your own: request_id in the body, or the header X-Request-Id or Idempotency-Key."
+    return Problem("request_id_required", detail)
+
+
+@problem_of.register
+def _request_id_conflict(_: intake.RequestIdConflict) -> Problem:
+    return Problem("request_id_conflict", "Several request ids were sent, and they differ. Send one.")
+
+
+@problem_of.register
+def _request_id_reused(_: services.RequestIdReused) -> Problem:
+    detail = "This request id made a batch from another body. Send the same body, or take a new request id."
+    return Problem("request_id_reused", detail)
+
+
+@problem_of.register
+def _faults(error: intake.InvalidBatch) -> Problem:
+    detail = f"{len(error.faults)} faults were found; nothing was stored. Each says where it is and what to do."
+    return Problem("validation_error", detail, errors=[asdict(fault) for fault in error.faults])
+
+
+@problem_of.register
+def _too_large(error: intake.BatchTooLarge) -> Problem:
+    detail = f"The batch has {error.items} items, at most {error.limit} are allowed. Split it."
+    return Problem("batch_too_large", detail, items=error.items, limit=error.limit)
+
+
+@problem_of.register
+def _max_credits(error: services.MaxCreditsExceeded) -> Problem:
+    detail = f"The batch costs {error.credits} credits; its max_credits is {error.max_credits}."
+    return Problem("max_credits_exceeded", detail, required=error.credits, max_credits=error.max_credits)
+
+
+@problem_of.register
+def _credits_short(error: services.CreditsShort) -> Problem:
+    # An equal balance can come from a movement between the refusal and the look at the wallet.
+    shortfall = max(error.required - error.available, 0)
+    detail = f"The batch costs {error.required} credits, {error.available} are available: {shortfall} are missing."
+    return Problem(
+        "insufficient_credits",
+        detail,
+        required=error.required,
+        available=error.available,
+        shortfall=shortfall,
+    )
+
+
+@problem_of.register
+def _open_batches(error: services.TooManyOpenBatches) -> Problem:
+    detail = f"At most {error.limit} batches may be open at once. Wait until one has ended."
+    headers = {"Retry-After": str(OPEN_BATCHES_RETRY_SECONDS)}
+    return Problem("too_many_open_batches", detail, headers=headers, limit=error.limit)
+
+
+@problem_of.register
+def _final(_: services.BatchFinal) -> Problem:
+    return Problem("batch_final", "The batch has ended: there is nothing left to cancel.")
+
+
+@problem_of.register
+def _outside(error: RangeNotSatisfiable) -> Problem:
+    detail = f"The content has {error.size} bytes; the range lies outside."
+    return Problem("range_not_satisfiable", detail, headers={"Content-Range": f"bytes */{error.size}"})
+
+
+def not_final() -> Problem:
+    """Return the answer to who asks for a proof before the end."""
+    detail = "The proof is fixed when the batch ends. Ask again when its state is final, or wait for the webhook."
+    return Problem("batch_not_final", detail)
+
+
+def no_video() -> Problem:
+    """Return the answer to who asks for the content of an item that has none."""
+    return Problem("not_found", "There is no video: this item has not succeeded.")

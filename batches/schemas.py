@@ -1,0 +1,273 @@
+"""Batches and items in OpenAPI: components, and the webhook that tells of a batch's end."""
+
+from typing import Any
+
+from batches import intake
+from batches.catalogue import MODELS
+from batches.failures import FailureType
+from batches.models import STATUS_OF_STATE, State, Status
+from sora2.operations import (
+    CREDITS,
+    FLAG,
+    INSTANT,
+    NUMBER,
+    SHA256,
+    TEXT,
+    URL,
+    Schema,
+    choice,
+    identifier,
+    list_of,
+    nullable,
+    page,
+    record,
+    ref,
+    said,
+    text,
+)
+
+FINAL = (State.COMPLETED, State.PARTIAL, State.FAILED)
+SIZES = sorted({size for model in MODELS.values() for size in model.sizes})
+SECONDS = sorted({seconds for model in MODELS.values() for seconds in model.seconds})
+TOTALS = record(reserved=CREDITS, settled=CREDITS, refunded=CREDITS)
+ENDED = record(total=NUMBER, succeeded=NUMBER, failed=NUMBER)
+REQUEST_ID = text(minLength=1, maxLength=intake.REQUEST_ID_MAX)
+
+
+def metadata(keys: int) -> Schema:
+    """Return an object of texts with at most so many keys."""
+    return {
+        "type": "object",
+        "maxProperties": keys,
+        "propertyNames": {"minLength": 1, "maxLength": intake.METADATA_KEY_MAX},
+        "additionalProperties": text(maxLength=intake.METADATA_VALUE_MAX),
+    }
+
+
+_ITEM_ORDER = {
+    **record(
+        "One video to be made.",
+        optional=["model", "seconds", "size", "custom_id", "metadata"],
+        prompt=text(minLength=1, maxLength=intake.PROMPT_MAX),
+        model=said({**choice(list(MODELS)), "default": "sora-2"}, "A model of the catalogue."),
+        seconds=said({"type": "integer", "enum": SECONDS}, "What the model offers; its default if missing."),
+        size=said(choice(SIZES), "What the model offers; its first if missing."),
+        custom_id=said(nullable(text(minLength=1, maxLength=intake.CUSTOM_ID_MAX)), "Unique in the batch."),
+        metadata=nullable(metadata(intake.ITEM_METADATA_MAX)),
+    ),
+    "additionalProperties": False,
+}
+_ORDER = {
+    **record(
+        "A batch of videos. A request id is needed, here or in a header; several are fine if equal.",
+        {"request_id": REQUEST_ID, "x-request-id": REQUEST_ID},
+        optional=["request_id", "x-request-id", "webhook_url", "metadata", "max_credits", "deadline"],
+        items=list_of(ref("ItemOrder"), minItems=1, maxItems=intake.MAX_ITEMS),
+        webhook_url=said(nullable(text(maxLength=intake.URL_MAX)), "An https:// address."),
+        metadata=nullable(metadata(intake.BATCH_METADATA_MAX)),
+        max_credits=nullable({**CREDITS, "minimum": 1}),
+        deadline=said(nullable(INSTANT), "Items not submitted by then fail as `timeout`."),
+    ),
+    "additionalProperties": False,
+}
+_FAILURE = record(type=choice(list(FailureType)), message=TEXT, retryable=FLAG)
+_OUTPUT = record(
+    url=URL,
+    content_type=TEXT,
+    bytes=NUMBER,
+    sha256=SHA256,
+    duration_seconds={"type": "number"},
+    expires_at=nullable(INSTANT),
+)
+_BATCH = {
+    "batch_id": identifier("bat"),
+    "status": choice(list(STATUS_OF_STATE.values())),
+    "state": choice(State.values),
+    "request_id": TEXT,
+    "livemode": FLAG,
+    "created_at": INSTANT,
+    "started_at": nullable(INSTANT),
+    "finished_at": nullable(INSTANT),
+    "deadline": nullable(INSTANT),
+    "created_via": TEXT,
+    "summary": record(total=NUMBER, pending=NUMBER, running=NUMBER, succeeded=NUMBER, failed=NUMBER),
+    "ledger": said(TOTALS, "Once final, reserved = settled + refunded; until then both are 0."),
+    "failures": list_of(ref("FailureCount")),
+    "metadata": metadata(intake.BATCH_METADATA_MAX),
+    "price_version": TEXT,
+    "retry_of": nullable(identifier("bat")),
+    "webhook_url": nullable(TEXT),
+    "links": record(self=URL, items=URL, dashboard=URL),
+}
+
+COMPONENTS: dict[str, Schema] = {
+    "ItemOrder": _ITEM_ORDER,
+    "BatchOrder": _ORDER,
+    "FailureCount": record(
+        type=choice(list(FailureType)), count=NUMBER, sample_item_ids=list_of(identifier("itm"), maxItems=5)
+    ),
+    "Batch": record("A batch as it now is.", _BATCH),
+    "BatchAnswer": record("A batch as it now is.", {"ok": {"const": True}, **_BATCH}),
+    "BatchPage": page("Batch"),
+    "Item": record(
+        "One video of a batch.",
+        id=identifier("itm"),
+        index=NUMBER,
+        custom_id=nullable(TEXT),
+        status=choice(Status.values),
+        model=TEXT,
+        prompt=TEXT,
+        seconds=NUMBER,
+        size=TEXT,
+        metadata=metadata(intake.ITEM_METADATA_MAX),
+        credits=CREDITS,
+        attempts=NUMBER,
+        failure={"oneOf": [_FAILURE, {"type": "null"}]},
+        output={"oneOf": [_OUTPUT, {"type": "null"}]},
+        created_at=INSTANT,
+        started_at=nullable(INSTANT),
+        finished_at=nullable(INSTANT),
+        refunded_at=nullable(INSTANT),
+    ),
+    "ItemPage": page("Item"),
+    "Quote": record(
+        ok={"const": True},
+        credits=CREDITS,
+        available=CREDITS,
+        sufficient=FLAG,
+        lines=list_of(record(model=TEXT, seconds=NUMBER, count=NUMBER, unit_credits=CREDITS, credits=CREDITS)),
+        price_version=TEXT,
+    ),
+    "BatchLedger": record(
+        "The entries of a batch. `balanced` says that reserved = settled + refunded: false while credits are held.",
+        ok={"const": True},
+        batch_id=identifier("bat"),
+        entries=list_of(ref("LedgerEntry")),
+        totals=record(reserved=CREDITS, settled=CREDITS, refunded=CREDITS, held=CREDITS),
+        balanced=FLAG,
+    ),
+    "Proof": record(
+        "The reconciliation proof of a batch, as canonical JSON: these bytes never change.",
+        batch_id=identifier("bat"),
+        entries=list_of(ref("LedgerEntry")),
+        finalized_at=INSTANT,
+        items_count=NUMBER,
+        items_sha256=said(SHA256, "Of the bytes of proof/items.jsonl."),
+        ledger=TOTALS,
+        livemode=FLAG,
+        organization_id=identifier("org"),
+        request_id=TEXT,
+        state=choice(FINAL),
+        summary=ENDED,
+    ),
+    "ProofItem": record(credits=CREDITS, id=identifier("itm"), index=NUMBER, status=choice(Status.values)),
+    "Model": record(
+        "A model on offer. A clip costs `credits` × its seconds ÷ `base_seconds`, rounded up.",
+        name=TEXT,
+        credits=CREDITS,
+        base_seconds=NUMBER,
+        seconds=list_of(NUMBER),
+        default_seconds=NUMBER,
+        sizes=list_of(TEXT),
+        status=choice(["active", "deprecated", "retired"]),
+        sunset_at=nullable(INSTANT),
+        replacement=nullable(TEXT),
+        price_version=TEXT,
+    ),
+    "ModelPage": page("Model"),
+    "BatchCompleted": record(
+        "Sent once per batch, whatever its final state.",
+        event={"const": "batch.completed"},
+        batch_id=identifier("bat"),
+        request_id=TEXT,
+        summary=ENDED,
+        ledger=TOTALS,
+        timestamp=said(INSTANT, "When the batch was finalized."),
+        event_id=identifier("evt"),
+        livemode=FLAG,
+        status=choice([STATUS_OF_STATE[state] for state in FINAL]),
+        state=choice(FINAL),
+        proof=record(url=URL, sha256=SHA256),
+    ),
+}
+
+
+_ID, _HOST = "01kadf7q2m3n4p5r6s7t8v9w0x", "https://api.example.com"
+EXAMPLE_ORDER: dict[str, Any] = {
+    "request_id": "order-123",
+    "items": [
+        {
+            "prompt": "A cat playing piano",
+            "model": "sora-2",
+            "seconds": 4,
+            "size": "1280x720",
+            "custom_id": "sku-1",
+            "metadata": {"sku": "1"},
+        }
+    ],
+    "webhook_url": "https://example.com/hook",
+    "metadata": {"campaign": "autumn"},
+    "max_credits": 500,
+}
+EXAMPLE_BATCH: dict[str, Any] = {
+    "ok": True,
+    "batch_id": f"bat_{_ID}",
+    "status": "pending",
+    "state": "queued",
+    "request_id": "order-123",
+    "livemode": True,
+    "created_at": "2026-01-24T10:00:00.000000Z",
+    "started_at": None,
+    "finished_at": None,
+    "deadline": None,
+    "created_via": "api",
+    "summary": {"total": 10, "pending": 10, "running": 0, "succeeded": 0, "failed": 0},
+    "ledger": {"reserved": 100, "settled": 0, "refunded": 0},
+    "failures": [],
+    "metadata": {"campaign": "autumn"},
+    "price_version": "2026-01-24",
+    "retry_of": None,
+    "webhook_url": "https://example.com/hook",
+    "links": {
+        "self": f"{_HOST}/api/enterprise/video-batch/bat_{_ID}",
+        "items": f"{_HOST}/api/enterprise/video-batch/bat_{_ID}/items",
+        "dashboard": f"{_HOST}/admin/batches/bat_{_ID}",
+    },
+}
+EXAMPLE_COMPLETED: dict[str, Any] = {
+    "event": "batch.completed",
+    "batch_id": f"bat_{_ID}",
+    "request_id": "order-123",
+    "summary": {"total": 10, "succeeded": 9, "failed": 1},
+    "ledger": {"reserved": 100, "settled": 90, "refunded": 10},
+    "timestamp": "2026-01-24T10:00:00.000000Z",
+    "event_id": f"evt_{_ID}",
+    "livemode": True,
+    "status": "partial",
+    "state": "partial",
+    "proof": {"url": f"{_HOST}/api/enterprise/video-batch/bat_{_ID}/proof", "sha256": "0" * 64},
+}
+
+_SIGNATURE_HEADERS = {
+    "webhook-id": "The event's id; the same over all retries.",
+    "webhook-timestamp": "Unix seconds of this attempt.",
+    "webhook-signature": "`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`; several, separated by spaces.",
+}
+WEBHOOKS: dict[str, Schema] = {
+    "batch.completed": {
+        "post": {
+            "operationId": "onBatchCompleted",
+            "summary": "A batch has ended and its credits are finalized",
+            "description": "Signed by Standard Webhooks 1.0. Only 2xx is success; anything else is sent again.",
+            "parameters": [
+                {"name": name, "in": "header", "required": True, "schema": TEXT, "description": description}
+                for name, description in _SIGNATURE_HEADERS.items()
+            ],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": ref("BatchCompleted"), "example": EXAMPLE_COMPLETED}},
+            },
+            "responses": {"2XX": {"description": "It arrived."}},
+        }
+    }
+}

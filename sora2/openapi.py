@@ -1,0 +1,95 @@
+"""`/openapi.json`: the OpenAPI 3.1 document of the whole API. It is the same for everybody, and made once."""
+
+import functools
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+
+from batches import schemas as batches
+from ledger import schemas as ledger
+from sora2.api import BASE_PATH, PROBLEMS
+from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, record, said
+from webhooks import schemas as webhooks
+
+INTRODUCTION = (
+    "Batches of video jobs on prepaid credits. The whole cost of a batch is frozen when it is accepted; each item "
+    "runs on its own; only what succeeded is charged, the rest is refunded. Errors are RFC 9457 problem+json."
+)
+PROBLEM = record(
+    "An error (RFC 9457). `code` is stable; further members depend on it.",
+    optional=["errors", "scope", "required", "available", "shortfall", "max_credits", "items", "limit"],
+    ok={"const": False},
+    type=URL,
+    title=TEXT,
+    status={"type": "integer", "minimum": 400, "maximum": 599},
+    detail=said(TEXT, "What happened and what to do."),
+    code=choice(list(PROBLEMS)),
+    trace_id=said(TEXT, "Also the header X-Trace-Id. Tell it to support."),
+    errors=list_of(record(pointer=said(TEXT, "A JSON pointer, or `?name` of a parameter."), code=TEXT, detail=TEXT)),
+    scope=TEXT,
+    required=CREDITS,
+    available=CREDITS,
+    shortfall=CREDITS,
+    max_credits=CREDITS,
+    items=NUMBER,
+    limit=NUMBER,
+)
+PROBLEM["examples"] = [
+    {
+        "ok": False,
+        "type": "https://api.example.com/docs/errors#insufficient_credits",
+        "title": "Not enough credits",
+        "status": 402,
+        "detail": "The batch costs 100 credits, 60 are available: 40 are missing.",
+        "code": "insufficient_credits",
+        "trace_id": "trc_01kadf7q2m3n4p5r6s7t8v9w0x",
+        "required": 100,
+        "available": 60,
+        "shortfall": 40,
+    }
+]
+HEADERS: dict[str, Schema] = {
+    "X-Trace-Id": {"schema": TEXT, "description": "The id of this HTTP request."},
+    "RateLimit-Limit": {"schema": NUMBER, "description": "Requests in 60 seconds."},
+    "RateLimit-Remaining": {"schema": NUMBER, "description": "What is left of them."},
+    "RateLimit-Reset": {"schema": NUMBER, "description": "Seconds until more are free."},
+    "Retry-After": {"schema": NUMBER, "description": "When to try again, in seconds."},
+}
+
+
+@require_safe
+def openapi_json(_request: HttpRequest) -> JsonResponse:
+    """Answer the document, to anybody."""
+    return JsonResponse(document(), headers={"Access-Control-Allow-Origin": "*"})
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    return {**_paths(), "servers": [{"url": settings.PUBLIC_BASE_URL}]}
+
+
+@functools.lru_cache(maxsize=1)
+def _paths() -> dict[str, Any]:
+    """Collect what the views say of themselves, and add what they share."""
+    found = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return {
+        "openapi": settings.SPECTACULAR_SETTINGS["OAS_VERSION"],
+        "info": {**found["info"], "description": INTRODUCTION},
+        "paths": {path: operations for path, operations in found["paths"].items() if path.startswith(BASE_PATH)},
+        "webhooks": batches.WEBHOOKS,
+        "components": {
+            "schemas": {
+                "Problem": PROBLEM,
+                **batches.COMPONENTS,
+                **ledger.COMPONENTS,
+                **webhooks.COMPONENTS,
+            },
+            "headers": HEADERS,
+            "securitySchemes": {
+                "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`s2_live_…`"}
+            },
+        },
+    }

@@ -1,0 +1,200 @@
+"""Words for describing endpoints in OpenAPI: small pieces of JSON Schema, and an operation put together from them.
+
+The schemas are written by hand, beside the code that makes the answers: a test holds real answers against them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from drf_spectacular.utils import extend_schema
+
+from sora2.api import JSON_TYPE, PROBLEM_TYPE, PROBLEMS
+
+Schema = dict[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
+NUMBER: Schema = {"type": "integer"}
+CREDITS: Schema = {"type": "integer", "minimum": 0, "format": "int64"}
+INSTANT: Schema = {"type": "string", "format": "date-time"}
+SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+URL: Schema = {"type": "string", "format": "uri"}
+
+
+def record(
+    description: str = "",
+    common: Mapping[str, Schema] | None = None,
+    /,
+    *,
+    optional: Sequence[str] = (),
+    **own: Schema,
+) -> Schema:
+    """Return an object with the `common` properties and its own; all but the `optional` ones are required."""
+    properties = {**(common or {}), **own}
+    schema: Schema = {"type": "object", "properties": properties}
+    if description:
+        schema["description"] = description
+    if required := [name for name in properties if name not in optional]:
+        schema["required"] = required
+    return schema
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def list_of(items: Schema, **limits: int) -> Schema:
+    """Return an array, with minItems or maxItems if given."""
+    return {"type": "array", "items": items, **limits}
+
+
+def text(**limits: Any) -> Schema:
+    """Return a string with limits such as maxLength."""
+    return {**TEXT, **limits}
+
+
+def choice(values: Sequence[str]) -> Schema:
+    """Return a string that is one of `values`."""
+    return {"type": "string", "enum": [str(value) for value in values]}
+
+
+def identifier(prefix: str) -> Schema:
+    """Return a public id with this prefix."""
+    return {"type": "string", "pattern": f"^{prefix}_[0-9a-z]{{26}}$"}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return `schema`, or null."""
+    if "type" in schema and "enum" not in schema:
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
+def said(schema: Schema, description: str) -> Schema:
+    """Return `schema` with a description."""
+    return {**schema, "description": description}
+
+
+def page(name: str) -> Schema:
+    """Return a page of the component `name`."""
+    return record(ok={"const": True}, data=list_of(ref(name)), next_cursor=nullable(TEXT))
+
+
+def query(name: str, schema: Schema, description: str) -> Schema:
+    """Return an optional query parameter."""
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def header(name: str, schema: Schema, description: str) -> Schema:
+    """Return an optional request header."""
+    return {"name": name, "in": "header", "schema": schema, "description": description}
+
+
+def in_path(name: str, prefix: str) -> Schema:
+    """Return a path parameter that is an id."""
+    return {"name": name, "in": "path", "required": True, "schema": identifier(prefix)}
+
+
+PAGING = (
+    query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Rows of a page."),
+    query("cursor", TEXT, "`next_cursor` of the page before, unchanged."),
+)
+PERIOD = (
+    query("created_after", INSTANT, "From this time on (inclusive)."),
+    query("created_before", INSTANT, "Before this time (exclusive)."),
+)
+# Any request can meet these.
+ALWAYS = ("invalid_api_key", "insufficient_scope", "rate_limited", "service_unavailable")
+RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A success: its schema by content type, the headers of its own, and an example."""
+
+    description: str
+    schema: Schema
+    content_type: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict)
+    example: Any = None
+
+    def as_openapi(self) -> Schema:
+        """Return the response object."""
+        media: Schema = {"schema": self.schema}
+        if self.example is not None:
+            media["example"] = self.example
+        own = {name: {"schema": TEXT, "description": text} for name, text in self.headers.items()}
+        return {
+            "description": self.description,
+            "headers": {**_common_headers(*RATE_HEADERS), **own},
+            "content": {self.content_type: media},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One endpoint: what it answers, and by code what it refuses beside what any request can meet."""
+
+    name: str
+    tag: str
+    summary: str
+    scope: str
+    answers: Mapping[int, Answer]
+    parameters: Sequence[Schema] = ()
+    request: Schema | None = None
+    request_example: Any = None
+    errors: Sequence[str] = ()
+
+    def as_openapi(self) -> Schema:
+        """Return the operation object."""
+        body = {"requestBody": self._request_body()} if self.request else {}
+        return {
+            "operationId": self.name,
+            "tags": [self.tag],
+            "summary": self.summary,
+            "description": f"Needs a key with the scope `{self.scope}`.",
+            "security": [{"ApiKey": []}],
+            "parameters": list(self.parameters),
+            **body,
+            "responses": {
+                **{str(status): answer.as_openapi() for status, answer in self.answers.items()},
+                **_problems((*ALWAYS, *self.errors)),
+            },
+        }
+
+    def _request_body(self) -> Schema:
+        media: Schema = {"schema": self.request}
+        if self.request_example is not None:
+            media["example"] = self.request_example
+        return {"required": True, "content": {JSON_TYPE: media}}
+
+
+def documented(operation: Operation) -> Callable[[F], F]:
+    """Describe a view's method in the OpenAPI document."""
+    return extend_schema(operation=operation.as_openapi())
+
+
+def _problems(codes: Sequence[str]) -> dict[str, Schema]:
+    """Return the responses for these codes, by status."""
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(PROBLEMS[code][0], []).append(code)
+    return {str(status): _problem(status, same) for status, same in sorted(by_status.items())}
+
+
+def _problem(status: int, codes: Sequence[str]) -> Schema:
+    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
+    names = RATE_HEADERS if status != 401 else ()
+    retry = ("Retry-After",) if status in (429, 503) else ()
+    return {
+        "description": "; ".join(f"{PROBLEMS[code][1]} (`{code}`)" for code in codes) + ".",
+        "headers": _common_headers(*names, *retry),
+        "content": {PROBLEM_TYPE: {"schema": {"allOf": [ref("Problem"), narrowed]}}},
+    }
+
+
+def _common_headers(*names: str) -> Schema:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Trace-Id", *names)}

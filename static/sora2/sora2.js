@@ -1,0 +1,38 @@
+// Keys and copy buttons. Every page works without this file.
+"use strict";
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button.copy");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+  if (event.key === "/") {
+    const search = document.getElementById("find");
+    if (!search) return;
+    event.preventDefault();
+    search.focus();
+  } else if (event.key === "j" || event.key === "k") {
+    move(event.key === "j" ? 1 : -1);
+  }
+});
+
+function move(step) {
+  const links = [...document.querySelectorAll("table.rows tbody th a")];
+  if (!links.length) return;
+  const at = links.indexOf(document.activeElement);
+  const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(Math.max(at + step, 0), links.length - 1);
+  links[next].focus();
+}
+
+// The buttons need this script, so they are hidden until it runs; live parts bring new ones.
+function reveal() {
+  if (!navigator.clipboard) return;
+  for (const button of document.querySelectorAll("button.copy[hidden]")) button.hidden = false;
+}
+reveal();
+document.addEventListener("htmx:load", reveal);

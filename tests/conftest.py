@@ -1,0 +1,71 @@
+"""What all tests share: a flush that the append-only tables allow, and a look at the books after every test."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.backends.postgresql.operations import DatabaseOperations
+from psycopg.pq import TransactionStatus
+
+from batches.reconciliation import INVARIANTS
+from ledger.reconciliation import INVARIANTS as WALLET_INVARIANTS
+from ledger.reconciliation import discrepancies
+from tests.factories import Account, make_account
+
+NO_TRUNCATE = {"credit_ledger": "ledger_no_truncate", "ledger_wallet": "ledger_wallet_no_truncate"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "unbooked: leaves books that are wrong on purpose; they are not checked")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flushable() -> Iterator[None]:
+    """Let the flush after a test with real transactions truncate the ledger, which nobody else may."""
+    flush = DatabaseOperations.execute_sql_flush
+
+    def with_leave(self: DatabaseOperations, statements: Sequence[str]) -> None:
+        triggers = NO_TRUNCATE.items()
+        before = [f"ALTER TABLE {table} DISABLE TRIGGER {trigger}" for table, trigger in triggers]
+        after = [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}" for table, trigger in triggers]
+        flush(self, [*before, *statements, *after] if statements else [])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "execute_sql_flush", with_leave)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _books(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check every invariant after each test that used the database.
+
+    Tests of the ledger alone move credits for batches that don't exist: there, those of the wallets are checked.
+    """
+    if not _uses_database(request) or request.node.get_closest_marker("unbooked"):
+        yield
+        return
+    yield
+    if connection.needs_rollback or _is_broken():
+        return
+    of_wallets = "ledger" in request.path.parent.name
+    assert discrepancies(WALLET_INVARIANTS if of_wallets else INVARIANTS) == []
+
+
+@pytest.fixture
+def account(db: Any) -> Account:
+    """A new organization with 1 000 credits in each wallet, and a key for each mode."""
+    return make_account()
+
+
+def _uses_database(request: pytest.FixtureRequest) -> bool:
+    return (
+        request.node.get_closest_marker("django_db") is not None
+        or not {"db", "transactional_db"}.isdisjoint(request.fixturenames)
+    )  # fmt: skip
+
+
+def _is_broken() -> bool:
+    """Say whether the test left a transaction that the database has given up."""
+    raw = connection.connection
+    return raw is not None and (raw.closed or raw.info.transaction_status == TransactionStatus.INERROR)

@@ -1,0 +1,137 @@
+"""Customers with credits and keys, batches and how they end: made by the real services."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.test import Client
+from django.utils import timezone
+
+from batches.failures import FailureType
+from batches.models import Batch, Item, Output, Status
+from batches.services import finalize_batch_credits
+from customers.access import Permission
+from customers.models import ApiKey, Mode, Organization
+from customers.services import DEFAULT_SCOPES, create_api_key
+from ledger.models import Wallet
+from ledger.services import Movement, grant, open_wallets
+from sora2.canonical import sha256_hex
+
+BASE = "/api/enterprise"
+VIDEO = bytes(range(256)) * 40
+
+
+class Api:
+    """The HTTP API as the holder of a secret sees it; paths are below /api/enterprise."""
+
+    def __init__(self, secret: str | None) -> None:
+        self._client = Client(headers={"X-API-Key": secret} if secret is not None else {})
+
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **query: Any) -> Any:
+        """Send a GET; a path that starts with http is taken as an answer gave it."""
+        return self._client.get(_path(path), query_params=query, headers=headers)
+
+    def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """Send a POST of `body` as JSON."""
+        return self._client.post(_path(path), body, content_type="application/json", headers=headers)
+
+    def send(self, method: str, path: str, body: bytes = b"", content_type: str = "", **more: Any) -> Any:
+        """Send anything."""
+        return self._client.generic(method, _path(path), body, content_type, **more)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A customer with a wallet and a key in each mode."""
+
+    organization: Organization
+    wallets: Mapping[Mode, Wallet]
+    secrets: Mapping[Mode, str]
+    keys: Mapping[Mode, ApiKey]
+
+    @property
+    def api(self) -> Api:
+        """The API with the live key."""
+        return Api(self.secrets[Mode.LIVE])
+
+    @property
+    def test_api(self) -> Api:
+        """The API with the test key."""
+        return Api(self.secrets[Mode.TEST])
+
+    def figures(self, mode: Mode = Mode.LIVE) -> tuple[int, int, int]:
+        """Return what is available, reserved and settled."""
+        wallet = Wallet.objects.get(pk=self.wallets[mode].pk)
+        return wallet.available, wallet.reserved, wallet.settled
+
+
+def make_account(credits: int = 1000, *, name: str = "Acme", **limits: int) -> Account:
+    """Return a new customer with so many credits in each wallet; `limits` are fields of Organization."""
+    limits.setdefault("rate_limit_per_minute", 1000)
+    organization = Organization.objects.create(name=name, **limits)
+    wallets = open_wallets(organization=organization)
+    for wallet in wallets.values():
+        if credits:
+            grant(
+                movement=Movement(wallet_id=wallet.pk, reference=f"grant {wallet.pk}", actor="system"),
+                amount=credits,
+            )
+    made = {mode: create_api_key(organization=organization, mode=mode, name=mode.label) for mode in Mode}
+    return Account(
+        organization=organization,
+        wallets=wallets,
+        secrets={mode: secret for mode, (_, secret) in made.items()},
+        keys={mode: key for mode, (key, _) in made.items()},
+    )
+
+
+def api_with_scopes(
+    organization: Organization, scopes: Iterable[Permission] = DEFAULT_SCOPES, mode: Mode = Mode.LIVE
+) -> Api:
+    """Return the API with a new key that has these scopes."""
+    _, secret = create_api_key(organization=organization, mode=mode, name="scoped", scopes=scopes)
+    return Api(secret)
+
+
+def order(count: int = 1, *, request_id: str | None = "order-1", **fields: Any) -> dict[str, Any]:
+    """Return the body of a batch of `count` clips at 10 credits."""
+    ids = {} if request_id is None else {"request_id": request_id}
+    return {**ids, "items": [{"prompt": f"A cat, take {number}"} for number in range(count)], **fields}
+
+
+def make_batch(api: Api, count: int = 1, **fields: Any) -> Batch:
+    """Create a batch over HTTP and return it."""
+    response = api.post("/video-batch", order(count, **fields))
+    assert response.status_code == 201, response.content
+    return Batch.objects.get(pk=response.json()["batch_id"])
+
+
+def end_items(batch: Batch, *, succeeded: Sequence[int] = (), failed: Mapping[int, FailureType] | None = None) -> None:
+    """End items by index as workers would, without a provider; those that succeed get a stored video."""
+    rows = Item.objects.filter(batch=batch)
+    ended: dict[str, Any] = {"stage": None, "due_at": None, "finished_at": timezone.now()}
+    rows.filter(status=Status.PENDING, index__in=[*succeeded, *(failed or {})]).update(
+        status=Status.RUNNING, attempts_made=1, started_at=timezone.now()
+    )
+    rows.filter(index__in=succeeded).update(status=Status.SUCCEEDED, **ended)
+    for item in rows.filter(index__in=succeeded):
+        name = default_storage.save(f"{item.pk}.mp4", ContentFile(VIDEO))
+        sha256 = sha256_hex(item.pk)
+        Output.objects.create(item=item, video=name, poster="", bytes=len(VIDEO), sha256=sha256, duration_ms=4000)
+    for index, failure in (failed or {}).items():
+        rows.filter(index=index).update(status=Status.FAILED, failure_type=failure, **ended)
+
+
+def end_batch(batch: Batch, *, failed: Mapping[int, FailureType] | None = None) -> Batch:
+    """End every item, those in `failed` as failures, and finalize the batch."""
+    indexes = Item.objects.filter(batch=batch).values_list("index", flat=True)
+    end_items(batch, succeeded=[index for index in indexes if index not in (failed or {})], failed=failed)
+    assert finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
+    batch.refresh_from_db()
+    return batch
+
+
+def _path(path: str) -> str:
+    return path if path.startswith("http") else f"{BASE}{path}"
