@@ -1,5 +1,7 @@
 """The pages of batches, and home: each checks the permission, makes one call, and presents."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.http import (
     Http404,
@@ -118,9 +120,7 @@ def batch_webhooks(request: HttpRequest, access: Access, batch_id: str) -> HttpR
     return _tab(request, access, head, "webhooks", events=pages.told(access, head.batch))
 
 
-def _tab(
-    request: HttpRequest, access: Access, head: pages.Head, tab: str, **context: object
-) -> HttpResponseBase:
+def _tab(request: HttpRequest, access: Access, head: pages.Head, tab: str, **context: Any) -> HttpResponseBase:
     return render(
         request,
         f"admin/batches/{tab}.html",
@@ -171,6 +171,8 @@ def item_poster(request: HttpRequest, access: Access, batch_id: str, item_id: st
 
 
 def _file(request: HttpRequest, name: str, content_type: str, *, etag: str, filename: str) -> HttpResponseBase:
+    if not name:
+        raise Http404
     try:
         return stream(
             name=name,
@@ -237,8 +239,8 @@ PAGES = [
 @admin.register(Batch)
 class BatchAdmin(ReadOnlyAdmin):
     fields = [
-        "id", "organization", "mode", "request_id", "state", "total", "succeeded", "failed", "created_via", "created_by",
-        "created_at", "started_at", "canceled_at", "deadline", "finished_at", "metadata", "webhook_url",
+        "id", "organization", "mode", "request_id", "state", "total", "succeeded", "failed", "created_via",
+        "created_by", "created_at", "started_at", "canceled_at", "deadline", "finished_at", "metadata", "webhook_url",
     ]  # fmt: skip
     list_display = ["id", "organization", "mode", "request_id", "state", "total", "created_at"]
     list_filter = ["state", "mode"]
@@ -250,8 +252,9 @@ class BatchAdmin(ReadOnlyAdmin):
 @admin.register(Item)
 class ItemAdmin(ReadOnlyAdmin):
     fields = [
-        "id", "batch", "index", "custom_id", "prompt", "model", "seconds", "size", "metadata", "route", "status", "stage",
-        "due_at", "attempts_made", "failure_type", "created_at", "started_at", "deadline_at", "finished_at", "refunded_at",
+        "id", "batch", "index", "custom_id", "prompt", "model", "seconds", "size", "metadata", "route", "status",
+        "stage", "due_at", "attempts_made", "failure_type", "created_at", "started_at", "deadline_at", "finished_at",
+        "refunded_at",
     ]  # fmt: skip
     list_display = ["id", "batch", "index", "status", "stage", "route", "model", "due_at"]
     list_filter = ["status", "stage", "route", "model", "failure_type"]
@@ -263,8 +266,8 @@ class ItemAdmin(ReadOnlyAdmin):
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnlyAdmin):
     fields = [
-        "id", "item", "number", "route", "provider_job_id", "state", "submitted_at", "accepted_at", "ready_at", "ended_at",
-        "failure_type", "detail",
+        "id", "item", "number", "route", "provider_job_id", "state", "submitted_at", "accepted_at", "ready_at",
+        "ended_at", "failure_type", "detail",
     ]  # fmt: skip
     list_display = ["id", "item", "number", "route", "provider_job_id", "state", "submitted_at", "ended_at"]
     list_filter = ["state", "route", "failure_type"]

@@ -100,15 +100,21 @@ def _verdict(access: Access) -> Verdict | None:
             for found in run.discrepancies
             if everything or found["subject"] in where
         ],
-        batches=run.batches if everything else Batch.objects.within(access).filter(created_at__lte=run.started_at).count(),
-        entries=run.entries if everything else Entry.objects.within(access).filter(created_at__lte=run.started_at).count(),
+        batches=run.batches
+        if everything
+        else Batch.objects.within(access).filter(created_at__lte=run.started_at).count(),
+        entries=run.entries
+        if everything
+        else Entry.objects.within(access).filter(created_at__lte=run.started_at).count(),
     )
 
 
 def _work(access: Access, now: datetime) -> Work:
     live = Q(mode=Mode.LIVE)
-    batches = Batch.objects.within(access).open().aggregate(
-        live=Count("pk", filter=live), test=Count("pk", filter=~live), oldest=Min("created_at", filter=live)
+    batches = (
+        Batch.objects.within(access)
+        .open()
+        .aggregate(live=Count("pk", filter=live), test=Count("pk", filter=~live), oldest=Min("created_at", filter=live))
     )
     failed = Item.objects.within(access).filter(
         status__in=(Status.FAILED, Status.REFUNDED), batch__state__in=FINAL_STATES, batch__mode=Mode.LIVE

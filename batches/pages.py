@@ -265,7 +265,7 @@ def billing(batch: Batch, entries: list[Entry]) -> Billing:
     }
     grouped = Item.objects.filter(batch=batch).values("model", "seconds", "credits").annotate(**outcome)
     return Billing(
-        lines=[_price_line(row, final=batch.is_final) for row in grouped.order_by("model", "seconds", "credits")],
+        lines=[_price_line(dict(row), final=batch.is_final) for row in grouped.order_by("model", "seconds", "credits")],
         entries=ledger.lines(entries),
         proof=Proof.objects.filter(batch=batch).first(),
     )
@@ -316,7 +316,6 @@ def reached_item(access: Access, *, batch_id: str, item_id: str) -> Item:
     if item is None:
         raise Http404
     return item
-
 
 
 def reached_output(access: Access, *, batch_id: str, item_id: str) -> Output:

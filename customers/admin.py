@@ -9,7 +9,15 @@ from customers.pages import ReadOnlyAdmin
 
 @admin.register(Organization)
 class OrganizationAdmin(ReadOnlyAdmin):
-    fields = ["id", "name", "contact_email", "max_items_per_batch", "rate_limit_per_minute", "max_open_batches", "created_at"]
+    fields = [
+        "id",
+        "name",
+        "contact_email",
+        "max_items_per_batch",
+        "rate_limit_per_minute",
+        "max_open_batches",
+        "created_at",
+    ]
     list_display = ["name", "id", "contact_email", "max_open_batches", "created_at"]
     search_fields = ["id", "name", "contact_email"]
     ordering = ["-id"]
@@ -36,7 +44,18 @@ class MembershipAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    fields = ["id", "organization", "mode", "name", "hint", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"]
+    fields = [
+        "id",
+        "organization",
+        "mode",
+        "name",
+        "hint",
+        "scopes",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+    ]
     list_display = ["name", "hint", "organization", "mode", "created_at", "revoked_at", "last_used_at"]
     list_filter = ["mode"]
     list_select_related = ["organization"]

@@ -69,8 +69,8 @@ class LedgerAdmin(ReadOnlyAdmin):
 @admin.register(Wallet)
 class WalletAdmin(LedgerAdmin):
     fields = [
-        "id", "organization", "mode", "available", "reserved", "settled", "funded", "last_seq", "last_entry_at", "head_hash",
-        "created_at",
+        "id", "organization", "mode", "available", "reserved", "settled", "funded", "last_seq", "last_entry_at",
+        "head_hash", "created_at",
     ]  # fmt: skip
     list_display = ["id", "organization", "mode", "available", "reserved", "settled", "funded", "last_seq"]
     list_filter = ["mode"]

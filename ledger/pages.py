@@ -111,9 +111,7 @@ def wallets(access: Access, *, mode: str, customer: str, cursor: str) -> Wallets
     return Wallets(rows_after(rows, key="-id", cursor=cursor, size=WALLETS_SHOWN), count, equation)
 
 
-def statement(
-    access: Access, *, organization_id: str, mode: str, kind: str, reference: str, cursor: str
-) -> Statement:
+def statement(access: Access, *, organization_id: str, mode: str, kind: str, reference: str, cursor: str) -> Statement:
     """Return the entries of a customer's wallet. Raises Http404 for what somebody does not reach."""
     reached = Wallet.objects.within(access).select_related("organization")
     wallet = reached.filter(organization_id=organization_id, mode=mode or Mode.LIVE).first()
@@ -139,9 +137,7 @@ def statement(
 
 def wallet_equation(wallet: Wallet) -> Equation:
     """Return `funded = available + reserved + settled` of one wallet."""
-    return funded(
-        available=wallet.available, reserved=wallet.reserved, settled=wallet.settled, total=wallet.funded
-    )
+    return funded(available=wallet.available, reserved=wallet.reserved, settled=wallet.settled, total=wallet.funded)
 
 
 def lines(entries: Iterable[Entry]) -> list[Line]:
@@ -154,7 +150,7 @@ def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
     made = {kind: sum(entry.amount for entry in entries if entry.kind == kind) for kind in Entry.Kind}
     reserved = made[Entry.Kind.RESERVE]
     settled, refunded = made[Entry.Kind.SETTLE], made[Entry.Kind.REFUND]
-    parts = (Part("Settled", settled, "accent"), Part("Refunded", refunded, "quiet"))
+    parts: tuple[Part, ...] = (Part("Settled", settled, "accent"), Part("Refunded", refunded, "quiet"))
     if not final:
         parts = (*parts, Part("Held", reserved - settled - refunded, "held"))
     return Equation("Reserved", reserved, parts)

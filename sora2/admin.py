@@ -1,15 +1,17 @@
 """The admin site: the apps' own pages first, Django's model pages under Settings."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib import admin
 from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, register_converter, reverse
 
 from sora2.pages import ObjectIdConverter, Page
+
+if TYPE_CHECKING:
+    from customers.models import User
 
 register_converter(ObjectIdConverter, "id")
 
@@ -25,13 +27,14 @@ class Section(NamedTuple):
 class SignInForm(AuthenticationForm):
     """Lets in our staff, and the people of customers."""
 
-    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
-        from customers.models import User
+    def confirm_login_allowed(self, user: "User") -> None:
         from customers.pages import may_enter
 
         super().confirm_login_allowed(user)
-        if not (isinstance(user, User) and may_enter(user.access())):
-            raise ValidationError("This account belongs to no organization. Ask whoever gave it to you.", code="nowhere")
+        if not may_enter(user.access()):
+            raise ValidationError(
+                "This account belongs to no organization. Ask whoever gave it to you.", code="nowhere"
+            )
 
 
 class Sora2AdminSite(admin.AdminSite):
@@ -68,7 +71,7 @@ class Sora2AdminSite(admin.AdminSite):
 
         return super().index(request) if is_staff(request) else missing(request)
 
-    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:  # type: ignore[override]
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
         """Return Django's own model pages, which are staff's."""
         from customers.pages import is_staff
 

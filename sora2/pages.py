@@ -79,7 +79,11 @@ class Chip:
 
 def chips(request: HttpRequest, words: Mapping[str, str]) -> list[Chip]:
     """Return a chip for each of the parameters in `words` that is given."""
-    return [Chip(f"{word} {text_of(request, name)}", _without(request, name)) for name, word in words.items() if text_of(request, name)]
+    return [
+        Chip(f"{word} {text_of(request, name)}", _without(request, name))
+        for name, word in words.items()
+        if text_of(request, name)
+    ]
 
 
 def _without(request: HttpRequest, name: str) -> str:

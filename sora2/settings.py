@@ -92,8 +92,10 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_BROKER_URL = broker_url(REDIS_URL or "redis://127.0.0.1:6379/0")
+# A broker that hangs holds a request, whose bell it does not hear, no longer than this.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 1,
+    "socket_timeout": 2,
     "socket_keepalive": True,
     "visibility_timeout": 3600,
     "max_retries": 0,

@@ -4,4 +4,4 @@ from django.urls import path
 
 from webhooks.sink_views import receive
 
-urlpatterns = [path("<str:token>", receive, name="webhook-sink")]
+urlpatterns = [path("<slug:token>", receive, name="webhook-sink")]

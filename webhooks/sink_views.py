@@ -23,19 +23,19 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
 def _receive(request: HttpRequest, token: str) -> SinkMessage:
     sink = sinks.sink_of_token(token) if settings.WEBHOOK_SINK_ENABLED else None
     if sink is None:
-        raise Problem(404, "not_found", "There is no sink at this address.")
+        raise Problem("not_found", "There is no sink at this address.")
     if request.method != "POST":
-        raise Problem(405, "method_not_allowed", "A sink takes POST only.", headers={"Allow": "POST"})
+        raise Problem("method_not_allowed", "A sink takes POST only.", headers={"Allow": "POST"})
     try:
         return sinks.receive(sink=sink, headers=request.headers, body=_body(request), now=timezone.now())
     except sinks.SinkFlooded as error:
         detail = f"A sink takes {sinks.MESSAGES_PER_MINUTE} messages a minute."
-        raise Problem(429, "rate_limited", detail, headers={"Retry-After": "60"}) from error
+        raise Problem("rate_limited", detail, headers={"Retry-After": "60"}) from error
 
 
 def _body(request: HttpRequest) -> bytes:
     body = request.read(sinks.BODY_MAX_BYTES + 1)
     if len(body) > sinks.BODY_MAX_BYTES:
         kib = sinks.BODY_MAX_BYTES // 1024
-        raise Problem(413, "payload_too_large", f"A sink takes bodies of at most {kib} KiB.")
+        raise Problem("payload_too_large", f"A sink takes bodies of at most {kib} KiB.")
     return body

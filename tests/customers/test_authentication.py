@@ -9,7 +9,7 @@ from django.utils import timezone
 from customers.access import Permission
 from customers.api import EnterpriseView
 from customers.keys import new_secret
-from customers.models import ApiKey
+from customers.models import ApiKey, Mode
 from customers.services import create_api_key, revoke_api_key
 from sora2.urls import api_patterns
 from tests.factories import Account, Api, api_with_scopes, order
@@ -24,15 +24,15 @@ def test_a_key_opens_its_own_wallet(account: Account) -> None:
 
 def test_every_unusable_secret_is_refused_with_the_same_body(account: Account) -> None:
     now = timezone.now()
-    revoked, revoked_secret = create_api_key(organization=account.organization, mode="live", name="r")  # type: ignore[arg-type]
+    revoked, revoked_secret = create_api_key(organization=account.organization, mode=Mode.LIVE, name="r")
     revoke_api_key(key=revoked, now=now)
     _, expired_secret = create_api_key(
         organization=account.organization,
-        mode="live",  # type: ignore[arg-type]
+        mode=Mode.LIVE,
         name="e",
         expires_at=now - timedelta(seconds=1),
     )
-    good = account.secrets["live"]  # type: ignore[index]
+    good = account.secrets[Mode.LIVE]
     broken = good[:-1] + ("0" if good[-1] != "0" else "1")
     secrets = [
         None,
@@ -121,4 +121,4 @@ def test_a_scope_is_looked_at_before_the_body(account: Account) -> None:
 
 def test_the_time_of_the_last_use_is_kept(account: Account) -> None:
     account.api.post("/video-batch/quote", order())
-    assert ApiKey.objects.get(pk=account.keys["live"].pk).last_used_at is not None  # type: ignore[index]
+    assert ApiKey.objects.get(pk=account.keys[Mode.LIVE].pk).last_used_at is not None

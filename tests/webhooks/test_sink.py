@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path
 from django.utils import timezone
@@ -48,10 +47,9 @@ def signed(secret: str, body: str = BODY) -> dict[str, str]:
 
 def post(token: str, body: str | bytes = BODY, headers: Mapping[str, str] | None = None) -> Any:
     given = {"content-type": "application/json", **(headers or {})}
-    response: HttpResponse = Client(enforce_csrf_checks=True).generic(
+    return Client(enforce_csrf_checks=True).generic(
         "POST", f"/webhook-sink/{token}", body, content_type=given["content-type"], headers=given
     )
-    return response
 
 
 def test_a_sink_is_an_endpoint_whose_address_nobody_can_guess(acme: Organization) -> None:
@@ -117,8 +115,9 @@ def test_only_post_is_taken(made: tuple[Sink, Endpoint, str], method: str) -> No
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
-def test_an_unknown_token_is_not_found() -> None:
-    assert post("unknown").status_code == 404
+@pytest.mark.parametrize("token", ["unknown", "%00", "a.b"])
+def test_an_unknown_token_is_not_found(token: str) -> None:
+    assert post(token).status_code == 404
 
 
 def test_a_sink_that_is_switched_off_is_not_found(made: tuple[Sink, Endpoint, str], settings: Settings) -> None:

@@ -1,0 +1,44 @@
+"""People who look at the pages: our staff by role, a customer's own, and nobody."""
+
+import re
+from html import unescape
+from typing import Any
+
+from django.test import Client
+
+from customers.models import Membership, Organization, User
+from customers.services import create_staff
+from sora2.ids import new_id
+
+
+def staff(role: str = "finance") -> Client:
+    """Return the browser of a member of staff with this role; without one for the empty text."""
+    if role:
+        user, _ = create_staff(username=new_id("usr"), role=role)
+    else:
+        user = User.objects.create_user(username=new_id("usr"), is_staff=True)
+    return _signed_in(user)
+
+
+def superuser() -> Client:
+    """Return the browser of a superuser."""
+    return _signed_in(User.objects.create_superuser(username=new_id("usr")))
+
+
+def member(organization: Organization, role: str = "customer finance") -> Client:
+    """Return the browser of a customer's person."""
+    user = User.objects.create_user(username=new_id("usr"))
+    Membership.objects.create(user=user, organization=organization, role=role)
+    return _signed_in(user)
+
+
+def words_of(response: Any) -> str:
+    """Return the text of a page as it reads, without marks and with single spaces."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", text))).strip()
+
+
+def _signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
