@@ -15,7 +15,7 @@ from webhooks.guarded import ForbiddenTarget, check_url
 
 MAX_ITEMS = 10_000
 MAX_FAULTS = 100
-PROMPT_MAX, CUSTOM_ID_MAX, REQUEST_ID_MAX, URL_MAX = 32_000, 64, 255, 2000
+PROMPT_MAX, CUSTOM_ID_MAX, REQUEST_ID_MAX = 32_000, 64, 255
 BATCH_METADATA_MAX, ITEM_METADATA_MAX, METADATA_KEY_MAX, METADATA_VALUE_MAX = 50, 16, 40, 500
 ID_FIELDS = ("request_id", "x-request-id")
 BATCH_FIELDS = frozenset({*ID_FIELDS, "items", "webhook_url", "metadata", "max_credits", "deadline"})
@@ -223,7 +223,7 @@ class _Reader:
         if given is None:
             return ""
         problem = "A webhook_url is an https:// address."
-        if isinstance(given, str) and len(given) <= URL_MAX and "\0" not in given:
+        if isinstance(given, str):
             try:
                 check_url(given)
             except ForbiddenTarget as error:

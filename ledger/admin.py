@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
 from customers.models import Mode
@@ -11,6 +12,7 @@ from ledger.models import Entry, ReconciliationRun, Wallet
 from sora2.pages import Page, chips, render, text_of
 
 
+@require_safe
 @page(Permission.LEDGER_READ)
 def wallet_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show the wallets of one mode, all or of some customers, with their totals."""
@@ -29,6 +31,7 @@ def wallet_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     )
 
 
+@require_safe
 @page(Permission.LEDGER_READ)
 def statement(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
     """Show the entries of one customer's wallet."""

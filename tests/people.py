@@ -34,8 +34,9 @@ def member(organization: Organization, role: str = "customer finance") -> Client
 
 def words_of(response: Any) -> str:
     """Return the text of a page as it reads, without marks and with single spaces."""
-    text = re.sub(r"<(script|style)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", text))).strip()
+    text = re.sub(r"<(script|style|title)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
+    text = re.sub(r"</?(span|a|b|code|time)\b[^>]*>", "", text)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text))).strip()
 
 
 def _signed_in(user: User) -> Client:

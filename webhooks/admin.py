@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
 from customers.pages import ReadOnlyAdmin, page
@@ -10,6 +11,7 @@ from webhooks import pages
 from webhooks.models import Delivery, Endpoint, Event
 
 
+@require_safe
 @page(Permission.WEBHOOKS_READ)
 def sink(request: HttpRequest, access: Access, token: str) -> HttpResponseBase:
     """Show what came to an internal test endpoint, and whether it verified."""

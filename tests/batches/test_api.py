@@ -240,15 +240,14 @@ def wsgi_request(body: BytesIO, **environ: Any) -> WSGIRequest:
 
 def test_creating_ten_thousand_items_takes_as_many_statements_as_ten() -> None:
     account = make_account(1_000_000, max_items_per_batch=10_000)
-    counts = []
+    account.api.get("/wallet")  # The first use of a key is noted.
+    statements = []
     for number, items in enumerate((10, 10_000)):
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with CaptureQueriesContext(connection) as captured:
             response = account.api.post("/video-batch", order(items, request_id=f"order-{number}"))
         assert response.status_code == 201
-        counts.append(len(captured))
-    assert counts[0] == counts[1]
+        statements.append([query["sql"].split()[0] for query in captured])
+    assert statements[0] == statements[1]
     assert Item.objects.count() == 10_010
 
 
@@ -273,7 +272,7 @@ def test_a_request_id_is_the_same_in_each_of_its_places(
     account: Account, fields: dict[str, str], headers: dict[str, str]
 ) -> None:
     first = account.api.post("/video-batch", order(2, request_id="order-9"))
-    again = account.api.post("/video-batch", order(2, request_id=None, **fields), headers=headers)
+    again = account.api.post("/video-batch", {**order(2, request_id=None), **fields}, headers=headers)
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.headers["Idempotent-Replayed"] == "true"
     assert again.json() == first.json()

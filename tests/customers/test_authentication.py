@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.urls import get_resolver
+from django.urls import resolve
 from django.utils import timezone
 
 from customers.access import Permission
@@ -12,7 +12,7 @@ from customers.keys import new_secret
 from customers.models import ApiKey, Mode
 from customers.services import create_api_key, revoke_api_key
 from sora2.urls import api_patterns
-from tests.factories import Account, Api, api_with_scopes, order
+from tests.factories import BASE, Account, Api, api_with_scopes, order
 
 pytestmark = pytest.mark.django_db
 
@@ -105,11 +105,7 @@ def test_an_endpoint_asks_for_its_scope_and_no_other(
 def test_every_endpoint_is_in_that_table() -> None:
     marks = test_an_endpoint_asks_for_its_scope_and_no_other.pytestmark  # type: ignore[attr-defined]
     table = next(mark for mark in marks if mark.name == "parametrize").args[1]
-    resolver = get_resolver()
-    views = {
-        resolver.resolve(f"/api/enterprise{path.format(batch='b', item='i', delivery='d')}").func
-        for _, path, _ in table
-    }
+    views = {resolve(f"{BASE}{path.format(batch='b', item='i', delivery='d')}").func for _, path, _ in table}
     assert views == {pattern.callback for pattern in api_patterns}
     assert all(issubclass(view.view_class, EnterpriseView) for view in views)
 

@@ -1,6 +1,5 @@
 """The ledger's pages: wallets with their totals, and a customer's entries with the balances after each."""
 
-import re
 from typing import Any
 
 import pytest
@@ -18,7 +17,8 @@ pytestmark = pytest.mark.django_db
 
 def give(account: Account, amount: int, reference: str, mode: Mode = Mode.LIVE) -> Entry:
     return grant(
-        movement=Movement(account.wallets[mode].pk, reference=reference, actor="usr_1", reason="a reason"), amount=amount
+        movement=Movement(account.wallets[mode].pk, reference=reference, actor="usr_1", reason="a reason"),
+        amount=amount,
     )
 
 
@@ -60,7 +60,7 @@ def test_a_statement_shows_each_entry_with_its_sign_and_the_balances_after_it(ac
     end_batch(make_batch(account.api, 10), failed={7: FailureType.CONTENT_REFUSED})
     text = words_of(staff().get(f"/admin/ledger/{account.organization.pk}"))
     rows = ["grant +1,000 1,000 0", "reserve −100 900 100", "settle 90 900 10", "refund +10 910 0"]
-    assert [row for row in rows if row in re.sub(r" +", " ", text)] == rows
+    assert [row for row in rows if row in text] == rows
     assert "Funded 1,000 = Available 910 + Reserved 0 + Settled 90 ✓" in text
 
 
@@ -84,7 +84,7 @@ def test_a_statement_is_filtered_by_kind_and_reference_with_their_total(account:
     address, client = f"/admin/ledger/{account.organization.pk}", staff()
     by_kind = client.get(address, {"kind": "grant"})
     assert numbers(by_kind) == [2, 1]
-    assert "All 2 of this kind1,007" in words_of(by_kind).replace("kind 1", "kind1")
+    assert "All 2 of this kind 1,007" in words_of(by_kind)
     assert numbers(client.get(address, {"reference": batch.pk})) == [3]
     assert "No entry fits" in words_of(client.get(address, {"kind": "refund"}))
 
@@ -99,12 +99,11 @@ def test_modes_have_statements_of_their_own(account: Account) -> None:
 
 def test_the_pages_take_as_many_queries_whatever_there_is(account: Account, django_assert_num_queries: Any) -> None:
     client, address = staff(), f"/admin/ledger/{account.organization.pk}"
-    for page in ("/admin/ledger/", address):
-        client.get(page)
-        with django_assert_num_queries(9 if page == address else 8) as before:
+    for page, queries in (("/admin/ledger/", 7), (address, 8)):
+        with django_assert_num_queries(queries):
             client.get(page)
         for number in range(5):
             make_account(name=f"Customer {number} {page}")
             give(account, 1, f"{page} {number}")
-        with django_assert_num_queries(len(before.captured_queries)):
+        with django_assert_num_queries(queries):
             client.get(page)

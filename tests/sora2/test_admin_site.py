@@ -153,9 +153,9 @@ def test_what_does_not_exist_is_said_in_words(ended: Batch) -> None:
     assert "Nothing here" in words_of(response)
 
 
-@pytest.mark.parametrize("page", SITEWIDE)
-def test_pages_only_answer_what_changes_nothing(page: str) -> None:
-    assert staff().delete(page).status_code == 405
+@pytest.mark.parametrize("address", SITEWIDE)
+def test_pages_only_answer_what_changes_nothing(address: str) -> None:
+    assert staff().delete(address).status_code == 405
 
 
 # --- Django's own pages --------------------------------------------------------------------------------------------

@@ -171,7 +171,8 @@ FORBIDDEN_URLS = [
     "https://[::ffff:8.8.8.8]/",
     "https://[::1/",
     "https://example..com/",
-    "https://example.com/" + "a" * 2048,
+    "https://example.com/" + "a" * 2000,
+    "https://example.com/" + "ä" * 1000,
 ]
 
 ALLOWED_URLS = [

@@ -1,0 +1,115 @@
+"""Nothing of one organization, or of the other mode, is reachable with another's key, at any endpoint."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from django.urls import resolve
+
+from batches.models import Batch, Item
+from customers.models import Mode
+from ledger.models import Wallet
+from sora2.urls import api_patterns
+from tests.factories import BASE, Account, Api, end_batch, make_account, make_batch
+from webhooks.models import Delivery
+from webhooks.services import create_endpoint
+
+pytestmark = pytest.mark.django_db
+
+# Every address that names an object, and every list, as (method, path, what a list is asked for).
+OBJECTS = [
+    ("GET", "/video-batch/{batch}"),
+    ("GET", "/video-batch/{batch}/items"),
+    ("GET", "/video-batch/{batch}/items/{item}"),
+    ("GET", "/video-batch/{batch}/items/{item}/content"),
+    ("POST", "/video-batch/{open}/cancel"),
+    ("GET", "/video-batch/{batch}/ledger"),
+    ("GET", "/video-batch/{batch}/proof"),
+    ("GET", "/video-batch/{batch}/proof/items.jsonl"),
+    ("GET", "/webhook-deliveries/{delivery}"),
+]
+LISTS = ["/video-batch", "/ledger", "/webhook-deliveries"]
+# They name no object: what they show is the key's own.
+OWN = ["/video-batch", "/video-batch/quote", "/models", "/wallet", "/ledger", "/webhook-deliveries"]
+
+STRANGERS: dict[str, Callable[[Account], Api]] = {
+    "another organization": lambda _: make_account(name="Stranger").api,
+    "another organization's test mode": lambda _: make_account(name="Stranger").test_api,
+    "the other mode": lambda account: account.test_api,
+}
+
+
+@dataclass(frozen=True)
+class Things:
+    """What an organization has in live mode."""
+
+    batch: Batch
+    open: Batch
+    item: Item
+    delivery: Delivery
+
+    def path(self, template: str) -> str:
+        """Return a path with the ids filled in."""
+        return template.format(batch=self.batch.pk, open=self.open.pk, item=self.item.pk, delivery=self.delivery.pk)
+
+
+@pytest.fixture
+def things(account: Account) -> Things:
+    """A batch that has ended with its webhook, and an open one."""
+    create_endpoint(organization=account.organization, mode=Mode.LIVE, url="https://example.com/hook")
+    batch = end_batch(make_batch(account.api, 2))
+    running = make_batch(account.api, request_id="order-2")
+    return Things(batch, running, batch.items.get(index=0), Delivery.objects.about(batch.pk).get())
+
+
+def test_the_tables_name_every_endpoint() -> None:
+    ids = {"batch": "b", "open": "b", "item": "i", "delivery": "d"}
+    paths = [*(template.format(**ids) for _, template in OBJECTS), *OWN]
+    assert {resolve(f"{BASE}{path}").func for path in paths} == {pattern.callback for pattern in api_patterns}
+
+
+@pytest.mark.parametrize(("method", "template"), OBJECTS)
+def test_the_owner_reaches_it(account: Account, things: Things, method: str, template: str) -> None:
+    assert account.api.send(method, things.path(template)).status_code == 200
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize(("method", "template"), OBJECTS)
+def test_a_stranger_gets_the_answer_to_what_does_not_exist(
+    account: Account, things: Things, stranger: str, method: str, template: str
+) -> None:
+    api = STRANGERS[stranger](account)
+    response = api.send(method, things.path(template))
+    missing = api.send(method, template.format(**{n: f"{p}_{'0' * 26}" for n, p in PREFIXES.items()}))
+    assert response.status_code == missing.status_code == 404
+    assert without_trace(response.json()) == without_trace(missing.json())
+    assert Batch.objects.get(pk=things.open.pk).state == "queued"
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_shows_a_stranger_nothing(account: Account, things: Things, stranger: str, path: str) -> None:
+    api = STRANGERS[stranger](account)
+    filters = [{}, {"request_id": "order-1"}, {"batch_id": things.batch.pk}]
+    shown = "".join(str(api.get(path, **query).json()["data"]) for query in filters)
+    assert account.api.get(path).json()["data"]
+    for secret in (things.batch.pk, things.open.pk, things.delivery.pk, account.wallets[Mode.LIVE].pk):
+        assert secret not in shown
+
+
+def test_a_cursor_of_another_opens_nothing(account: Account, things: Things) -> None:
+    cursor = account.api.get("/video-batch", limit=1).json()["next_cursor"]
+    assert make_account(name="Stranger").api.get("/video-batch", cursor=cursor).json()["data"] == []
+
+
+def test_each_key_sees_its_own_wallet(account: Account, things: Things) -> None:
+    test_wallet = Wallet.objects.get(pk=account.wallets[Mode.TEST].pk)
+    assert account.api.get("/wallet").json()["reserved"] == 10
+    assert account.test_api.get("/wallet").json()["available"] == test_wallet.available == 1000
+
+
+PREFIXES = {"batch": "bat", "open": "bat", "item": "itm", "delivery": "dlv"}
+
+
+def without_trace(body: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in body.items() if name != "trace_id"}

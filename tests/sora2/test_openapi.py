@@ -1,0 +1,193 @@
+"""The OpenAPI document: it is valid, names every endpoint, and real answers are as it says."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from batches.failures import FailureType
+from customers.models import Mode
+from sora2.api import PROBLEMS
+from sora2.openapi import document
+from sora2.urls import api_patterns
+from tests.factories import Account, Api, end_batch, make_account, make_batch, order
+from webhooks.models import Delivery
+from webhooks.services import create_endpoint
+
+HTTP_METHODS = {"get", "post"}
+
+
+def strict(schema: Any) -> Any:
+    """Return a schema that also refuses what it does not mention."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: strict(part) for name, part in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema:
+        inner.setdefault("additionalProperties", False)
+    return inner
+
+
+def faults(value: Any, schema: dict[str, Any], *, exact: bool = True) -> list[str]:
+    """Return where `value` is not as `schema` says, by the components of the document."""
+    found = strict(document()) if exact else document()
+    registry = Registry().with_resource("", Resource(found, DRAFT202012))  # type: ignore[var-annotated]
+    checker = Draft202012Validator(schema, registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return [f"{error.json_path}: {error.message}" for error in checker.iter_errors(value)]
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document()["paths"].items():
+        for method in HTTP_METHODS & set(item):
+            yield method, path, item[method]
+
+
+def operation(method: str, path: str) -> dict[str, Any]:
+    """Return the operation that a request is one of."""
+    for candidate, template, found in operations():
+        pattern = re.sub(r"\{\w+\}", "[^/]+", template)
+        if candidate == method and re.fullmatch(pattern, path):
+            return found
+    raise AssertionError(f"{method} {path} is not documented")
+
+
+def check(response: Any) -> None:
+    """Hold an answer against the document: status, content type, headers, body."""
+    request = response.wsgi_request
+    documented = operation(request.method.lower(), request.path)["responses"]
+    assert str(response.status_code) in documented, f"{response.status_code} of {request.path} is not documented"
+    answer = documented[str(response.status_code)]
+    (content_type,) = answer["content"]
+    assert response.headers["Content-Type"] == content_type
+    assert set(answer["headers"]) - set(response.headers) <= {"Idempotent-Replayed", "Retry-After"}
+    if content_type.endswith("json"):
+        # A problem's schema is put together of two, so neither may refuse what the other knows.
+        exact = content_type == "application/json"
+        assert faults(response.json(), answer["content"][content_type]["schema"], exact=exact) == []
+
+
+def test_the_document_is_valid_openapi_3_1(client: Client) -> None:
+    response = client.get("/openapi.json")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    found = response.json()
+    assert found["openapi"].startswith("3.1")
+    validate(found)
+
+
+def test_it_is_the_same_the_second_time() -> None:
+    assert document() == document()
+
+
+def test_it_names_every_endpoint() -> None:
+    routes = [str(pattern.pattern) for pattern in api_patterns]
+    templates = {re.sub(r"<str:(\w+)>", r"{\1}", f"/api/enterprise/{route}") for route in routes}
+    assert set(document()["paths"]) == templates
+
+
+def test_every_operation_needs_a_key_and_says_what_it_refuses() -> None:
+    names = []
+    for _, _, found in operations():
+        assert found["security"] == [{"ApiKey": []}]
+        assert {"401", "403", "429", "503"} <= set(found["responses"])
+        names.append(found["operationId"])
+    assert len(names) == len(set(names))
+    assert document()["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
+
+
+def test_every_code_is_documented_somewhere() -> None:
+    said = set(re.findall(r"`(\w+)`", json.dumps([found["responses"] for *_, found in operations()])))
+    assert set(PROBLEMS) - said == {"method_not_allowed", "internal_error"}
+
+
+def test_examples_are_as_their_schemas_say() -> None:
+    shown = 0
+    webhooks = [item["post"] for item in document()["webhooks"].values()]
+    for found in [*(found for *_, found in operations()), *webhooks]:
+        for part in [found.get("requestBody"), *found["responses"].values()]:
+            for media in (part or {}).get("content", {}).values():
+                if "example" in media:
+                    shown += 1
+                    assert faults(media["example"], media["schema"]) == []
+    problem = document()["components"]["schemas"]["Problem"]
+    assert faults(problem["examples"][0], problem) == []
+    assert shown >= 4
+
+
+@pytest.mark.django_db
+def test_what_is_sent_is_as_documented() -> None:
+    schema = {"$ref": "#/components/schemas/BatchOrder"}
+    assert faults(order(3), schema) == []
+    for wrong in ({"items": []}, order(1, colour="red"), order(1, max_credits=0), {"items": [{"prompt": ""}]}):
+        assert faults(wrong, schema)
+
+
+@pytest.mark.django_db
+def test_real_answers_are_as_documented(account: Account) -> None:
+    create_endpoint(organization=account.organization, mode=Mode.LIVE, url="https://example.com/hook")
+    api = account.api
+    full = order(3, metadata={"a": "b"}, webhook_url="https://example.com/own", max_credits=100)
+    for _ in range(2):
+        check(api.post("/video-batch", full))
+    running = make_batch(api, 2, request_id="open")
+    batch = end_batch(make_batch(api, 3, request_id="ended"), failed={1: FailureType.CAPACITY})
+    delivery = Delivery.objects.about(batch.pk).first()
+    assert delivery is not None
+    for path in (
+        "/video-batch",
+        f"/video-batch/{running.pk}",
+        f"/video-batch/{batch.pk}",
+        f"/video-batch/{batch.pk}/items",
+        *(f"/video-batch/{batch.pk}/items/{item.pk}" for item in batch.items.all()),
+        f"/video-batch/{batch.pk}/items/{batch.items.get(index=0).pk}/content",
+        f"/video-batch/{running.pk}/ledger",
+        f"/video-batch/{batch.pk}/ledger",
+        f"/video-batch/{batch.pk}/proof",
+        f"/video-batch/{batch.pk}/proof/items.jsonl",
+        "/models",
+        "/wallet",
+        "/ledger",
+        "/webhook-deliveries",
+        f"/webhook-deliveries/{delivery.pk}",
+    ):
+        response = api.get(path)
+        assert response.status_code == 200
+        check(response)
+    check(api.post("/video-batch/quote", order(2, request_id=None)))
+    check(api.post(f"/video-batch/{running.pk}/cancel"))
+    schema = {"$ref": "#/components/schemas/BatchCompleted"}
+    assert faults(json.loads(delivery.event.body), schema) == []
+
+
+@pytest.mark.django_db
+def test_real_refusals_are_as_documented(account: Account) -> None:
+    api = account.api
+    batch = make_batch(api)
+    refused = [
+        Api(None).get("/wallet"),
+        make_account(rate_limit_per_minute=0).api.get("/wallet"),
+        make_account(5).api.post("/video-batch", order()),
+        make_account(max_items_per_batch=1).api.post("/video-batch", order(2)),
+        api.post("/video-batch", order(2)),
+        api.post("/video-batch", order(2, request_id=None)),
+        api.post("/video-batch", order(1, **{"x-request-id": "b"})),
+        api.post("/video-batch", order(1, request_id="c", max_credits=1)),
+        api.post("/video-batch", {"request_id": "d", "items": [{}]}),
+        api.send("POST", "/video-batch", b"[", "application/json"),
+        api.send("POST", "/video-batch", b"{}", "text/plain"),
+        api.get("/video-batch", limit="x"),
+        api.get("/video-batch/nonsense"),
+        api.get(f"/video-batch/{batch.pk}/proof"),
+        api.get(f"/video-batch/{batch.pk}/items/{batch.items.get().pk}/content"),
+    ]
+    for response in refused:
+        assert response.status_code >= 400
+        check(response)
