@@ -25,6 +25,7 @@ from sora2.operations import (
     said,
     text,
 )
+from webhooks.guarded import URL_MAX_BYTES
 
 FINAL = (State.COMPLETED, State.PARTIAL, State.FAILED)
 SIZES = sorted({size for model in MODELS.values() for size in model.sizes})
@@ -63,7 +64,7 @@ _ORDER = {
         {"request_id": REQUEST_ID, "x-request-id": REQUEST_ID},
         optional=["request_id", "x-request-id", "webhook_url", "metadata", "max_credits", "deadline"],
         items=list_of(ref("ItemOrder"), minItems=1, maxItems=intake.MAX_ITEMS),
-        webhook_url=said(nullable(text(maxLength=intake.URL_MAX)), "An https:// address."),
+        webhook_url=said(nullable(text(maxLength=URL_MAX_BYTES)), "An https:// address."),
         metadata=nullable(metadata(intake.BATCH_METADATA_MAX)),
         max_credits=nullable({**CREDITS, "minimum": 1}),
         deadline=said(nullable(INSTANT), "Items not submitted by then fail as `timeout`."),

@@ -6,7 +6,7 @@ Global lock order: batch, then items, then wallet. Nothing slow happens while a 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
@@ -37,28 +37,42 @@ from webhooks import services as webhooks
 from webhooks.models import EventType, new_event_id
 
 
-class RequestIdReused(Exception):
+class Refused(Exception):
+    """The order is not accepted. Nothing of it is stored but an audit event, whose outcome is `code`."""
+
+    code: ClassVar[str]
+
+
+class RequestIdReused(Refused):
     """The request id belongs to a batch with another body."""
 
+    code = "request_id_reused"
 
-class MaxCreditsExceeded(Exception):
+
+class MaxCreditsExceeded(Refused):
     """The batch costs more than its own `max_credits`."""
+
+    code = "max_credits_exceeded"
 
     def __init__(self, credits: int, max_credits: int) -> None:
         super().__init__(f"{credits} credits, at most {max_credits}")
         self.credits, self.max_credits = credits, max_credits
 
 
-class CreditsShort(Exception):
+class CreditsShort(Refused):
     """The wallet has not enough available credits for the whole batch."""
+
+    code = "insufficient_credits"
 
     def __init__(self, required: int, available: int) -> None:
         super().__init__(f"{required} credits needed, {available} available")
         self.required, self.available = required, available
 
 
-class TooManyOpenBatches(Exception):
+class TooManyOpenBatches(Refused):
     """The organization has as many batches open as it may have at once."""
+
+    code = "too_many_open_batches"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"at most {limit}")
@@ -107,7 +121,7 @@ def replay(*, customer: Customer, request_id: str, body_sha256: str) -> Batch | 
     """Return the batch that this request id made before, if any. Raises RequestIdReused for another body."""
     batch = Batch.objects.filter(organization=customer.organization, mode=customer.mode, request_id=request_id).first()
     if batch is not None and batch.body_sha256 != body_sha256:
-        _audit_refusal(customer, request_id, "request_id_reused")
+        _audit_refusal(customer, request_id, RequestIdReused.code)
         raise RequestIdReused
     return batch
 
@@ -122,11 +136,11 @@ def submit(
     """
     try:
         batch = _accept(customer, request_id, body_sha256, order, now)
-    except (CreditsShort, MaxCreditsExceeded, TooManyOpenBatches) as error:
+    except Refused as error:
         # An equal request may have been faster, and be the very reason of the shortage.
         batch = replay(customer=customer, request_id=request_id, body_sha256=body_sha256)
         if batch is None:
-            _audit_refusal(customer, request_id, type(error).__name__)
+            _audit_refusal(customer, request_id, error.code)
             raise
         return batch, False
     if batch is not None:

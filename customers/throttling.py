@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItemPerSecond
 from limits.errors import ConfigurationError
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -49,7 +49,7 @@ def hit(organization: Organization) -> Allowance:
 class RateLimiter:
     """Counts in the store at `redis_url`; one per process, shared by its threads."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, *, window_seconds: int = WINDOW_SECONDS) -> None:
         # A connection that the server has closed is opened again at once; what times out is not tried twice.
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         storage = RedisStorage(
@@ -58,6 +58,7 @@ class RateLimiter:
             socket_connect_timeout=STORE_TIMEOUT_SECONDS,
             retry=retry,  # type: ignore[arg-type]  # Handed on to redis-py.
         )
+        self._window_seconds = window_seconds
         self._strategy = MovingWindowRateLimiter(storage)
         self._asked_again_at = 0.0
 
@@ -75,7 +76,7 @@ class RateLimiter:
             return _unlimited(limit)
 
     def _counted(self, name: str, limit: int) -> Allowance:
-        item = RateLimitItemPerMinute(limit)
+        item = RateLimitItemPerSecond(limit, self._window_seconds)
         allowed = self._strategy.hit(item, name)
         reset_at, remaining = self._strategy.get_window_stats(item, name)
         reset_seconds = min(max(math.ceil(reset_at - time.time()), 1), WINDOW_SECONDS)

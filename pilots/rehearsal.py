@@ -134,14 +134,7 @@ def _observe(api: _Api, batch_id: str, progress: Callable[[str], None], tell: Ca
 def _receive(
     provisioned: Provisioned, batch_id: str, progress: Callable[[str], None], tell: Callable[[str], None]
 ) -> dict[str, Any]:
-    for _ in _waiting("the webhook"):
-        progress("waiting for the webhook")
-        messages = SinkMessage.objects.filter(
-            sink__endpoint_id=provisioned.webhook_endpoint_id, body__contains=batch_id
-        )
-        message = messages.first()
-        if message is not None:
-            break
+    message = _message(provisioned, batch_id, progress)
     try:
         event: dict[str, Any] = Webhook(provisioned.webhook_secret or "").verify(message.body, message.headers)
     except (WebhookVerificationError, ValueError) as error:
@@ -149,6 +142,16 @@ def _receive(
     _check("the webhook's event", (event["event"], event["batch_id"]), ("batch.completed", batch_id))
     tell("Webhook batch.completed received, its signature verified")
     return event
+
+
+def _message(provisioned: Provisioned, batch_id: str, progress: Callable[[str], None]) -> SinkMessage:
+    messages = SinkMessage.objects.filter(sink__endpoint_id=provisioned.webhook_endpoint_id)
+    for _ in _waiting("the webhook"):
+        progress("waiting for the webhook")
+        message = messages.filter(body__contains=batch_id).first()
+        if message is not None:
+            return message
+    raise AssertionError("unreachable")
 
 
 def _check_books(api: _Api, batch_id: str, proof_sha256: str, tell: Callable[[str], None]) -> None:

@@ -37,7 +37,8 @@ class Parts:
 
     def simulator(self, port: int) -> Program:
         """The provider simulator on a port of 127.0.0.1."""
-        state = str(self.directory / "simulator.sqlite")  # Like a real provider, it forgets no job when it is restarted.
+        # Like a real provider, it forgets no job when it is restarted.
+        state = str(self.directory / "simulator.sqlite")
         options = ("--port", str(port), "--state", state)
         return self._program("simulator", "manage.py", "simulate_provider", *options, seconds=2.0)
 

@@ -29,9 +29,17 @@ class Api:
     def __init__(self, secret: str | None) -> None:
         self._client = Client(headers={"X-API-Key": secret} if secret is not None else {})
 
-    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **query: Any) -> Any:
+    def get(
+        self,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        /,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Any:
         """Send a GET; a path that starts with http is taken as an answer gave it."""
-        return self._client.get(_path(path), query_params=query, headers=headers)
+        return self._client.get(_path(path), query_params={**(query or {}), **more}, headers=headers)
 
     def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """Send a POST of `body` as JSON."""
@@ -68,7 +76,7 @@ class Account:
         return wallet.available, wallet.reserved, wallet.settled
 
 
-def make_account(credits: int = 1000, *, name: str = "Acme", **limits: int) -> Account:
+def make_account(credits: int = 1000, name: str = "Acme", **limits: int) -> Account:
     """Return a new customer with so many credits in each wallet; `limits` are fields of Organization."""
     limits.setdefault("rate_limit_per_minute", 1000)
     organization = Organization.objects.create(name=name, **limits)
@@ -96,7 +104,7 @@ def api_with_scopes(
     return Api(secret)
 
 
-def order(count: int = 1, *, request_id: str | None = "order-1", **fields: Any) -> dict[str, Any]:
+def order(count: int = 1, *, request_id: Any = "order-1", **fields: Any) -> dict[str, Any]:
     """Return the body of a batch of `count` clips at 10 credits."""
     ids = {} if request_id is None else {"request_id": request_id}
     return {**ids, "items": [{"prompt": f"A cat, take {number}"} for number in range(count)], **fields}

@@ -147,7 +147,7 @@ def test_at_most_a_hundred_faults_are_told(account: Account) -> None:
     ],
 )
 def test_what_is_refused(limits: dict[str, int], body: dict[str, Any], expected: tuple[int, str]) -> None:
-    response = make_account(**limits).api.post("/video-batch", body)
+    response = make_account(1000, "Acme", **limits).api.post("/video-batch", body)
     assert code_of(response) == expected
     assert nothing_is_stored()
     assert ("Retry-After" in response.headers) == (expected[0] == 429)
@@ -518,7 +518,7 @@ def test_batches_are_filtered(account: Account) -> None:
     services.start(batch_ids=[running.pk], now=timezone.now())
 
     def found(**query: str) -> list[str]:
-        return [batch["batch_id"] for batch in account.api.get("/video-batch", **query).json()["data"]]
+        return [batch["batch_id"] for batch in account.api.get("/video-batch", query).json()["data"]]
 
     assert found() == [running.pk, ended.pk]
     assert found(state="failed") == found(status="failed") == found(request_id="a") == [ended.pk]
@@ -545,7 +545,7 @@ def test_batches_are_filtered(account: Account) -> None:
     ],
 )  # fmt: skip
 def test_a_parameter_that_cannot_be_understood_is_refused(account: Account, query: dict[str, str]) -> None:
-    response = account.api.get("/video-batch", **query)
+    response = account.api.get("/video-batch", query)
     assert code_of(response) == (422, "validation_error")
     (name,) = query
     assert response.json()["errors"][0]["pointer"] == f"?{name}"
@@ -611,7 +611,7 @@ def test_items_come_by_index_and_are_filtered(
     assert [item["index"] for page in (first, second) for item in page["data"]] == list(range(25))
 
     def found(**query: str) -> list[int]:
-        return [item["index"] for item in account.api.get(path, **query).json()["data"]]
+        return [item["index"] for item in account.api.get(path, query).json()["data"]]
 
     assert found(status="refunded") == [3, 4]
     assert found(failure_type="capacity") == [4]

@@ -309,7 +309,7 @@ def test_a_tab_takes_as_many_queries_whatever_the_number_of_items(account: Accou
     client = staff()
     small = end_batch(make_batch(account.api, 2), failed={0: REFUSED})
     large = make_batch(account.api, 40, request_id="large")
-    end_batch(large, failed={index: REFUSED for index in range(0, 40, 3)})
+    end_batch(large, failed=dict.fromkeys(range(0, 40, 3), REFUSED))
     assert queries_of(client, at(small, tab)) == queries_of(client, at(large, tab))
 
 

@@ -75,7 +75,7 @@ def test_cancel_against_a_worker_that_is_submitting(turn: int) -> None:
     assert isinstance(canceled, int), canceled
     assert isinstance(claimed, int), claimed
     rows = Item.objects.filter(batch=batch)
-    assert rows.filter(status='pending').count() == 0
+    assert rows.filter(status="pending").count() == 0
     assert canceled + claimed == 40
     assert rows.filter(failure_type="canceled").count() == canceled
     assert rows.filter(failure_type="canceled", attempts_made__gt=0).count() == 0
@@ -114,9 +114,10 @@ def test_twenty_equal_submits_make_one_batch_and_one_reserve() -> None:
             customer=customer, request_id="order-1", body_sha256=sha256, order=order, now=timezone.now()
         )
     ] * 20
-    results = at_once(*calls)
-    assert {batch.pk for batch, _ in results} == {results[0][0].pk}  # type: ignore[misc,index]
-    assert [made for _, made in results].count(True) == 1  # type: ignore[misc]
+    results = [result for result in at_once(*calls) if isinstance(result, tuple)]
+    assert len(results) == 20
+    assert len({batch.pk for batch, _ in results}) == 1
+    assert [made for _, made in results].count(True) == 1
     assert Entry.objects.filter(kind="reserve", wallet=wallet_of(customer)).count() == 1
 
 

@@ -19,8 +19,7 @@ PROMPTS = [f"scene {n} [[slow:{1 + n % 4}]]" for n in range(11)] + ["[[fail:cont
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """A system whose ambiguous submits are given up after some seconds, not minutes."""
-    quick = {"SUBMIT_TIMEOUT_SECONDS": "3", "LOOKUP_GRACE_SECONDS": "1", "ITEM_DEADLINE_SECONDS": "25"}
-    with running(**quick) as system:
+    with running(SUBMIT_TIMEOUT_SECONDS="3", LOOKUP_GRACE_SECONDS="1", ITEM_DEADLINE_SECONDS="25") as system:
         yield system
 
 

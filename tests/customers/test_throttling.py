@@ -67,13 +67,8 @@ def test_the_limit_is_exact_when_many_ask_at_once(settings: Settings) -> None:
     assert sum(allowance.allowed for allowance in allowances) == 50
 
 
-def test_the_window_moves(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    class OneSecond(throttling.RateLimitItemPerMinute):
-        def get_expiry(self) -> int:
-            return 1
-
-    monkeypatch.setattr(throttling, "RateLimitItemPerMinute", OneSecond)
-    limiter, name = throttling.RateLimiter(settings.REDIS_URL), new_id("org")
+def test_the_window_moves(settings: Settings) -> None:
+    limiter, name = throttling.RateLimiter(settings.REDIS_URL, window_seconds=1), new_id("org")
     assert [limiter.hit(name, 1).allowed, limiter.hit(name, 1).allowed] == [True, False]
     time.sleep(1.1)
     assert limiter.hit(name, 1).allowed
@@ -101,7 +96,7 @@ def test_a_store_that_hangs_is_asked_once_and_then_left_alone(hanging: str) -> N
     assert time.monotonic() - started < 0.1
 
 
-def test_a_store_that_came_back_counts_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_came_back_counts_again(settings: Settings) -> None:
     limiter, name = throttling.RateLimiter(settings.REDIS_URL), new_id("org")
     limiter._asked_again_at = time.monotonic() + 0.1
     assert limiter.hit(name, 1).remaining == 1

@@ -90,8 +90,8 @@ def test_a_stranger_gets_the_answer_to_what_does_not_exist(
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_shows_a_stranger_nothing(account: Account, things: Things, stranger: str, path: str) -> None:
     api = STRANGERS[stranger](account)
-    filters = [{}, {"request_id": "order-1"}, {"batch_id": things.batch.pk}]
-    shown = "".join(str(api.get(path, **query).json()["data"]) for query in filters)
+    filters: list[dict[str, str]] = [{}, {"request_id": "order-1"}, {"batch_id": things.batch.pk}]
+    shown = "".join(str(api.get(path, query).json()["data"]) for query in filters)
     assert account.api.get(path).json()["data"]
     for secret in (things.batch.pk, things.open.pk, things.delivery.pk, account.wallets[Mode.LIVE].pk):
         assert secret not in shown

@@ -78,7 +78,7 @@ def test_a_period_is_read_in_any_zone(account: Account) -> None:
     "query", [{"kind": "gift"}, {"batch_id": "\0"}, {"cursor": "YmF0"}, {"cursor": "OTk5OTk5OTk5OTk5OTk5OTk5OTk="}]
 )
 def test_a_parameter_that_cannot_be_understood_is_refused(account: Account, query: dict[str, str]) -> None:
-    response = account.api.get("/ledger", **query)
+    response = account.api.get("/ledger", query)
     assert (response.status_code, response.json()["code"]) == (422, "validation_error")
 
 

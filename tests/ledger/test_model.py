@@ -1,9 +1,9 @@
 """Random movements against a model of a few lines: the database and the model never differ."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
-import pytest
 
 from customers.models import Mode, Organization
 from ledger import services
@@ -101,7 +101,7 @@ class Books(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_any_sequence_of_movements_keeps_the_books_right() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Books,
         settings=settings(
             max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)

@@ -74,7 +74,7 @@ def test_deliveries_are_listed_newest_first_and_filtered(
     assert [row["batch_id"] for row in answer["data"]] == [batch.pk for batch in batches[::-1]]
 
     def found(**query: str) -> list[int]:
-        ids = [row["batch_id"] for row in account.api.get("/webhook-deliveries", **query).json()["data"]]
+        ids = [row["batch_id"] for row in account.api.get("/webhook-deliveries", query).json()["data"]]
         return sorted([batch.pk for batch in batches].index(batch_id) for batch_id in ids)
 
     assert found(batch_id=batches[2].pk) == [2]
@@ -108,5 +108,5 @@ def test_what_does_not_exist_is_not_found(account: Account, address: str) -> Non
 
 @pytest.mark.parametrize("query", [{"state": "x"}, {"event": "x"}, {"undelivered": "yes"}, {"batch_id": "\0"}])
 def test_a_parameter_that_cannot_be_understood_is_refused(account: Account, query: dict[str, str]) -> None:
-    response = account.api.get("/webhook-deliveries", **query)
+    response = account.api.get("/webhook-deliveries", query)
     assert (response.status_code, response.json()["code"]) == (422, "validation_error")

@@ -1,0 +1,80 @@
+"""A real Chromium against a real server. Where none is installed these tests skip and say so; under CI they fail."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from pytest_django.live_server_helper import LiveServer
+
+CANDIDATES = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+SignIn = Callable[..., Page]
+
+
+def chromium() -> str | None:
+    """Return where Chromium is installed, if it is."""
+    return next((path for path in CANDIDATES if Path(path).exists()), None) or shutil.which("chromium")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsafe() -> Iterator[None]:
+    """Let tests use the database while Playwright's event loop, which they never enter, runs in their thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """Start the installed Chromium, headless and silent towards the network."""
+    path = chromium()
+    if path is None:
+        reason = "No Chromium is installed: install the package chromium to run the tests in a browser."
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return {"executable_path": path, "args": list(ARGUMENTS), "headless": True}
+
+
+@pytest.fixture
+def sign_in(live_server: LiveServer, browser: Browser) -> Iterator[SignIn]:
+    """Return a function that opens a page for whoever a test client is signed in as.
+
+    Options are those of a Playwright context (`viewport`, `java_script_enabled`, …). The test fails in the end when a
+    page said something on its console: a broken script, a file that is missing, or a breach of the content policy.
+    """
+    contexts: list[BrowserContext] = []
+    said: list[str] = []
+
+    def open_page(client: Client, **options: Any) -> Page:
+        context = browser.new_context(base_url=live_server.url, **options)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        cookie = client.cookies["sessionid"]
+        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
+        page = context.new_page()
+        page.on("console", lambda message: said.append(_words(message)))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def _words(message: ConsoleMessage) -> str:
+    return f"{message.type}: {message.text}"
