@@ -20,6 +20,7 @@ from batches.representations import (
     batch_ledger_json,
     batch_url,
     batches_json,
+    created_answer,
     item_json,
     model_json,
     quote_json,
@@ -222,7 +223,7 @@ def _order(view: EnterpriseView, body: Mapping[str, Any], request_id: str, now: 
 
 
 def _created(batch: Batch) -> Response:
-    return Response(batch_answer(batch), status=201, headers={"Location": batch_url(batch.pk)})
+    return Response(created_answer(batch), status=201, headers={"Location": batch_url(batch.pk)})
 
 
 def _replayed(batch: Batch) -> Response:

@@ -252,6 +252,8 @@ class Item(models.Model):
                 name="batches_item_due",
             ),
             models.Index(fields=["batch"], condition=Q(status__in=["pending", "running"]), name="batches_item_open"),
+            # Refund coverage: failed items of final batches, against refunded ones.
+            models.Index(fields=["batch"], condition=Q(status__in=["failed", "refunded"]), name="batches_item_failed"),
         ]
 
     def __str__(self) -> str:

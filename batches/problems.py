@@ -29,7 +29,9 @@ def _request_id_reused(_: services.RequestIdReused) -> Problem:
 
 @problem_of.register
 def _faults(error: intake.InvalidBatch) -> Problem:
-    detail = f"{len(error.faults)} faults were found; nothing was stored. Each says where it is and what to do."
+    count = len(error.faults)
+    found = "One fault was found" if count == 1 else f"{count} faults were found"
+    detail = f"{found}; nothing was stored. `errors` says where each is and what to do."
     return Problem("validation_error", detail, errors=[asdict(fault) for fault in error.faults])
 
 

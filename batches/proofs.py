@@ -6,14 +6,14 @@ finalizes the credits; anybody can hash it, and follow each entry's seal to the 
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
 
 from django.conf import settings
 
 from batches.models import Batch, Item, Proof
 from ledger.models import Entry
+from ledger.representations import entry_json
 from sora2.canonical import canonical_json, sha256_hex
+from sora2.times import timestamp
 
 # SHA-256 over items_jsonl(), in the database: no item leaves it. Ids and states need no escaping in JSON.
 ITEMS_SHA256 = """
@@ -35,7 +35,7 @@ def fix(*, batch: Batch, items_sha256: str) -> Proof:
             "finalized_at": timestamp(batch.finished_at),
             "summary": final_summary(batch),
             "ledger": final_ledger(batch),
-            "entries": [sealed_entry(entry) for entry in Entry.objects.about(batch.pk)],
+            "entries": [entry_json(entry) for entry in Entry.objects.about(batch.pk)],
             "items_count": batch.total,
             "items_sha256": items_sha256,
         }
@@ -48,27 +48,6 @@ def items_jsonl(batch: Batch) -> Iterator[str]:
     rows = Item.objects.filter(batch=batch).order_by("index").values("index", "id", "status", "credits")
     for row in rows.iterator(chunk_size=2000):
         yield canonical_json(row) + "\n"
-
-
-def sealed_entry(entry: Entry) -> dict[str, Any]:
-    """Return a ledger entry with all its sealed fields and its hashes, as exports and proofs show it."""
-    return {
-        "wallet_id": entry.wallet_id,
-        "seq": entry.seq,
-        "entry_id": entry.pk,
-        "created_at": timestamp(entry.created_at),
-        "kind": entry.kind,
-        "amount": entry.amount,
-        "available_after": entry.available_after,
-        "reserved_after": entry.reserved_after,
-        "settled_after": entry.settled_after,
-        "reference": entry.reference,
-        "request_id": entry.request_id,
-        "actor": entry.actor,
-        "reason": entry.reason,
-        "prev_hash": entry.prev_hash,
-        "hash": entry.hash,
-    }
 
 
 def completed_event(*, batch: Batch, proof: Proof, event_id: str) -> str:
@@ -102,8 +81,3 @@ def final_summary(batch: Batch) -> dict[str, int | None]:
 def final_ledger(batch: Batch) -> dict[str, int]:
     """Return the totals of a final batch: reserved = settled + refunded."""
     return {"reserved": batch.credits, "settled": batch.settled, "refunded": batch.refunded}
-
-
-def timestamp(at: datetime | None) -> str | None:
-    """Return a time as RFC 3339 in UTC with microseconds and `Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at else None

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 
 from batches.catalogue import PRICE_VERSION, Model
-from batches.models import Batch, Item, Output, Status
+from batches.models import Batch, Item, Output, State, Status
 from batches.services import Quote
 from ledger.models import Entry
 from ledger.representations import entry_json
@@ -22,6 +22,12 @@ SAMPLE_ITEMS = 5
 def batch_answer(batch: Batch) -> dict[str, Any]:
     """Return the answer about one batch."""
     return {"ok": True, **batches_json([batch])[0]}
+
+
+def created_answer(batch: Batch) -> dict[str, Any]:
+    """Return the answer about a batch that was accepted just now, as it was then: workers are fast."""
+    counts = _Counts(by_status=Counter({Status.PENDING.value: batch.total}))
+    return {"ok": True, **_batch_json(batch, counts)}
 
 
 def batches_json(batches: Sequence[Batch]) -> list[dict[str, Any]]:
@@ -160,10 +166,12 @@ def _summary(batch: Batch, counts: _Counts) -> dict[str, int]:
         ended = {"succeeded": batch.succeeded or 0, "failed": batch.failed or 0}
         return {"total": batch.total, "pending": 0, "running": 0, **ended}
     by = counts.by_status
+    # A batch starts a moment after its first item was claimed: until then, nothing of it is said to run.
+    claimed = by[Status.RUNNING] if batch.state == State.QUEUED else 0
     return {
         "total": batch.total,
-        "pending": by[Status.PENDING],
-        "running": by[Status.RUNNING],
+        "pending": by[Status.PENDING] + claimed,
+        "running": by[Status.RUNNING] - claimed,
         "succeeded": by[Status.SUCCEEDED],
         "failed": by[Status.FAILED] + by[Status.REFUNDED],
     }

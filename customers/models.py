@@ -61,11 +61,13 @@ class User(AbstractUser):
             roles = [name for (name,) in self.groups.values_list("name")]
             return Access.of_staff(actor=self.pk, roles=roles, superuser=self.is_superuser)
         memberships = list(self.memberships.all())
+        granted = [permissions_of_role(membership.role) for membership in memberships]
         return Access(
             actor=self.pk,
-            organization_ids=frozenset(m.organization_id for m in memberships),
+            organization_ids=frozenset(membership.organization_id for membership in memberships),
             mode=None,
-            permissions=frozenset().union(*(permissions_of_role(m.role) for m in memberships)),
+            # Who has different roles in two organizations may do what both allow, and nothing of one in the other.
+            permissions=frozenset.intersection(*granted) if granted else frozenset(),
         )
 
 
@@ -146,7 +148,7 @@ class ApiKey(models.Model):
             actor=self.pk,
             organization_ids=frozenset([self.organization_id]),
             mode=self.mode,
-            permissions=frozenset(Permission(scope) for scope in self.scopes),
+            permissions=frozenset(permission for permission in Permission if permission in self.scopes),
         )
 
 

@@ -3,9 +3,26 @@
 import os
 
 from celery import Celery
+from celery.signals import beat_init, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sora2.settings")
 
 app = Celery("sora2")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def _check(**_: object) -> None:
+    """Celery would run Django's checks and go on whatever they say; only SystemExit stops it."""
+    import django
+    from django.core.management.base import SystemCheckError
+
+    django.setup()
+    from sora2.startup import refuse_what_is_wrong
+
+    try:
+        refuse_what_is_wrong()
+    except SystemCheckError as error:
+        raise SystemExit(f"error: {error}") from error

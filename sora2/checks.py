@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
@@ -113,8 +113,8 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
         text = "Set REDIS_URL to a Redis or Valkey server: the embedded one is for development."
         found.append(Error(text, id="sora2.E006"))
     if not settings.PROVIDER_OPENAI_BASE_URL:
-        text = "Set PROVIDER_OPENAI_BASE_URL to the video provider's API: without it no live batch can run."
-        found.append(Warning(text, id="sora2.W001"))
+        text = "Set PROVIDER_OPENAI_BASE_URL to the video provider's API: without it, live batches would be simulated."
+        found.append(Error(text, id="sora2.E007"))
     return found
 
 

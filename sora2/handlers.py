@@ -1,8 +1,9 @@
 """What the API says where no view of it was reached: problem+json there, Django's pages elsewhere."""
 
 import sys
+from collections.abc import Callable
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
@@ -30,6 +31,24 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     problem = problem_of(error if isinstance(error, Exception) else RuntimeError("no error is known"))
     log_failure(problem, error)
     return problem_page(problem)
+
+
+class BodilessHeadMiddleware:
+    """Answer HEAD with the headers of GET and no body, which a server would drop with a warning for each."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if request.method != "HEAD":
+            return response
+        if isinstance(response, HttpResponse):
+            response.content = b""
+        elif isinstance(response, StreamingHttpResponse):
+            response.close()
+            response.streaming_content = iter(())
+        return response
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -100,7 +100,7 @@ def in_path(name: str, prefix: str) -> Schema:
 
 PAGING = (
     query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Rows of a page."),
-    query("cursor", TEXT, "`next_cursor` of the page before, unchanged."),
+    query("cursor", {**TEXT, "minLength": 1}, "`next_cursor` of the page before, unchanged."),
 )
 PERIOD = (
     query("created_after", INSTANT, "From this time on (inclusive)."),

@@ -41,9 +41,7 @@ INSTALLED_APPS = [
     "sora2.apps.Sora2Config",
     "rest_framework",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "django_celery_results",
-    "django_structlog",
     "django_htmx",
     "customers",
     "ledger",
@@ -53,6 +51,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "sora2.tracing.TraceMiddleware",
+    "sora2.handlers.BodilessHeadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -62,6 +61,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "sora2.security.ContentSecurityPolicyMiddleware",
 ]
 ROOT_URLCONF = "sora2.urls"
 WSGI_APPLICATION = "sora2.wsgi.application"
@@ -126,7 +126,8 @@ CELERY_BEAT_SCHEDULE = {
 PROVIDER_OPENAI_BASE_URL = env.str("PROVIDER_OPENAI_BASE_URL", default="")
 PROVIDER_OPENAI_API_KEY = env.str("PROVIDER_OPENAI_API_KEY", default="")
 PROVIDER_OPENAI_MAX_IN_FLIGHT = env.int("PROVIDER_OPENAI_MAX_IN_FLIGHT", default=100)
-# Where test mode runs, always; live mode too while PROVIDER_OPENAI_BASE_URL is not set and DEBUG is on.
+# Where test mode runs, always; on a developer's machine live mode too, while PROVIDER_OPENAI_BASE_URL is not set.
+# Outside DEBUG the check sora2.E007 asks for a provider: nobody pays for simulated clips.
 PROVIDER_SIMULATOR_BASE_URL = env.str("PROVIDER_SIMULATOR_BASE_URL", default="http://127.0.0.1:8199/v1")
 PROVIDER_SIMULATOR_MAX_IN_FLIGHT = env.int("PROVIDER_SIMULATOR_MAX_IN_FLIGHT", default=100)
 ITEM_DEADLINE_SECONDS = env.float("ITEM_DEADLINE_SECONDS", default=900.0)
@@ -166,6 +167,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 AUTH_USER_MODEL = "customers.User"
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_BASE_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL]

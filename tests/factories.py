@@ -142,5 +142,16 @@ def end_batch(batch: Batch, *, failed: Mapping[int, FailureType] | None = None) 
     return batch
 
 
+def code_of(response: Any) -> tuple[int, str]:
+    """Return status and code of an answer that must be a problem+json as documented."""
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body = response.json()
+    assert list(body)[:7] == ["ok", "type", "title", "status", "detail", "code", "trace_id"]
+    assert (body["ok"], body["status"]) == (False, response.status_code)
+    assert body["type"].endswith(f"/docs/errors#{body['code']}")
+    assert body["trace_id"] == response.headers["X-Trace-Id"]
+    return response.status_code, body["code"]
+
+
 def _path(path: str) -> str:
     return path if path.startswith("http") else f"{BASE}{path}"

@@ -183,6 +183,7 @@ class Delivery(models.Model):
                 condition=Q(state="pending"),
                 name="webhooks_delivery_lane",
             ),
+            models.Index(fields=["event"], condition=Q(state="exhausted"), name="webhooks_delivery_given_up"),
         ]
 
     def __str__(self) -> str:

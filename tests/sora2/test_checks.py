@@ -69,7 +69,7 @@ def test_development_passes_with_what_the_settings_make_up(settings: Settings, m
         ("PUBLIC_BASE_URL", "http://video.example.com", "sora2.E004"),
         ("DATABASE_URL", "", "sora2.E005"),
         ("REDIS_URL", "", "sora2.E006"),
-        ("PROVIDER_OPENAI_BASE_URL", "", "sora2.W001"),
+        ("PROVIDER_OPENAI_BASE_URL", "", "sora2.E007"),
     ],
 )
 def test_a_wrong_setting_of_a_deployment_is_found(

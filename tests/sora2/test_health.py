@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client
 from pytest_django import Settings
 
+from sora2.handlers import BodilessHeadMiddleware
 from tests.factories import Account, Api
 
 
@@ -116,6 +117,16 @@ def test_an_unknown_address_of_the_api_is_answered_as_json(settings: Settings, p
         assert response.status_code == 404
         assert response.headers["Content-Type"] == "application/problem+json"
         assert response.json()["code"] == "not_found"
+
+
+def test_head_is_answered_without_a_body() -> None:
+    request = HttpRequest()
+    request.method = "HEAD"
+    plain = BodilessHeadMiddleware(lambda _: HttpResponse("text", headers={"Content-Length": "4"}))(request)
+    streamed = BodilessHeadMiddleware(lambda _: StreamingHttpResponse(["text"]))(request)
+    assert isinstance(plain, HttpResponse)
+    assert (plain.content, plain.headers["Content-Length"]) == (b"", "4")
+    assert streamed.getvalue() == b""
 
 
 def test_other_unknown_addresses_are_django_s(client: Client) -> None:

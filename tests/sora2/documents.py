@@ -1,0 +1,57 @@
+"""Reading the documentation: tables as rows, code blocks as text, links as targets."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`]+)`")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands under `heading` (`## States` without the signs) on a page below docs/."""
+    text = (DOCS / page).read_text()
+    _, found, after = text.partition(f"\n## {heading}\n")
+    assert found, f"{page} has no section {heading!r}"
+    return re.split(r"^## ", after, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def table(page: str, heading: str) -> dict[str, list[str]]:
+    """Return the section's table: the cells of each row after the first, by the names in code in the first."""
+    lines = [line for line in section(page, heading).splitlines() if line.startswith("|")]
+    rows: dict[str, list[str]] = {}
+    for line in lines[2:]:
+        first, *rest = [cell.strip() for cell in line.strip("|").split("|")]
+        names = CODE.findall(first)
+        assert names, f"{page}, {heading}: {line!r} names nothing in code"
+        for name in names:
+            assert name not in rows, f"{page}, {heading}: {name} stands there twice"
+            rows[name] = rest
+    return rows
+
+
+def codes(cell: str) -> set[str]:
+    """Return what stands in code in a cell."""
+    return set(CODE.findall(cell))
+
+
+def blocks(page: str, heading: str, language: str) -> list[str]:
+    """Return the section's code blocks in this language."""
+    return [text for said, text in FENCED.findall(section(page, heading)) if said == language]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the fragments that a link into a page can have, as GitHub makes them of headings."""
+    headings = HEADING.findall(FENCED.sub("", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[str]:
+    """Return the targets of a page's links to other files, and into itself."""
+    targets = LINK.findall(FENCED.sub("", page.read_text()))
+    return [target for target in targets if not target.startswith(("http://", "https://", "mailto:"))]

@@ -1,0 +1,140 @@
+"""What the documentation shows works: its programs are run, its examples compared with what the system makes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import ProgrammingError, connection, transaction
+from django.utils import timezone
+from standardwebhooks import WebhookVerificationError
+
+from batches import proofs, services
+from batches.models import Batch, Proof
+from batches.reconciliation import INVARIANTS
+from customers.models import Mode
+from ledger.models import Entry
+from ledger.reconciliation import discrepancies
+from ledger.representations import entry_json
+from pilots.management.commands.rehearse_pilot import TABLE
+from tests.batches.engine import customer_with, submit
+from tests.sora2.documents import DOCS, ROOT, blocks
+from webhooks.signing import new_secret, signature_headers
+
+# --- webhooks ------------------------------------------------------------------------------------------------------
+
+BODY = '{"event": "batch.completed", "request_id": "größe"}'
+
+
+def defined(page: str, heading: str, name: str) -> Callable[..., Any]:
+    """Return the function `name` that a code block of a page defines."""
+    for block in blocks(page, heading, "python"):
+        space: dict[str, Any] = {}
+        exec(block, space)  # noqa: S102 - our own documentation.
+        if name in space:
+            function: Callable[..., Any] = space[name]
+            return function
+    raise AssertionError(f"{page} defines no {name}")
+
+
+def test_both_ways_to_verify_a_webhook() -> None:
+    by_library, by_hand = (defined("howto/webhooks.md", "Verify", name) for name in ("event_of", "is_signed"))
+    old, new, other = new_secret(), new_secret(), new_secret()
+    headers = signature_headers(event_id="evt_1", body=BODY, secrets=[old, new], at=timezone.now())
+    for secret in (old, new):
+        assert by_library(secret, headers, BODY.encode()) == json.loads(BODY)
+        assert by_hand(secret, headers, BODY.encode())
+    for secret, body in ((other, BODY), (old, BODY.replace("batch", "match"))):
+        assert not by_hand(secret, headers, body.encode())
+        with pytest.raises(WebhookVerificationError):
+            by_library(secret, headers, body.encode())
+    assert not by_hand(old, {**headers, "webhook-timestamp": "1700000000"}, BODY.encode())
+
+
+def test_the_body_of_batch_completed_is_the_documented_one() -> None:
+    (shown,) = blocks("reference/events.md", "batch.completed", "json")
+    batch = Batch(
+        request_id="order-123", state="partial", mode=Mode.LIVE, total=10, succeeded=9, failed=1,
+        credits=100, settled=90, refunded=10, finished_at=timezone.now(),
+    )  # fmt: skip
+    sent = json.loads(proofs.completed_event(batch=batch, proof=Proof(sha256="0" * 64), event_id="evt_1"))
+    assert keys(json.loads(shown)) == keys(sent)
+    for name in ("event", "request_id", "summary", "ledger", "livemode", "status", "state"):
+        assert json.loads(shown)[name] == sent[name]
+
+
+def keys(value: dict[str, Any]) -> list[Any]:
+    """Return the keys in their order, those of objects with what is in them."""
+    return [(name, keys(inner)) if isinstance(inner, dict) else name for name, inner in value.items()]
+
+
+# --- money ---------------------------------------------------------------------------------------------------------
+
+
+def run_seals(tmp_path: Path, said: object) -> subprocess.CompletedProcess[str]:
+    """Run the documented program on what an answer says."""
+    (program,) = blocks("howto/reconcile.md", "Check the seals yourself", "python")
+    assert program.count("\n") <= 25
+    (tmp_path / "seals.py").write_text(program)
+    (tmp_path / "said.json").write_text(json.dumps(said))
+    command = [sys.executable, "seals.py", "said.json"]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.django_db
+def test_the_documented_program_checks_seals(tmp_path: Path) -> None:
+    customer = customer_with(100)
+    batch = submit(customer, ["a", "b"])
+    services.cancel(batch=batch, actor="key_test", now=timezone.now())
+    entries = [entry_json(entry) for entry in Entry.objects.order_by("seq")]
+    whole = run_seals(tmp_path, {"data": entries[::-1]})
+    assert whole.stdout == f"3 entries, 1 to 3: every seal fits, head {entries[-1]['hash']}\n", whole.stderr
+    proof = run_seals(tmp_path, json.loads(Proof.objects.get(batch=batch).body))
+    assert proof.stdout.startswith("2 entries, 2 to 3: every seal fits")
+    changed = run_seals(tmp_path, {"data": [*entries[:2], {**entries[2], "amount": 21}]})
+    assert (changed.returncode, changed.stderr) == (1, "entry 3: its content does not fit its hash\n")
+
+
+@pytest.mark.django_db
+def test_the_role_of_the_deployment_guide_runs_the_system_and_cannot_change_the_books() -> None:
+    (grants,) = blocks("howto/deploy.md", "Two roles in the database", "sql")
+    with connection.cursor() as cursor:
+        cursor.execute(grants)
+        cursor.execute("SET LOCAL ROLE sora2_app")
+        customer = customer_with(100)
+        batch = submit(customer, ["a", "b"])
+        services.cancel(batch=batch, actor="key_test", now=timezone.now())
+        batch.refresh_from_db()
+        assert (batch.state, batch.refunded) == ("failed", 20)
+        assert discrepancies(INVARIANTS) == []
+        for forbidden in (
+            "UPDATE credit_ledger SET amount = 1",
+            "DELETE FROM credit_ledger",
+            "TRUNCATE credit_ledger",
+            "ALTER TABLE credit_ledger DISABLE TRIGGER ALL",
+            "UPDATE batches_proof SET body = ''",
+            "DELETE FROM customers_auditevent",
+            "DELETE FROM batches_item",
+        ):
+            with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), transaction.atomic():
+                cursor.execute(forbidden)
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    printed = TABLE.format(reserved=100, settled=90, refunded=10).strip("\n")
+    assert f"```\n{printed}\n```" in (ROOT / "README.md").read_text()
+
+
+def test_the_pilot_boundary_statement_is_verbatim() -> None:
+    statement = (
+        "This pilot runs on a best-effort basis with prepaid credits.\n"
+        "Failed items are automatically refunded.\n"
+        "No SLA is included at this stage.\n"
+    )
+    assert f"```\n{statement}```" in (DOCS / "howto/pilot.md").read_text()
