@@ -45,6 +45,8 @@ def _books(request: pytest.FixtureRequest) -> Iterator[None]:
     if not _uses_database(request) or request.node.get_closest_marker("unbooked"):
         yield
         return
+    # Set up before, so that it is there still when the books are looked at.
+    request.getfixturevalue("transactional_db" if "transactional_db" in request.fixturenames else "db")
     yield
     if connection.needs_rollback or _is_broken():
         return

@@ -46,8 +46,9 @@ def _start_servers(running: contextlib.ExitStack) -> None:
 
 def _separate(number: int) -> None:
     """Give an xdist worker what pytest-django doesn't: a Valkey database and a place for files of its own."""
-    url = urlsplit(os.environ["REDIS_URL"])
-    database = number + 1
-    own = url._replace(query=f"db={database}") if url.scheme == "unix" else url._replace(path=f"/{database}")
-    os.environ["REDIS_URL"] = own.geturl()
+    url, database = os.environ["REDIS_URL"], number + 1
+    if url.startswith("unix://"):  # urlunsplit would lose the slashes of a scheme that it does not know.
+        os.environ["REDIS_URL"] = f"{url.partition('?')[0]}?db={database}"
+    else:
+        os.environ["REDIS_URL"] = urlsplit(url)._replace(path=f"/{database}").geturl()
     os.environ["MEDIA_ROOT"] = f"{os.environ['MEDIA_ROOT']}-{number}"

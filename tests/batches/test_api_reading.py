@@ -247,6 +247,7 @@ def test_canceling_ends_what_was_not_submitted(account: Account) -> None:
 def test_canceling_leaves_what_was_submitted(account: Account) -> None:
     batch = make_batch(account.api, 2)
     Item.objects.filter(batch=batch, index=0).update(status="running", stage="poll", attempts_made=1)
+    services.start(batch_ids=[batch.pk], now=timezone.now())
     answer = account.api.post(f"/video-batch/{batch.pk}/cancel").json()
     assert answer["summary"] == {"total": 2, "pending": 0, "running": 1, "succeeded": 0, "failed": 1}
     assert answer["ledger"] == {"reserved": 20, "settled": 0, "refunded": 0}

@@ -45,6 +45,7 @@ class System:
 
     def provision(self, *, credits: int = 100, **options: object) -> dict[str, Any]:
         """Provision a pilot; return what the command prints."""
+        options = {"rate_limit": 100_000, **options}
         extra = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         run = self.manage("provision_pilot", "--name", "Acme", "--credits", str(credits), "--json", *extra)
         provisioned: dict[str, Any] = json.loads(run.stdout)
