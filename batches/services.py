@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from psycopg.types.json import Jsonb
+from structlog import get_logger
 
 from batches import proofs
 from batches.catalogue import PRICE_VERSION, Line, price_lines, route_of
@@ -35,6 +36,8 @@ from ledger.models import Wallet
 from sora2 import bell
 from webhooks import services as webhooks
 from webhooks.models import EventType, new_event_id
+
+log = get_logger(__name__)
 
 
 class Refused(Exception):
@@ -205,19 +208,12 @@ def finalize_if_ended(*, batch_ids: Iterable[str], now: datetime) -> int:
         return 0
     open_items = Item.objects.filter(batch_id__in=list(batch_ids), status__in=OPEN_STATUSES)
     still_open = set(open_items.values_list("batch_id", flat=True).distinct())
-    return sum(finalize_batch_credits(batch_id=pk, now=now) for pk in sorted(set(batch_ids) - still_open))
+    return _finalize_each(set(batch_ids) - still_open, now)
 
 
-def ended_batches() -> list[str]:
-    """Return the open batches that have no open item left: whoever ended the last one died before finalizing."""
-    rows = Batch.objects.raw(
-        """
-        SELECT b.id FROM batches_batch b
-        WHERE b.state IN ('queued', 'processing')
-          AND NOT EXISTS (SELECT FROM batches_item i WHERE i.batch_id = b.id AND i.status IN ('pending', 'running'))
-        """
-    )
-    return [batch.pk for batch in rows]
+def finalize_ended(*, now: datetime) -> int:
+    """Finalize the batches whose last item has ended, and whose worker died before it could; return how many."""
+    return _finalize_each(_ended_batches(), now)
 
 
 def finalize_batch_credits(*, batch_id: str, now: datetime) -> bool:
@@ -348,6 +344,28 @@ def _constraint(error: IntegrityError) -> str | None:
 
 
 # --- finalize ------------------------------------------------------------------------------------------------------
+
+
+def _finalize_each(batch_ids: Iterable[str], now: datetime) -> int:
+    """Finalize one batch after the other. One that cannot be keeps no other from it: the sweep comes back to it."""
+    done = 0
+    for batch_id in sorted(batch_ids):
+        try:
+            done += finalize_batch_credits(batch_id=batch_id, now=now)
+        except Exception as error:
+            log.error("batches.finalize_failed", batch_id=batch_id, exc_info=error)
+    return done
+
+
+def _ended_batches() -> list[str]:
+    rows = Batch.objects.raw(
+        """
+        SELECT b.id FROM batches_batch b
+        WHERE b.state IN ('queued', 'processing')
+          AND NOT EXISTS (SELECT FROM batches_item i WHERE i.batch_id = b.id AND i.status IN ('pending', 'running'))
+        """
+    )
+    return [batch.pk for batch in rows]
 
 
 @dataclass(frozen=True)

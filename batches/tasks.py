@@ -38,8 +38,7 @@ def sweep() -> None:
     for route in routes():
         look_up_due(route)
     services.expire_deadlines(now=timezone.now())
-    for batch_id in services.ended_batches():
-        services.finalize_batch_credits(batch_id=batch_id, now=timezone.now())
+    services.finalize_ended(now=timezone.now())
 
 
 @shared_task(name="batches.reconcile")

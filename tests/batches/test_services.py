@@ -205,11 +205,27 @@ def test_items_that_were_not_submitted_by_the_batch_deadline_fail_as_timeout() -
 
 def test_a_batch_left_unfinalized_by_a_dead_worker_is_found() -> None:
     batch = submit(customer_with(100), ["a"])
-    assert services.ended_batches() == []
+    assert services.finalize_ended(now=timezone.now()) == 0
     end(batch, succeeded=[0])
-    assert services.ended_batches() == [batch.pk]
-    finalize(batch)
-    assert services.ended_batches() == []
+    assert services.finalize_ended(now=timezone.now()) == 1
+    batch.refresh_from_db()
+    assert batch.state == "completed"
+    assert services.finalize_ended(now=timezone.now()) == 0
+
+
+def test_a_batch_that_cannot_be_finalized_keeps_no_other_from_it() -> None:
+    stuck, fine = (submit(customer_with(100), ["a"]) for _ in range(2))
+    end(stuck, succeeded=[0])
+    end(fine, succeeded=[0])
+    with connection.cursor() as cursor:
+        # An event about it exists already, which the database allows once.
+        cursor.execute(
+            """INSERT INTO webhooks_event (id, organization_id, mode, type, reference, body, created_at)
+               VALUES ('evt_x', %s, 'live', 'batch.completed', %s, '{}', now())""",
+            [stuck.organization_id, stuck.pk],
+        )
+    assert services.finalize_ended(now=timezone.now()) == 1
+    assert [Batch.objects.get(pk=batch.pk).state for batch in (stuck, fine)] == ["queued", "completed"]
 
 
 def test_the_number_of_statements_does_not_depend_on_the_number_of_items() -> None:
