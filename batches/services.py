@@ -224,7 +224,7 @@ def finalize_batch_credits(*, batch_id: str, now: datetime) -> bool:
     database refuses a final batch whose entries don't satisfy reserved = settled + refunded.
     """
     with transaction.atomic():
-        batch = Batch.objects.select_for_update(no_key=True).select_related("wallet").get(pk=batch_id)
+        batch = Batch.objects.select_for_update(no_key=True).get(pk=batch_id)
         if batch.is_final:
             return False
         totals = _close_items(batch, now)

@@ -241,6 +241,21 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_items() -> No
     assert statements(10) == statements(10_000)
 
 
+def test_the_wallet_is_locked_after_batch_and_items_only() -> None:
+    customer = customer_with(100)
+    with CaptureQueriesContext(connection) as submitting:
+        batch = submit(customer, ["a", "b"])
+    end(batch, succeeded=[0], failed=[1])
+    with CaptureQueriesContext(connection) as finalizing:
+        finalize(batch)
+    for captured in (submitting, finalizing):
+        statements = [query["sql"] for query in captured]
+        posting = next(n for n, sql in enumerate(statements) if "INSERT INTO credit_ledger" in sql)
+        assert not any("batches_item" in sql for sql in statements[posting:])
+        locking = [sql for sql in statements[:posting] if "FOR NO KEY UPDATE" in sql or "FOR UPDATE" in sql]
+        assert not any("ledger_wallet" in sql for sql in locking)
+
+
 # --- what the database itself refuses ------------------------------------------------------------------------------
 
 
