@@ -20,6 +20,8 @@ TRIGGERS: tuple[tuple[str, str], ...] = (
     ("credit_ledger", "ledger_post"),
     ("credit_ledger", "ledger_no_change"),
     ("credit_ledger", "ledger_no_truncate"),
+    ("credit_ledger", "batches_entry_has_batch"),
+    ("ledger_wallet", "ledger_wallet_has_its_entry"),
     ("ledger_wallet", "ledger_wallet_no_direct_change"),
     ("ledger_wallet", "ledger_wallet_starts_empty"),
     ("ledger_wallet", "ledger_wallet_no_delete"),

@@ -42,7 +42,7 @@ def _books(request: pytest.FixtureRequest) -> Iterator[None]:
 
     Tests of the ledger alone move credits for batches that don't exist: there, those of the wallets are checked.
     """
-    if not _uses_database(request) or request.node.get_closest_marker("unbooked"):
+    if not uses_database(request) or request.node.get_closest_marker("unbooked"):
         yield
         return
     # Set up before, so that it is there still when the books are looked at.
@@ -60,7 +60,8 @@ def account(db: Any) -> Account:
     return make_account()
 
 
-def _uses_database(request: pytest.FixtureRequest) -> bool:
+def uses_database(request: pytest.FixtureRequest) -> bool:
+    """Say whether the test uses the database."""
     return (
         request.node.get_closest_marker("django_db") is not None
         or not {"db", "transactional_db"}.isdisjoint(request.fixturenames)

@@ -304,6 +304,19 @@ def test_what_was_priced_does_not_change() -> None:
     refused("UPDATE batches_item SET credits = 1 WHERE batch_id = %s", [batch.pk], "accepted and priced")
 
 
+@pytest.mark.parametrize(
+    ("kind", "amount", "match"),
+    [("settle", 5, "the batch says 0 and 0"), ("refund", 10, "the batch says 0 and 0"), ("reserve", 7, "no batch")],
+)
+def test_credits_of_a_batch_are_not_moved_by_hand(kind: str, amount: int, match: str) -> None:
+    batch = submit(customer_with(100), ["a"])
+    reference = batch.pk if kind != "reserve" else "bat_unknown"
+    columns = "entry_id, wallet_id, kind, amount, reference, request_id, actor, reason"
+    values = ["led_x", batch.wallet_id, kind, str(amount), reference]
+    statement = f"INSERT INTO credit_ledger ({columns}) VALUES (%s, %s, %s, %s, %s, '', 'usr_x', '')"
+    refused(statement, values, match)
+
+
 def test_records_are_kept() -> None:
     batch = submit(customer_with(100), ["a"])
     refused("DELETE FROM batches_item WHERE batch_id = %s", [batch.pk], "records are kept")

@@ -148,6 +148,26 @@ def test_an_entry_needs_a_wallet_that_exists() -> None:
         grant(movement=Movement(wallet_id="wal_none", reference="x", actor="system"), amount=1)
 
 
+INSERT = """
+    INSERT INTO credit_ledger (entry_id, wallet_id, kind, amount, reference, request_id, actor, reason)
+    VALUES (%s, %s, %s, %s, %s, '', 'system', '')
+"""
+
+
+def commit(statement: str, values: list[object]) -> None:
+    """Run a statement, and what is checked at commit."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, values)  # type: ignore[arg-type]
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_a_row_that_is_dropped_by_a_conflict_moves_nothing(wallet: Wallet) -> None:
+    again = ["led_x", wallet.pk, "grant", 1000, f"grant-{wallet.pk}"]
+    with pytest.raises(DatabaseError, match="moved, and its entry 2 is missing"):
+        commit(f"{INSERT} ON CONFLICT DO NOTHING", again)
+    assert figures(wallet) == (100, 100, 0, 0)
+
+
 FORBIDDEN = [
     "UPDATE credit_ledger SET amount = 1",
     "UPDATE credit_ledger SET reason = 'better'",

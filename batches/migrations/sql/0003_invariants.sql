@@ -83,6 +83,29 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Also when an entry is posted by hand: credits are held, charged and given back for a batch, and as it says.
+CREATE FUNCTION batches_refuse_foreign_entry() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    fault text;
+BEGIN
+    PERFORM FROM batches_batch b WHERE b.id = NEW.reference AND b.wallet_id = NEW.wallet_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '% for %, which is no batch of this wallet', NEW.kind, NEW.reference
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'batches_entry_has_batch';
+    END IF;
+    SELECT detail INTO fault FROM invariant_batch_credits WHERE subject = NEW.reference;
+    IF FOUND THEN
+        RAISE EXCEPTION '%: %', NEW.reference, fault
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'batches_batch_balanced';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER batches_entry_has_batch AFTER INSERT ON credit_ledger
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.kind IN ('reserve', 'settle', 'refund'))
+    EXECUTE FUNCTION batches_refuse_foreign_entry();
+ALTER TABLE credit_ledger ENABLE ALWAYS TRIGGER batches_entry_has_batch;
+
 CREATE CONSTRAINT TRIGGER batches_batch_balanced AFTER INSERT OR UPDATE OF state, settled, refunded ON batches_batch
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION batches_refuse_unbalanced();
 ALTER TABLE batches_batch ENABLE ALWAYS TRIGGER batches_batch_balanced;

@@ -110,7 +110,7 @@ CREATE TRIGGER ledger_wallet_no_delete BEFORE DELETE ON ledger_wallet
 CREATE TRIGGER ledger_wallet_no_truncate BEFORE TRUNCATE ON ledger_wallet
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
--- A wallet starts empty and changes by posting only: inside ledger_post the trigger depth is 2 or more.
+-- A wallet starts empty and changes by posting only: directly, the trigger depth is 0.
 CREATE FUNCTION ledger_refuse_direct() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the figures of a wallet change only by an entry in credit_ledger'
@@ -124,12 +124,28 @@ CREATE TRIGGER ledger_wallet_starts_empty BEFORE INSERT ON ledger_wallet
                        OR NEW.head_hash <> repeat('0', 64) OR NEW.prev_hash <> repeat('0', 64))
     EXECUTE FUNCTION ledger_refuse_direct();
 
+-- INSERT … ON CONFLICT DO NOTHING drops a row after its posting: then the wallet has moved, and no entry says why. So at
+-- commit each change of a wallet must have its entry. Served by credit_ledger_seq_once.
+CREATE FUNCTION ledger_refuse_movement_without_entry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM credit_ledger e WHERE e.wallet_id = NEW.id AND e.seq = NEW.last_seq AND e.hash = NEW.head_hash;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'wallet % moved, and its entry % is missing', NEW.id, NEW.last_seq
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_wallet_has_its_entry';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER ledger_wallet_has_its_entry AFTER UPDATE ON ledger_wallet
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_refuse_movement_without_entry();
+
 CREATE INDEX credit_ledger_by_reference ON credit_ledger (reference);
 
 -- Also for sessions that call themselves a replica.
 ALTER TABLE credit_ledger ENABLE ALWAYS TRIGGER ledger_post;
 ALTER TABLE credit_ledger ENABLE ALWAYS TRIGGER ledger_no_change;
 ALTER TABLE credit_ledger ENABLE ALWAYS TRIGGER ledger_no_truncate;
+ALTER TABLE ledger_wallet ENABLE ALWAYS TRIGGER ledger_wallet_has_its_entry;
 ALTER TABLE ledger_wallet ENABLE ALWAYS TRIGGER ledger_wallet_no_delete;
 ALTER TABLE ledger_wallet ENABLE ALWAYS TRIGGER ledger_wallet_no_truncate;
 ALTER TABLE ledger_wallet ENABLE ALWAYS TRIGGER ledger_wallet_no_direct_change;
