@@ -78,17 +78,26 @@ SIMULATOR, OPENAI = "simulator", "openai"
 
 @dataclass(frozen=True)
 class Route:
-    """Where jobs go. `max_in_flight` bounds the items that the provider has at once."""
+    """Where jobs go. `max_in_flight` bounds the items that the provider has at once; `deadline_seconds` is how long
+    it may take over one, from its first submit.
+    """
 
     name: str
     base_url: str
     api_key: str
     max_in_flight: int
+    deadline_seconds: float
 
 
 def routes() -> Sequence[Route]:
-    """Return the routes that the settings define."""
-    simulator = Route(SIMULATOR, settings.PROVIDER_SIMULATOR_BASE_URL, "", settings.PROVIDER_SIMULATOR_MAX_IN_FLIGHT)
+    """Return the routes that the settings define, those that customers pay for first."""
+    simulator = Route(
+        SIMULATOR,
+        settings.PROVIDER_SIMULATOR_BASE_URL,
+        "",
+        settings.PROVIDER_SIMULATOR_MAX_IN_FLIGHT,
+        min(settings.PROVIDER_SIMULATOR_DEADLINE_SECONDS, settings.ITEM_DEADLINE_SECONDS),
+    )
     if not settings.PROVIDER_OPENAI_BASE_URL:
         return [simulator]
     openai = Route(
@@ -96,8 +105,9 @@ def routes() -> Sequence[Route]:
         settings.PROVIDER_OPENAI_BASE_URL,
         settings.PROVIDER_OPENAI_API_KEY,
         settings.PROVIDER_OPENAI_MAX_IN_FLIGHT,
+        settings.ITEM_DEADLINE_SECONDS,
     )
-    return [simulator, openai]
+    return [openai, simulator]
 
 
 def route_of(mode: Mode | str) -> str:
@@ -116,4 +126,9 @@ def provider_of(route: str) -> Provider:
 @functools.lru_cache(maxsize=8)
 def _adapter(route: Route) -> Provider:
     """One adapter, with its connections, per process and route."""
-    return OpenAIVideos(route.base_url, api_key=route.api_key, submit_timeout_seconds=settings.SUBMIT_TIMEOUT_SECONDS)
+    return OpenAIVideos(
+        route.base_url,
+        api_key=route.api_key,
+        submit_timeout_seconds=settings.SUBMIT_TIMEOUT_SECONDS,
+        download_timeout_seconds=settings.DOWNLOAD_TIMEOUT_SECONDS,
+    )

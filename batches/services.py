@@ -5,11 +5,13 @@ Global lock order: batch, then items, then wallet. Nothing slow happens while a 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
+from django.db.models.functions import Coalesce
 from psycopg.types.json import Jsonb
 from structlog import get_logger
 
@@ -160,17 +162,17 @@ def start(*, batch_ids: Iterable[str], now: datetime) -> None:
 
 
 def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
-    """Fail the items that were never submitted; return how many. Those already submitted run on to their end.
+    """Fail the items that no provider has; return how many. Those already submitted run on to their end.
 
-    Raises BatchFinal when the batch has ended.
+    An item whose submits were all refused is one that no provider has. Raises BatchFinal when the batch has ended.
     """
     with transaction.atomic():
         locked = Batch.objects.select_for_update(no_key=True).get(pk=batch.pk)
         if locked.is_final:
             raise BatchFinal
-        canceled = fail_unsubmitted(items=Item.objects.filter(batch=locked), failure=FailureType.CANCELED, now=now)
         if locked.canceled_at is None:
             Batch.objects.filter(pk=batch.pk).update(canceled_at=now)
+        canceled = _fail_waiting(Item.objects.filter(batch=locked), FailureType.CANCELED, now)
         audit(
             actor=actor,
             action="batch.cancel",
@@ -183,19 +185,36 @@ def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
     return canceled
 
 
-def fail_unsubmitted(*, items: QuerySet[Item], failure: FailureType, now: datetime) -> int:
-    """Fail those of `items` that were never submitted; return how many. A claim that was faster keeps its item."""
-    return items.filter(status=Status.PENDING, stage=Stage.SUBMIT, attempts_made=0).update(
-        status=Status.FAILED, failure_type=failure, stage=None, due_at=None, lease=None, finished_at=now
-    )
+def fail_what_must_not_be_submitted(*, now: datetime) -> None:
+    """Fail the waiting items of batches that were canceled, or whose deadline has passed.
+
+    Claims leave such batches alone, so this ends what waits: also what was refused by a provider since.
+    """
+    open_batches = Batch.objects.open()
+    over = {
+        FailureType.CANCELED: open_batches.exclude(canceled_at=None),
+        FailureType.TIMEOUT: open_batches.filter(canceled_at=None, deadline__lte=now),
+    }
+    for failure, batches in over.items():
+        batch_ids = list(batches.values_list("pk", flat=True))
+        if batch_ids and _fail_waiting(Item.objects.filter(batch_id__in=batch_ids), failure, now):
+            finalize_if_ended(batch_ids=batch_ids, now=now)
 
 
-def expire_deadlines(*, now: datetime) -> None:
-    """Fail the items that were not submitted by their batch's deadline."""
-    overdue = list(Batch.objects.open().filter(deadline__lte=now).values_list("pk", flat=True))
-    if overdue:
-        fail_unsubmitted(items=Item.objects.filter(batch_id__in=overdue), failure=FailureType.TIMEOUT, now=now)
-        finalize_if_ended(batch_ids=overdue, now=now)
+def fail_what_has_no_route(*, routes: Iterable[str], now: datetime) -> None:
+    """Fail what waits for a provider that the settings no longer define, once its deadline has passed.
+
+    Until then the operator may put the settings right. Nobody else looks at these items.
+    """
+    lost = Item.objects.filter(status__in=OPEN_STATUSES).exclude(route__in=routes)
+    overdue = lost.annotate(
+        until=Coalesce("deadline_at", F("created_at") + timedelta(seconds=settings.ITEM_DEADLINE_SECONDS))
+    ).filter(until__lte=now)
+    batch_ids = set(overdue.values_list("batch_id", flat=True))
+    if batch_ids:
+        log.error("batches.route_unknown", batch_ids=sorted(batch_ids))
+        Item.objects.filter(pk__in=overdue.values("pk")).update(**_failed(FailureType.INTERNAL_ERROR, now))
+        finalize_if_ended(batch_ids=batch_ids, now=now)
 
 
 def finalize_if_ended(*, batch_ids: Iterable[str], now: datetime) -> int:
@@ -255,6 +274,8 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
                 return None
             _copy_items(batch, order.items)
             ledger.reserve(movement=_movement(batch, customer.actor), amount=batch.credits)
+            # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
+            _refuse_too_many_open(customer, others=1)
             bell.ring("batches.submit")
             return batch
     except ledger.InsufficientCredits as error:
@@ -266,11 +287,16 @@ def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None
     """A first look before anything is written; the reserve has the last word on the balance."""
     if order.max_credits is not None and order.credits > order.max_credits:
         raise MaxCreditsExceeded(order.credits, order.max_credits)
-    limit = customer.organization.max_open_batches
-    if Batch.objects.filter(organization=customer.organization, state__in=OPEN_STATES).count() >= limit:
-        raise TooManyOpenBatches(limit)
+    _refuse_too_many_open(customer, others=0)
     if order.credits > wallet.available:
         raise CreditsShort(order.credits, wallet.available)
+
+
+def _refuse_too_many_open(customer: Customer, *, others: int) -> None:
+    """Refuse when the limit is reached, `others` being batches of ours that are counted already."""
+    limit = customer.organization.max_open_batches
+    if Batch.objects.open().filter(organization=customer.organization, mode=customer.mode).count() >= limit + others:
+        raise TooManyOpenBatches(limit)
 
 
 def _insert_batch(
@@ -341,6 +367,20 @@ def _audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
 
 def _constraint(error: IntegrityError) -> str | None:
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+
+
+# --- ending items that no provider has ------------------------------------------------------------------------------
+
+
+def _fail_waiting(items: QuerySet[Item], failure: FailureType, now: datetime) -> int:
+    """Fail those of `items` that wait to be submitted; return how many. A claim that was faster keeps its item."""
+    return items.filter(stage=Stage.SUBMIT).update(**_failed(failure, now))
+
+
+def _failed(failure: FailureType, now: datetime) -> dict[str, Any]:
+    """Return the fields of an item that has failed."""
+    ended = {"stage": None, "due_at": None, "lease": None, "finished_at": now}
+    return {"status": Status.FAILED, "failure_type": failure, **ended}
 
 
 # --- finalize ------------------------------------------------------------------------------------------------------

@@ -1,47 +1,63 @@
 """The bells of the engine. A task carries no state: it drains what is due, and may be lost, doubled or late."""
 
+from collections.abc import Callable
+
 from celery import shared_task
 from django.utils import timezone
+from structlog import get_logger
 
 from batches import reconciliation, services
-from batches.catalogue import routes
+from batches.catalogue import Route, routes
 from batches.execution.collect import collect_due
 from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
 from batches.execution.submit import submit_due
 
+log = get_logger(__name__)
+
 
 @shared_task(name="batches.submit")
 def submit() -> None:
     """Submit what is due, on every route."""
-    for route in routes():
-        submit_due(route)
+    _on_each_route(submit_due)
 
 
 @shared_task(name="batches.poll")
 def poll() -> None:
     """Poll what is due, on every route."""
-    for route in routes():
-        poll_due(route)
+    _on_each_route(poll_due)
 
 
 @shared_task(name="batches.collect")
 def collect() -> None:
     """Collect what is due, on every route."""
-    for route in routes():
-        collect_due(route)
+    _on_each_route(collect_due)
 
 
 @shared_task(name="batches.sweep")
 def sweep() -> None:
-    """Look up ambiguous submits, enforce batch deadlines, finalize what a dead worker left unfinalized."""
-    for route in routes():
-        look_up_due(route)
-    services.expire_deadlines(now=timezone.now())
-    services.finalize_ended(now=timezone.now())
+    """End what must not go on, finalize what a dead worker left unfinalized, then look up ambiguous submits."""
+    now = timezone.now()
+    services.fail_what_must_not_be_submitted(now=now)
+    services.fail_what_has_no_route(routes=[route.name for route in routes()], now=now)
+    services.finalize_ended(now=now)
+    _on_each_route(look_up_due)
 
 
-@shared_task(name="batches.reconcile")
+@shared_task(name="batches.reconcile", soft_time_limit=1800, time_limit=1830)
 def reconcile() -> None:
     """Check every invariant and keep the result."""
     reconciliation.reconcile(now=timezone.now())
+
+
+def _on_each_route(work: Callable[[Route], int]) -> None:
+    """Do the work on each route; trouble on one keeps no other from it, and is raised at the end."""
+    trouble: list[Exception] = []
+    for route in routes():
+        try:
+            work(route)
+        except Exception as error:
+            log.error("batches.route_failed", route=route.name, exc_info=error)
+            trouble.append(error)
+    if trouble:
+        raise trouble[0]

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import structlog
+from django.db import DatabaseError
 
 log = structlog.get_logger(__name__)
 
@@ -31,24 +32,46 @@ def drain(
     """Claim and act on rows until none is due or `seconds` have passed; return how many were claimed.
 
     At most `width` acts run at once. An act that raises is logged and left to its lease: the row is due again
-    when that expires, which is the same as if this process had died there.
+    when that expires, which is the same as if this process had died there. Whatever else is raised, in `claim`, in
+    `record` or by a time limit, ends the claiming only: what is under way is still recorded, and then it is raised.
     """
     until = time.monotonic() + seconds
     claimed = 0
+    trouble: Exception | None = None
     running: set[Future[R]] = set()
     with ThreadPoolExecutor(max_workers=width) as pool:
         while True:
-            free = width - len(running)
-            batch = claim(free) if free and time.monotonic() < until else []
-            claimed += len(batch)
-            running |= {pool.submit(act, row) for row in batch}
-            if not running:
-                return claimed
-            done = _gather(running)
-            running -= done
-            outcomes = [future.result() for future in done if _succeeded(future)]
-            if outcomes:
-                record(outcomes)
+            try:
+                free = width - len(running) if trouble is None and time.monotonic() < until else 0
+                rows = claim(free) if free else []
+                claimed += len(rows)
+                running |= {pool.submit(act, row) for row in rows}
+                if not running:
+                    break
+                done = _gather(running)
+                running -= done
+                _record(record, [future.result() for future in done if _succeeded(future)])
+            except Exception as error:
+                log.error("drain.interrupted", exc_info=error)
+                trouble = error
+    if trouble is not None:
+        raise trouble
+    return claimed
+
+
+def _record(record: Callable[[Sequence[R]], None], outcomes: Sequence[R]) -> None:
+    """Record outcomes together; if that fails, one by one, so that one which can't be recorded costs no other."""
+    if not outcomes:
+        return
+    try:
+        record(outcomes)
+    except DatabaseError as error:
+        log.warning("drain.recorded_one_by_one", count=len(outcomes), error=type(error).__name__)
+        for outcome in outcomes:
+            try:
+                record([outcome])
+            except DatabaseError as fault:
+                log.error("drain.not_recorded", exc_info=fault)
 
 
 def _gather(running: set[Future[R]]) -> set[Future[R]]:

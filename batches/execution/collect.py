@@ -12,19 +12,23 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils import timezone
+from structlog import get_logger
 
 from batches.catalogue import Route, provider_of
 from batches.execution import outcomes
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, tell_attempts
 from batches.failures import FailureType
-from batches.media import ProbeUnavailable, Unplayable, probe
+from batches.media import Clip, ProbeUnavailable, Unplayable, probe
 from batches.models import Attempt, Output, Stage, Status
 from batches.providers import DownloadFailed
 from sora2.drain import drain
 
+log = get_logger(__name__)
+
 # Downloads at once from one worker process.
 WIDTH = 8
 RUN_SECONDS = 20.0
+# Longer than a download with its probe may take (DOWNLOAD_TIMEOUT_SECONDS, and the time to look into a clip).
 LEASE_SECONDS = 300.0
 RETRY_SECONDS = 3.0
 
@@ -42,11 +46,15 @@ class Collected:
 
 @dataclass(frozen=True)
 class NotCollected:
-    """Why there is no usable video; `again` says that the same file may be fetched later."""
+    """Why there is no usable video.
+
+    `again`: the same file may be fetched later. `anew`: another submit may bring a better one.
+    """
 
     failure: FailureType
     detail: str
     again: bool = False
+    anew: bool = False
 
 
 def collect_due(route: Route) -> int:
@@ -78,9 +86,17 @@ def _collect(route: Route, item: Claimed) -> Collected | NotCollected:
         except ProbeUnavailable as error:
             return NotCollected(FailureType.INTERNAL_ERROR, str(error), again=True)
         except Unplayable as error:
-            return NotCollected(FailureType.OUTPUT_INVALID, str(error))
-        # Named by the attempt: whoever collects it again after a crash writes a file of its own.
-        name = f"outputs/{item.batch_id}/{item.attempt_id}"
+            return NotCollected(FailureType.OUTPUT_INVALID, str(error), anew=True)
+        except OSError as error:
+            return NotCollected(FailureType.INTERNAL_ERROR, type(error).__name__, again=True)
+        return _kept(item, video, poster, clip)
+
+
+def _kept(item: Claimed, video: Path, poster: Path, clip: Clip) -> Collected | NotCollected:
+    """Store both files. Whatever the storage raises is ours: the item is collected again until its deadline."""
+    # Named by the attempt: whoever collects it again after a crash writes a file of its own.
+    name = f"outputs/{item.batch_id}/{item.attempt_id}"
+    try:
         return Collected(
             video=_store(video, f"{name}.mp4"),
             poster=_store(poster, f"{name}.jpg"),
@@ -88,6 +104,9 @@ def _collect(route: Route, item: Claimed) -> Collected | NotCollected:
             sha256=_sha256(video),
             duration_ms=round(clip.duration_seconds * 1000),
         )
+    except Exception as error:
+        log.error("batches.output_not_stored", attempt_id=item.attempt_id, exc_info=error)
+        return NotCollected(FailureType.INTERNAL_ERROR, type(error).__name__, again=True)
 
 
 def _store(path: Path, name: str) -> str:
@@ -121,7 +140,11 @@ def _move(item: Claimed, result: Collected | NotCollected, now: datetime) -> Mov
         if now < ready_at + timedelta(seconds=settings.COLLECT_DEADLINE_SECONDS):
             return Move(item, stage=Stage.COLLECT, due_at=now + timedelta(seconds=RETRY_SECONDS))
         return outcomes.failed(item, result.failure)
-    return outcomes.failed_or_again(item, result.failure, now=now)
+    return (
+        outcomes.failed_or_again(item, result.failure, now=now)
+        if result.anew
+        else outcomes.failed(item, result.failure)
+    )
 
 
 def _news(item: Claimed, result: Collected | NotCollected, now: datetime) -> AttemptNews | None:

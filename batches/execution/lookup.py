@@ -6,7 +6,7 @@ looked for again until the item's deadline, and never submitted a second time.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -23,7 +23,8 @@ from batches.providers import ListedJob
 from sora2 import bell
 
 CHUNK = 200
-LEASE_SECONDS = 60.0
+# Longer than the provider's list may take.
+LEASE_SECONDS = 90.0
 # The provider's clock may differ from ours by this much.
 CLOCK_SKEW = timedelta(seconds=30)
 PAUSE_MAX_SECONDS = 30.0
@@ -33,10 +34,15 @@ def look_up_due(route: Route) -> int:
     """Look up what is due for a route; return how many items were looked up."""
     now = timezone.now()
     items = claim_due(route=route.name, stage=Stage.LOOKUP, count=CHUNK, lease_seconds=LEASE_SECONDS, now=now)
-    unknown = [item for item in items if item.job_id is None]
+    unknown = [item for item in items if item.job_id is None and not _was_not_accepted(item)]
     found = _match(unknown, _unclaimed_jobs(route, unknown)) if unknown else {}
     _record(items, found)
     return len(items)
+
+
+def _was_not_accepted(item: Claimed) -> bool:
+    """Say whether the worker came back after its lease with the word that the provider has no job."""
+    return item.attempt_state == Attempt.State.NOT_ACCEPTED
 
 
 def _unclaimed_jobs(route: Route, items: Sequence[Claimed]) -> list[ListedJob]:
@@ -64,13 +70,17 @@ def _match(items: Iterable[Claimed], jobs: Iterable[ListedJob]) -> dict[str, str
     return found
 
 
-def _record(items: Sequence[Claimed], found: dict[str, str]) -> None:
+def _record(items: Sequence[Claimed], found: Mapping[str, str]) -> None:
     now = timezone.now()
     with transaction.atomic():
-        told = tell_attempts([_news(item, found.get(item.attempt_id), now) for item in items])
+        told = tell_attempts(
+            [_accepted(item, found[item.attempt_id], now) for item in items if item.attempt_id in found]
+        )
         # A job that went to an equal attempt meanwhile leaves its item to the next look-up.
-        moves = [_move(item, found.get(item.attempt_id), now) for item in items if item.attempt_id in told]
+        moves = [_move(item, now, known=bool(item.job_id) or item.attempt_id in told) for item in items]
         moved = move(moves=moves, now=now)
+        lost = {m.item.attempt_id for m in moves if m.stage is None and m.item.item_id in moved}
+        tell_attempts([_lost(item, now) for item in items if item.attempt_id in lost])
     # Whoever submitted them may have died before starting their batches.
     services.start(batch_ids={m.item.batch_id for m in moves}, now=now)
     outcomes.finish(moves, moved, now=now)
@@ -78,18 +88,20 @@ def _record(items: Sequence[Claimed], found: dict[str, str]) -> None:
         bell.ring("batches.poll")
 
 
-def _news(item: Claimed, job_id: str | None, now: datetime) -> AttemptNews:
-    if item.job_id or job_id:
-        return AttemptNews(item.attempt_id, Attempt.State.ACCEPTED, job_id=job_id, accepted_at=now)
-    if now >= item.deadline_at:
-        failure = FailureType.AMBIGUOUS_SUBMIT.value
-        return AttemptNews(item.attempt_id, Attempt.State.LOST, ended_at=now, failure_type=failure)
-    return AttemptNews(item.attempt_id, Attempt.State.AMBIGUOUS, detail="not in the provider's list so far")
+def _accepted(item: Claimed, job_id: str, now: datetime) -> AttemptNews:
+    return AttemptNews(item.attempt_id, Attempt.State.ACCEPTED, job_id=job_id, accepted_at=now)
 
 
-def _move(item: Claimed, job_id: str | None, now: datetime) -> Move:
-    if item.job_id or job_id:
+def _lost(item: Claimed, now: datetime) -> AttemptNews:
+    failure = FailureType.AMBIGUOUS_SUBMIT.value
+    return AttemptNews(item.attempt_id, Attempt.State.LOST, ended_at=now, failure_type=failure)
+
+
+def _move(item: Claimed, now: datetime, *, known: bool) -> Move:
+    if known:
         return Move(item, stage=Stage.POLL, due_at=now)
+    if _was_not_accepted(item):
+        return outcomes.failed_or_again(item, FailureType(item.attempt_failure), now=now)
     if now >= item.deadline_at:
         return outcomes.failed(item, FailureType.AMBIGUOUS_SUBMIT)
     age = (now - item.submitted_at).total_seconds()

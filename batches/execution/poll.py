@@ -10,6 +10,7 @@ from django.utils import timezone
 from batches.catalogue import Route, provider_of
 from batches.execution import outcomes
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, next_due, tell_attempts
+from batches.execution.submit import POLL_PAUSE_MIN_SECONDS
 from batches.failures import FailureType
 from batches.models import Attempt, Stage
 from batches.providers import JobStatus, Verdict
@@ -38,8 +39,9 @@ def _record(items: Sequence[Claimed], verdicts: Mapping[str, Verdict]) -> None:
     judged = [(item, verdicts.get(item.job_id or "", UNKNOWN)) for item in items]
     moves = [_move(item, verdict, now) for item, verdict in judged]
     with transaction.atomic():
-        tell_attempts([news for item, verdict in judged if (news := _news(item, verdict, now))])
         moved = move(moves=moves, now=now)
+        kept = [(item, verdict) for item, verdict in judged if item.item_id in moved]
+        tell_attempts([news for item, verdict in kept if (news := _news(item, verdict, now))])
     outcomes.finish(moves, moved, now=now)
     if any(m.stage == Stage.COLLECT for m in moves):
         bell.ring("batches.collect")
@@ -66,8 +68,9 @@ def _move(item: Claimed, verdict: Verdict, now: datetime) -> Move:
     if verdict.status == JobStatus.SUCCEEDED:
         return Move(item, stage=Stage.COLLECT, due_at=now)
     if verdict.status == JobStatus.FAILED:
-        return outcomes.failed_or_again(item, verdict.failure or FailureType.PROVIDER_ERROR, now=now)
+        failure = verdict.failure or FailureType.PROVIDER_ERROR
+        return outcomes.failed_or_again(item, failure, now=now) if verdict.again else outcomes.failed(item, failure)
     if now >= item.deadline_at:
         return outcomes.failed(item, FailureType.TIMEOUT)
-    pause = verdict.poll_after_seconds or settings.POLL_SECONDS
+    pause = max(verdict.poll_after_seconds or settings.POLL_SECONDS, POLL_PAUSE_MIN_SECONDS)
     return Move(item, stage=Stage.POLL, due_at=min(now + timedelta(seconds=pause), item.deadline_at))

@@ -35,6 +35,7 @@ class Claimed:
     job_id: str | None
     submitted_at: datetime
     ready_at: datetime | None
+    attempt_failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ CLAIM_SUBMITS = """
         SELECT b.id, b.organization_id,
                (SELECT count(*) FROM batches_item f
                 WHERE f.batch_id = b.id AND f.route = %(route)s AND f.stage IN ('lookup', 'poll')) AS in_flight
-        FROM batches_batch b WHERE b.state IN ('queued', 'processing')
+        FROM batches_batch b
+        WHERE b.state IN ('queued', 'processing') AND b.canceled_at IS NULL
+          AND (b.deadline IS NULL OR b.deadline > %(now)s)
     ), waiting AS (
         SELECT i.id, open.organization_id, open.id AS batch_id,
                open.in_flight + row_number() OVER (PARTITION BY open.id ORDER BY i.index) AS turn_in_batch
@@ -114,7 +117,7 @@ CLAIM_DUE = """
     FROM ours, batches_attempt a
     WHERE i.id = ours.id AND a.item_id = i.id AND a.number = i.attempts_made
     RETURNING i.id, i.batch_id, i.lease, i.model, i.prompt, i.seconds, i.size, i.deadline_at, i.attempts_made,
-              a.id, a.state, a.provider_job_id, a.submitted_at, a.ready_at
+              a.id, a.state, a.provider_job_id, a.submitted_at, a.ready_at, a.failure_type
 """
 
 # Only the holder of the lease decides, and only while the item is open: the first terminal outcome wins.
@@ -139,10 +142,13 @@ UPDATE_ATTEMPTS = """
         state = CASE WHEN a.ended_at IS NULL THEN n.state ELSE a.state END,
         failure_type = CASE WHEN a.ended_at IS NULL THEN n.failure_type ELSE a.failure_type END,
         detail = CASE WHEN a.ended_at IS NULL THEN n.detail ELSE a.detail END
-    FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
-                %s::text[], %s::text[])
-         AS n (id, state, job_id, accepted_at, ready_at, ended_at, failure_type, detail)
-    WHERE a.id = n.id
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY job_id ORDER BY id) AS turn
+        FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
+                    %s::text[], %s::text[])
+             AS u (id, state, job_id, accepted_at, ready_at, ended_at, failure_type, detail)
+    ) n
+    WHERE a.id = n.id AND (n.job_id IS NULL OR n.turn = 1)
       AND (n.job_id IS NULL OR NOT EXISTS (
           SELECT FROM batches_attempt o WHERE o.route = a.route AND o.provider_job_id = n.job_id AND o.id <> a.id))
       -- A worker that comes back late with "not accepted" does not undo a job that look-up has found.
@@ -151,7 +157,9 @@ UPDATE_ATTEMPTS = """
 """
 
 
-def claim_submits(*, route: str, max_in_flight: int, count: int, now: datetime) -> list[Claimed]:
+def claim_submits(
+    *, route: str, max_in_flight: int, deadline_seconds: float, count: int, now: datetime
+) -> list[Claimed]:
     """Claim up to `count` items to submit, within the route's limit in flight, and write their attempts.
 
     One claimer at a time per route (an advisory lock for the length of this short transaction) makes the limit exact;
@@ -172,7 +180,7 @@ def claim_submits(*, route: str, max_in_flight: int, count: int, now: datetime) 
             "now": now,
             "lease": uuid.uuid4(),
             "lease_ends": lease_ends,
-            "deadline": now + timedelta(seconds=settings.ITEM_DEADLINE_SECONDS),
+            "deadline": now + timedelta(seconds=deadline_seconds),
         }
         cursor.execute(CLAIM_SUBMITS, values)
         sending = Attempt.State.SENDING.value

@@ -20,6 +20,8 @@ from sora2.drain import drain
 # Posts at once from one worker process.
 WIDTH = 16
 RUN_SECONDS = 20.0
+# Whatever a provider hints: asking more often than this is of no use to anybody.
+POLL_PAUSE_MIN_SECONDS = 0.1
 
 
 def submit_due(route: Route) -> int:
@@ -35,7 +37,13 @@ def submit_due(route: Route) -> int:
 
 def _claim(route: Route, count: int) -> Sequence[Claimed]:
     now = timezone.now()
-    claimed = claim_submits(route=route.name, max_in_flight=route.max_in_flight, count=count, now=now)
+    claimed = claim_submits(
+        route=route.name,
+        max_in_flight=route.max_in_flight,
+        deadline_seconds=route.deadline_seconds,
+        count=count,
+        now=now,
+    )
     if claimed:
         services.start(batch_ids={item.batch_id for item in claimed}, now=now)
     return claimed
@@ -86,7 +94,8 @@ def _news(item: Claimed, outcome: SubmitOutcome, now: datetime) -> AttemptNews:
 def _move(item: Claimed, outcome: SubmitOutcome, now: datetime) -> Move:
     match outcome:
         case Accepted(poll_after_seconds=hint):
-            return Move(item, stage=Stage.POLL, due_at=now + timedelta(seconds=hint or settings.POLL_SECONDS))
+            due_at = now + timedelta(seconds=max(hint or settings.POLL_SECONDS, POLL_PAUSE_MIN_SECONDS))
+            return Move(item, stage=Stage.POLL, due_at=min(due_at, item.deadline_at))
         case NotAccepted(failure=failure, retry_after_seconds=pause):
             return outcomes.failed_or_again(item, failure, now=now, retry_after_seconds=pause)
         case Ambiguous():

@@ -61,12 +61,16 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the provider said of one job; `failure` and `detail` are set when `status` is FAILED."""
+    """What the provider said of one job; `failure` and `detail` are set when `status` is FAILED.
+
+    `again` False: it cannot be told whether the job was made and paid, so it may not be ordered once more.
+    """
 
     status: JobStatus
     failure: FailureType | None = None
     detail: str = ""
     poll_after_seconds: float | None = None
+    again: bool = True
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ ASKED_SINGLY = 3
 SPARE_PAGES = 2
 MAX_PAGES_BACK = 50
 POLL_THREADS = 8
-POLL_BUDGET_SECONDS = 60.0
+# A poll or a look at the list ends within this and one more request: leases on what is asked for are longer.
+ASKING_SECONDS = 40.0
 # A server without the list is asked for it again after this time; it may have been updated.
 NO_LIST_SECONDS = 300.0
 NO_LIST_STATUSES = {400, 404, 405, 410, 422, 501}
@@ -82,14 +83,15 @@ class OpenAIVideos:
         """
         found: dict[str, Verdict] = {}
         wanted = set(job_ids)
+        until = time.monotonic() + ASKING_SECONDS
         try:
             if len(wanted) > ASKED_SINGLY and time.monotonic() >= self._no_list_until:
-                found = self._verdicts_from_list(wanted)
+                found = self._verdicts_from_list(wanted, until)
         except NoList:
             self._no_list_until = time.monotonic() + NO_LIST_SECONDS
         except NoAnswer:
             return {}  # A provider in trouble isn't helped by a hundred more requests.
-        return found | self._verdicts_one_by_one(sorted(wanted - found.keys()))
+        return found | self._verdicts_one_by_one(sorted(wanted - found.keys()), until)
 
     def jobs_since(self, since: datetime) -> Sequence[ListedJob]:
         """Return the jobs created at or after `since`, newest first; none if the provider didn't answer.
@@ -99,7 +101,7 @@ class OpenAIVideos:
         start = since.replace(microsecond=0)
         found: list[ListedJob] = []
         try:
-            for page in self._pages(MAX_PAGES_BACK):
+            for page in self._pages(MAX_PAGES_BACK, time.monotonic() + ASKING_SECONDS):
                 jobs = [listed for job in page if (listed := listed_job_of(job))]
                 found += [job for job in jobs if job.created_at >= start]
                 if any(job.created_at < start for job in jobs):
@@ -112,10 +114,12 @@ class OpenAIVideos:
         """Stream the finished video into the file `target`. Raises DownloadFailed, leaving no file."""
         self._http.download(f"{_path(job_id)}/content", target, max_bytes=max_bytes)
 
-    def _pages(self, most: int) -> Iterator[Sequence[Mapping[str, Any]]]:
-        """Yield up to `most` pages of the list, newest first. Raises NoAnswer, or NoList."""
+    def _pages(self, most: int, until: float) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """Yield up to `most` pages of the list, newest first, while there is time. Raises NoAnswer, or NoList."""
         after: str | None = None
         for _ in range(most):
+            if time.monotonic() > until:
+                return
             params = {"limit": str(PAGE_SIZE), "order": "desc"} | ({"after": after} if after else {})
             answer = self._http.get("/videos", params)
             page = page_of(answer)
@@ -127,18 +131,17 @@ class OpenAIVideos:
                 return
             after = next_after
 
-    def _verdicts_from_list(self, wanted: set[str]) -> dict[str, Verdict]:
+    def _verdicts_from_list(self, wanted: set[str], until: float) -> dict[str, Verdict]:
         found: dict[str, Verdict] = {}
-        for page in self._pages(len(wanted) // PAGE_SIZE + 1 + SPARE_PAGES):
+        for page in self._pages(len(wanted) // PAGE_SIZE + 1 + SPARE_PAGES, until):
             found |= {job["id"]: verdict_of(job, {}) for job in page if job["id"] in wanted}
             if len(found) == len(wanted):
                 break
         return found
 
-    def _verdicts_one_by_one(self, job_ids: Sequence[str]) -> dict[str, Verdict]:
+    def _verdicts_one_by_one(self, job_ids: Sequence[str], until: float) -> dict[str, Verdict]:
         """Ask for each job until the time is up or the provider stops answering."""
         stop = Event()
-        until = time.monotonic() + POLL_BUDGET_SECONDS
 
         def ask(job_id: str) -> Verdict | None:
             if stop.is_set() or time.monotonic() > until:
@@ -158,8 +161,9 @@ class OpenAIVideos:
         """Ask for one job. Raises NoAnswer when there is no point in asking for others now."""
         answer = self._http.get(_path(job_id))
         said = answer.json()
-        if answer.status == 404 and said is not None:  # A page of HTML is a wrong address, not a missing job.
-            return Verdict(JobStatus.FAILED, FailureType.PROVIDER_ERROR, "job is gone")
+        # Any other 404 (a page of HTML, {"detail": "Not Found"}) is a wrong address, not a missing job.
+        if answer.status == 404 and said is not None and isinstance(said.get("error"), dict):
+            return Verdict(JobStatus.FAILED, FailureType.PROVIDER_ERROR, "job is gone", again=False)
         if answer.status == 429 or answer.status >= 500:
             raise NoAnswer
         if answer.status != 200 or said is None or id_of(said) != job_id:

@@ -26,7 +26,8 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 MAX_CONNECTIONS = 32
 # The file is gone, or will never be smaller.
-GONE_STATUSES = {404, 410, 413}
+# Beside redirects. A 404 is not among them: right after the end a file may not be everywhere yet.
+USELESS_STATUSES = {413}
 NETWORK_TROUBLE = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -183,7 +184,7 @@ class _Body(io.BytesIO):
 def _require_content(response: requests.Response, max_bytes: int) -> None:
     status = response.status_code
     if status != 200:
-        permanent = status in GONE_STATUSES or 300 <= status < 400
+        permanent = status in USELESS_STATUSES or 300 <= status < 400
         raise DownloadFailed(f"status {status}", permanent=permanent)
     announced = response.headers.get("Content-Length", "")
     if announced.isdecimal() and int(announced) > max_bytes:

@@ -2,7 +2,8 @@
 
 import hashlib
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -11,14 +12,15 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from batches import services
-from batches.catalogue import provider_of
+from batches.catalogue import provider_of, routes
 from batches.execution import submit as submitting
 from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, claim_submits, move, tell_attempts
 from batches.execution.submit import submit_due
+from batches.failures import FailureType
 from batches.models import Attempt, Batch, Item, Output, Stage, Status
-from batches.providers import Accepted, JobRequest
+from batches.providers import Accepted, JobRequest, NotAccepted
 from batches.reconciliation import INVARIANTS
 from batches.simulator.server import SimulatorServer
 from ledger.reconciliation import discrepancies
@@ -32,7 +34,14 @@ def one(prompt: str) -> Batch:
 
 
 def claim(count: int = 10, now: datetime | None = None) -> list[Claimed]:
-    return claim_submits(route="simulator", max_in_flight=100, count=count, now=now or timezone.now())
+    (route,) = routes()
+    return claim_submits(
+        route=route.name,
+        max_in_flight=100,
+        deadline_seconds=route.deadline_seconds,
+        count=count,
+        now=now or timezone.now(),
+    )
 
 
 def sent(item: Claimed) -> str:
@@ -250,6 +259,89 @@ def test_a_job_that_ended_while_no_worker_ran_is_collected_even_after_the_deadli
     submit_due(the_route())
     with time_machine.travel(timezone.now() + timedelta(hours=1)):
         assert drive(batch).state == "completed"
+
+
+def test_a_provider_that_gives_two_jobs_one_id_costs_its_neighbours_nothing(provider: SimulatorServer) -> None:
+    batch = submit(customer_with(100), ["a", "b", "c"])
+    first, second, third = claim()
+    submitting._record([(first, Accepted("job-1")), (second, Accepted("job-1")), (third, Accepted("job-2"))])
+    jobs = Attempt.objects.filter(item__batch=batch).values_list("provider_job_id", flat=True)
+    assert sorted(map(str, jobs)) == ["None", "job-1", "job-2"]
+    assert sorted(batch.items.values_list("stage", flat=True)) == ["lookup", "poll", "poll"]
+
+
+def test_a_late_word_that_nothing_was_accepted_leads_to_another_submit(provider: SimulatorServer) -> None:
+    batch = one("a cat")
+    (zombie,) = claim()
+    with time_machine.travel(timezone.now() + timedelta(seconds=90)):
+        submitting._record([(zombie, NotAccepted(FailureType.CAPACITY, "503"))])
+        Item.objects.filter(batch=batch).update(lease=uuid.uuid4())  # Somebody else holds it by now.
+        submitting._record([(zombie, NotAccepted(FailureType.CAPACITY, "503"))])
+        Item.objects.filter(batch=batch).update(stage=Stage.LOOKUP, due_at=timezone.now())
+        look_up_due(the_route())
+        assert batch.items.get().stage == Stage.SUBMIT
+
+
+def test_a_job_that_is_gone_is_not_ordered_again(provider: SimulatorServer) -> None:
+    batch = one("a cat")
+    submit_due(the_route())
+    Attempt.objects.filter(item__batch=batch).update(provider_job_id="video_unknown")
+    drive(batch)
+    item = batch.items.get()
+    assert (item.status, item.failure_type, item.attempts_made) == ("refunded", "provider_error", 1)
+
+
+def test_a_storage_that_fails_ends_in_a_refund_not_in_endless_collecting(
+    provider: SimulatorServer, settings: Settings, tmp_path: Path
+) -> None:
+    occupied = tmp_path / "not-a-folder"
+    occupied.write_text("in the way")
+    settings.MEDIA_ROOT = str(occupied)
+    settings.COLLECT_DEADLINE_SECONDS = 4.0
+    batch = drive(one("a cat"))
+    assert (batch.state, batch.items.get().failure_type) == ("failed", "internal_error")
+
+
+def test_what_a_provider_refused_is_not_submitted_after_the_batchs_deadline(provider: SimulatorServer) -> None:
+    batch = submit(customer_with(100), ["a [[rate_limit:5]]"], deadline="2999-01-01T00:00:00Z")
+    submit_due(the_route())
+    item = batch.items.get()
+    assert (item.status, item.stage, item.attempts_made) == ("running", "submit", 1)
+    after = datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert claim(now=after) == []
+    services.fail_what_must_not_be_submitted(now=after)
+    batch.refresh_from_db()
+    assert (batch.state, batch.items.get().failure_type) == ("failed", "timeout")
+
+
+def test_what_a_provider_refused_is_not_submitted_after_a_cancel(provider: SimulatorServer) -> None:
+    batch = submit(customer_with(100), ["a [[rate_limit:5]]", "b [[hang]]"])
+    submit_due(the_route())
+    assert services.cancel(batch=batch, actor="key_test", now=timezone.now()) == 1
+    assert dict(batch.items.values_list("index", "status")) == {0: "failed", 1: "running"}
+
+
+def test_what_is_refused_after_a_cancel_is_not_submitted_again(provider: SimulatorServer) -> None:
+    batch = one("a cat")
+    (item,) = claim()
+    assert services.cancel(batch=batch, actor="key_test", now=timezone.now()) == 0
+    submitting._record([(item, NotAccepted(FailureType.CAPACITY, "503"))])
+    later = timezone.now() + timedelta(minutes=1)
+    assert claim(now=later) == []
+    services.fail_what_must_not_be_submitted(now=later)
+    batch.refresh_from_db()
+    assert (batch.state, batch.items.get().failure_type) == ("failed", "canceled")
+
+
+def test_items_of_a_route_that_is_gone_are_refunded_after_their_deadline() -> None:
+    batch = submit(customer_with(100), ["a", "b"])
+    batch.items.filter(index=0).update(route="closed")
+    batch.items.filter(index=1).update(route="closed", status=Status.RUNNING, stage=Stage.POLL, attempts_made=1)
+    services.fail_what_has_no_route(routes=["simulator"], now=timezone.now())
+    assert batch.items.filter(failure_type="").count() == 2
+    services.fail_what_has_no_route(routes=["simulator"], now=timezone.now() + timedelta(hours=1))
+    batch.refresh_from_db()
+    assert (batch.state, batch.refunded) == ("failed", 20)
 
 
 def test_a_move_needs_the_lease() -> None:

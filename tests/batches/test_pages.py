@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from batches import pages
 from batches.failures import POLICIES, FailureType
-from batches.models import Attempt, Batch, Item, Output, Status
+from batches.models import Attempt, Batch, Item, Output, Stage, Status
 from batches.reconciliation import reconcile
 from batches.services import cancel, finalize_batch_credits, start
 from customers.models import Mode
@@ -246,7 +246,9 @@ def test_a_batch_that_nobody_wanted_to_hear_of_has_no_webhook_in_its_timeline(ac
 
 def test_a_canceled_batch_says_that_what_was_submitted_runs_on(account: Account) -> None:
     batch = make_batch(account.api, 2)
-    Item.objects.filter(batch=batch, index=0).update(status=Status.RUNNING, attempts_made=1, started_at=timezone.now())
+    Item.objects.filter(batch=batch, index=0).update(
+        status=Status.RUNNING, stage=Stage.POLL, attempts_made=1, started_at=timezone.now()
+    )
     cancel(batch=batch, actor="key_1", now=timezone.now())
     page = text(at(batch))
     assert "what was submitted runs on to its end" in page

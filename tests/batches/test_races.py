@@ -39,7 +39,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
 
 def claim(count: int) -> list[Claimed]:
-    return claim_submits(route="simulator", max_in_flight=100, count=count, now=timezone.now())
+    return claim_submits(route="simulator", max_in_flight=100, deadline_seconds=900, count=count, now=timezone.now())
 
 
 def finish(item: Claimed, status: Status) -> None:
@@ -133,6 +133,13 @@ def test_two_batches_at_once_on_a_wallet_that_can_pay_for_one() -> None:
         )
     )
     assert sorted(type(result).__name__ for result in results) == ["CreditsShort", "tuple"]
+    assert wallet_of(customer).reserved == 20
+
+
+def test_the_limit_of_open_batches_is_exact() -> None:
+    customer = customer_with(1000, max_open_batches=2)
+    results = at_once(*[lambda: submit(customer, ["a"])] * 8)
+    assert sorted(type(result).__name__ for result in results) == ["Batch"] * 2 + ["TooManyOpenBatches"] * 6
     assert wallet_of(customer).reserved == 20
 
 

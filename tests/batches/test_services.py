@@ -195,9 +195,9 @@ def test_canceling_before_anything_ran_refunds_everything_at_once() -> None:
 
 def test_items_that_were_not_submitted_by_the_batch_deadline_fail_as_timeout() -> None:
     batch = submit(customer_with(100), ["a", "b"], deadline="2999-01-01T00:00:00Z")
-    services.expire_deadlines(now=timezone.now())
+    services.fail_what_must_not_be_submitted(now=timezone.now())
     assert batch.items.filter(status="pending").count() == 2
-    services.expire_deadlines(now=datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC))
+    services.fail_what_must_not_be_submitted(now=datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC))
     batch.refresh_from_db()
     assert batch.state == "failed"
     assert set(batch.items.values_list("failure_type", flat=True)) == {"timeout"}

@@ -1,0 +1,63 @@
+"""Drain what is due: whatever goes wrong, what is under way is recorded."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from django.db import DatabaseError
+
+from sora2.drain import drain
+
+
+def rows(*chunks: Sequence[int]) -> Callable[[int], Sequence[int]]:
+    """Return a claim that gives out the chunks one after the other, then nothing."""
+    waiting = list(chunks)
+    return lambda _: waiting.pop(0) if waiting else []
+
+
+def test_everything_claimed_is_acted_on_and_recorded() -> None:
+    recorded: list[int] = []
+    claimed = drain(claim=rows([1, 2], [3]), act=lambda n: n * 10, record=recorded.extend, width=2, seconds=5)
+    assert claimed == 3
+    assert sorted(recorded) == [10, 20, 30]
+
+
+def test_an_act_that_raises_costs_no_other() -> None:
+    recorded: list[int] = []
+
+    def act(number: int) -> int:
+        if number == 2:
+            raise ValueError
+        return number
+
+    drain(claim=rows([1, 2, 3]), act=act, record=recorded.extend, width=3, seconds=5)
+    assert sorted(recorded) == [1, 3]
+
+
+def test_an_outcome_that_cannot_be_recorded_costs_no_other() -> None:
+    recorded: list[int] = []
+
+    def record(outcomes: Sequence[int]) -> None:
+        if 2 in outcomes:
+            raise DatabaseError
+        recorded.extend(outcomes)
+
+    drain(claim=rows([1, 2, 3]), act=lambda n: n, record=record, width=3, seconds=5)
+    assert sorted(recorded) == [1, 3]
+
+
+def test_a_claim_that_fails_ends_the_claiming_and_loses_nothing() -> None:
+    recorded: list[int] = []
+    chunks = [[1, 2]]
+
+    def claim(_: int) -> Sequence[int]:
+        if not chunks:
+            raise DatabaseError("gone")
+        return chunks.pop()
+
+    with pytest.raises(DatabaseError, match="gone"):
+        drain(claim=claim, act=lambda n: n, record=recorded.extend, width=8, seconds=5)
+    assert sorted(recorded) == [1, 2]
+
+
+def test_nothing_is_claimed_after_the_time_is_up() -> None:
+    assert drain(claim=rows([1]), act=lambda n: n, record=lambda _: None, width=1, seconds=0) == 0
