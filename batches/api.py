@@ -1,7 +1,6 @@
 """Batches and their items over HTTP."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -30,7 +29,7 @@ from customers.api import EnterpriseView
 from customers.models import Mode
 from customers.services import audit
 from ledger.models import Entry
-from sora2.api import JSON_TYPE, not_found, problem_of
+from sora2.api import JSON_TYPE, Problem, not_found, problem_of
 from sora2.ids import is_id
 from sora2.listing import choice_of, created_between, page_of, text_of
 from sora2.operations import documented
@@ -54,20 +53,16 @@ class BatchesView(EnterpriseView):
     @documented(operations.CREATE_BATCH)
     def post(self, request: Request) -> Response:
         """Create a batch, or answer the one that the same request made before."""
-        body, now = self.body(), timezone.now()
-        request_id = intake.request_id_of(body, _id_headers(request))
-        sha256, customer = intake.body_sha256(body), _customer(self)
-        batch = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
-        if batch is not None:
-            return _replayed(batch)
-        batch, made = services.submit(
-            customer=customer,
-            request_id=request_id,
-            body_sha256=sha256,
-            order=_order(self, body, request_id, now),
-            now=now,
-        )
-        return _created(batch) if made else _replayed(batch)
+        request_id = ""
+        try:
+            body = self.body()
+            request_id = intake.request_id_of(body, _id_headers(request))
+            return _create(self, request_id, body)
+        except services.Refused:
+            raise  # The service has written it down.
+        except Exception as error:
+            _audit_refusal(self, request_id, problem_of(error))
+            raise
 
 
 class QuoteView(EnterpriseView):
@@ -206,20 +201,28 @@ def _as_utf8(header: str) -> str:
         return header
 
 
-def _order(view: EnterpriseView, body: Mapping[str, Any], request_id: str, now: datetime) -> intake.BatchOrder:
-    """Return the order in `body`. A refusal leaves an audit event."""
-    try:
-        return intake.read_order(body, max_items=view.key.organization.max_items_per_batch, now=now)
-    except (intake.InvalidBatch, intake.BatchTooLarge) as error:
-        audit(
-            actor=view.key.pk,
-            action="batch.submit",
-            organization_id=view.key.organization_id,
-            mode=view.key.mode,
-            subject=request_id,
-            outcome=problem_of(error).code,
-        )
-        raise
+def _create(view: EnterpriseView, request_id: str, body: Mapping[str, Any]) -> Response:
+    sha256, customer, now = intake.body_sha256(body), _customer(view), timezone.now()
+    batch = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
+    if batch is not None:
+        return _replayed(batch)
+    order = intake.read_order(body, max_items=view.key.organization.max_items_per_batch, now=now)
+    batch, made = services.submit(customer=customer, request_id=request_id, body_sha256=sha256, order=order, now=now)
+    return _created(batch) if made else _replayed(batch)
+
+
+def _audit_refusal(view: EnterpriseView, request_id: str, problem: Problem) -> None:
+    """Write down that an order was refused. What failed on our side is in the logs."""
+    if problem.status >= 500:
+        return
+    audit(
+        actor=view.key.pk,
+        action="batch.submit",
+        organization_id=view.key.organization_id,
+        mode=view.key.mode,
+        subject=request_id,
+        outcome=problem.code,
+    )
 
 
 def _created(batch: Batch) -> Response:

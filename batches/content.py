@@ -10,7 +10,7 @@ from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.request import HttpHeaders
 
 CHUNK_BYTES = 64 * 1024
-RANGE = re.compile(r"bytes\s*=\s*(?:(\d{1,18})\s*-\s*(\d{1,18})?|-\s*(\d{1,18}))", re.ASCII | re.IGNORECASE)
+RANGE = re.compile(r"bytes\s*=\s*(?:(\d{1,99})\s*-\s*(\d{1,99})?|-\s*(\d{1,99}))", re.ASCII | re.IGNORECASE)
 
 
 class RangeNotSatisfiable(Exception):
@@ -42,16 +42,23 @@ def stream(
     `etag` is the file's own unquoted text, such as its SHA-256. `head` leaves the body out.
     Raises FileNotFoundError, and RangeNotSatisfiable, which is a 416 with `Content-Range: bytes */size`.
     """
-    if headers.get("If-None-Match") == f'"{etag}"':
+    if _has_it(headers.get("If-None-Match", ""), etag):
         return _described(HttpResponse(status=304), etag, filename)
     file = default_storage.open(name, "rb")
     try:
-        response = _response(file, requested_interval(_range_that_holds(headers, etag), size=file.size), head=head)
+        asked = "" if head else _range_that_holds(headers, etag)  # A Range is for GET (RFC 9110, 14.2).
+        response = _response(file, requested_interval(asked, size=file.size), head=head)
     except BaseException:
         file.close()
         raise
     response.headers["Content-Type"] = content_type
     return _described(response, etag, filename)
+
+
+def _has_it(condition: str, etag: str) -> bool:
+    """Compare weakly, as If-None-Match does (RFC 9110, 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
+    return condition.strip() == "*" or f'"{etag}"' in tags
 
 
 def requested_interval(header: str, *, size: int) -> Interval | None:

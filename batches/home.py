@@ -1,7 +1,7 @@
 """What finance's home shows: is every credit explained, where are the credits, and what needs somebody's attention."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
@@ -73,16 +73,17 @@ class Home:
 
 
 def home(access: Access, *, now: datetime) -> Home:
-    """Return what somebody's home shows. Money and refunds are those of live mode."""
+    """Return what somebody's home shows: money, refunds, webhooks and notices of live mode."""
     money = access.may(Permission.LEDGER_READ)
     work = access.may(Permission.BATCHES_READ)
     telling = access.may(Permission.WEBHOOKS_READ)
-    notices = [*(_long_open(access, now) if work else ()), *(_undelivered(access) if telling else ())]
+    live = replace(access, mode=Mode.LIVE.value)
+    notices = [*(_long_open(live, now) if work else ()), *(_undelivered(live) if telling else ())]
     return Home(
         verdict=_verdict(access) if money else None,
         funds=all_funds(access, mode=Mode.LIVE) if money else None,
         work=_work(access, now) if work else None,
-        telling=webhooks.load(access) if telling else None,
+        telling=webhooks.load(live) if telling else None,
         notices=sorted(notices, key=lambda notice: notice.at, reverse=True)[:NOTICES_SHOWN],
     )
 

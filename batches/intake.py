@@ -4,13 +4,16 @@ Plain Python over plain values: one pass over 10 000 items, no object per field.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from batches.catalogue import DEFAULT_MODEL, MODELS
+from batches.catalogue import DEFAULT_MODEL, MODELS, Model
 from sora2.canonical import canonical_json
+from sora2.times import from_timestamp
 from webhooks.guarded import ForbiddenTarget, check_url
 
 MAX_ITEMS = 10_000
@@ -21,6 +24,7 @@ ID_FIELDS = ("request_id", "x-request-id")
 BATCH_FIELDS = frozenset({*ID_FIELDS, "items", "webhook_url", "metadata", "max_credits", "deadline"})
 ITEM_FIELDS = frozenset({"prompt", "model", "seconds", "size", "custom_id", "metadata"})
 CREDITS_MAX = 2**63 - 1
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,11 @@ class Fault:
 
 
 class InvalidBatch(Exception):
-    """The batch has faults; at most 100 of them are told."""
+    """The batch has `count` faults; the first 100 of them are told."""
 
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__(f"{len(faults)} faults")
-        self.faults = faults
+    def __init__(self, faults: list[Fault], count: int | None = None) -> None:
+        self.faults, self.count = faults, count or len(faults)
+        super().__init__(f"{self.count} faults")
 
 
 class BatchTooLarge(Exception):
@@ -124,7 +128,7 @@ def read_order(body: Mapping[str, Any], *, max_items: int, now: datetime) -> Bat
         deadline=reader.deadline(body.get("deadline"), now),
     )
     if reader.faults:
-        raise InvalidBatch(reader.faults)
+        raise InvalidBatch(reader.faults, reader.count)
     return order
 
 
@@ -133,14 +137,16 @@ class _Reader:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
+        self.count = 0
         self.custom_ids: dict[str, int] = {}
 
     def fault(self, pointer: str, code: str, detail: str) -> None:
+        self.count += 1
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(Fault(pointer, code, detail))
 
     def unknown_fields(self, pointer: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
-        for name in given.keys() - known:
+        for name in sorted(given.keys() - known):
             self.fault(f"{pointer}/{_escaped(name)}", "unknown_field", "There is no such field. Remove it.")
 
     def items(self, given: Any) -> list[ItemOrder]:
@@ -157,31 +163,41 @@ class _Reader:
         if not given.keys() <= ITEM_FIELDS:
             self.unknown_fields(at, given, ITEM_FIELDS)
         prompt = self.prompt(at, given.get("prompt"))
-        name = given.get("model", DEFAULT_MODEL)
+        custom_id = self.custom_id(index, given.get("custom_id"))
+        metadata = self.metadata(f"{at}/metadata", given.get("metadata"), ITEM_METADATA_MAX)
+        model = self.model(at, given.get("model"))
+        if model is None:
+            return _NO_ITEM
+        seconds = self.seconds(at, given.get("seconds"), model)
+        size = self.size(at, given.get("size"), model)
+        return ItemOrder(prompt, model.name, seconds, size, custom_id, metadata, model.price(seconds))
+
+    def model(self, at: str, given: Any) -> Model | None:
+        name = DEFAULT_MODEL if given is None else given
         model = MODELS.get(name) if isinstance(name, str) else None
         if model is None:
             self.fault(f"{at}/model", "unknown_model", f"Choose one of: {', '.join(MODELS)}.")
-            return _NO_ITEM
-        seconds = given.get("seconds", model.default_seconds)
-        if type(seconds) is not int or seconds not in model.seconds:
-            allowed = ", ".join(map(str, model.seconds))
-            self.fault(f"{at}/seconds", "not_offered", f"{model.name} makes clips of {allowed} seconds (a number).")
-            seconds = model.default_seconds
-        size = given.get("size", model.default_size)
-        if size not in model.sizes:
-            self.fault(f"{at}/size", "not_offered", f"{model.name} makes sizes {', '.join(model.sizes)}.")
-        return ItemOrder(
-            prompt=prompt,
-            model=model.name,
-            seconds=seconds,
-            size=size,
-            custom_id=self.custom_id(index, given.get("custom_id")),
-            metadata=self.metadata(f"{at}/metadata", given.get("metadata"), ITEM_METADATA_MAX),
-            credits=model.price(seconds),
-        )
+        return model
+
+    def seconds(self, at: str, given: Any, model: Model) -> int:
+        if given is None:
+            return model.default_seconds
+        if type(given) is int and given in model.seconds:
+            return given
+        allowed = ", ".join(map(str, model.seconds))
+        self.fault(f"{at}/seconds", "not_offered", f"{model.name} makes clips of {allowed} seconds (a number).")
+        return model.default_seconds
+
+    def size(self, at: str, given: Any, model: Model) -> str:
+        if given is None:
+            return model.default_size
+        if given in model.sizes:
+            return str(given)
+        self.fault(f"{at}/size", "not_offered", f"{model.name} makes sizes {', '.join(model.sizes)}.")
+        return model.default_size
 
     def prompt(self, at: str, given: Any) -> str:
-        if isinstance(given, str) and 0 < len(given) <= PROMPT_MAX and "\0" not in given and given.strip():
+        if isinstance(given, str) and 0 < len(given) <= PROMPT_MAX and "\0" not in given:
             return given
         if given is None:
             self.fault(f"{at}/prompt", "required", "An item needs a prompt.")
@@ -242,12 +258,11 @@ class _Reader:
     def deadline(self, given: Any, now: datetime) -> datetime | None:
         if given is None:
             return None
-        try:
-            at = datetime.fromisoformat(given)
-            if at.tzinfo is not None and at > now:
-                return at.astimezone(UTC)
-        except (TypeError, ValueError, OverflowError):
-            pass
+        if isinstance(given, str) and RFC3339.fullmatch(given):
+            with suppress(ValueError):
+                at = from_timestamp(given.upper())
+                if at > now:
+                    return at
         self.fault(
             "/deadline",
             "invalid",
@@ -260,7 +275,10 @@ _NO_ITEM = ItemOrder(prompt="", model="", seconds=0, size="", custom_id="", meta
 
 
 def _unquoted(key: str) -> str:
-    return key[1:-1] if len(key) >= 2 and key[0] == key[-1] == '"' else key
+    """Return what a quoted string of RFC 8941 holds; anything else stands for itself."""
+    if len(key) < 2 or not key[0] == key[-1] == '"':
+        return key
+    return re.sub(r'\\(["\\])', r"\1", key[1:-1])
 
 
 def _escaped(name: str) -> str:

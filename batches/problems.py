@@ -29,9 +29,9 @@ def _request_id_reused(_: services.RequestIdReused) -> Problem:
 
 @problem_of.register
 def _faults(error: intake.InvalidBatch) -> Problem:
-    count = len(error.faults)
-    found = "One fault was found" if count == 1 else f"{count} faults were found"
-    detail = f"{found}; nothing was stored. `errors` says where each is and what to do."
+    found = "One fault was found" if error.count == 1 else f"{error.count} faults were found"
+    told = f", the first {len(error.faults)} are told" if error.count > len(error.faults) else ""
+    detail = f"{found}{told}; nothing was stored. `errors` says where each is and what to do."
     return Problem("validation_error", detail, errors=[asdict(fault) for fault in error.faults])
 
 

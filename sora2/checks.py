@@ -35,7 +35,9 @@ TRIGGERS: tuple[tuple[str, str], ...] = (
     ("batches_item", "batches_item_status_moves"),
     ("batches_item", "batches_item_terms_are_fixed"),
     ("batches_item", "batches_item_no_delete"),
+    ("batches_output", "batches_output_no_delete"),
     ("batches_proof", "batches_proof_no_change"),
+    ("webhooks_event", "webhooks_event_no_change"),
     ("customers_auditevent", "customers_audit_no_change"),
 )
 

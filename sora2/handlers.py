@@ -3,11 +3,16 @@
 import sys
 from collections.abc import Callable
 
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from sora2.api import BASE_PATH, Problem, log_failure, problem_of, problem_page
+
+DATABASE_DOWN = """<!doctype html><html lang="en"><title>Not available for the moment</title>
+<h1>Not available for the moment</h1>
+<p>The database is not reachable. No credit was moved by this request. Try again in a few seconds.</p></html>"""
 
 
 @csrf_exempt
@@ -49,6 +54,26 @@ class BodilessHeadMiddleware:
             response.close()
             response.streaming_content = iter(())
         return response
+
+
+class DatabaseDownMiddleware:
+    """Answer 503 while the database does not answer, on pages in words; the views of the API do it themselves."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer what a view failed with, if that is the database's absence (Django's hook)."""
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        problem = problem_of(exception)
+        log_failure(problem, exception)
+        if _is_api(request):
+            return problem_page(problem)
+        return HttpResponse(DATABASE_DOWN, status=503, headers={"Retry-After": "5"})
 
 
 def _is_api(request: HttpRequest) -> bool:

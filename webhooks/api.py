@@ -10,7 +10,7 @@ from sora2.ids import is_id
 from sora2.listing import choice_of, page_of, text_of
 from sora2.operations import documented
 from webhooks.models import Delivery, DeliveryQuerySet, EventType
-from webhooks.representations import delivery_detail_json, delivery_json
+from webhooks.representations import delivery_json
 from webhooks.schemas import LIST_DELIVERIES, SHOW_DELIVERY
 
 
@@ -20,7 +20,7 @@ class DeliveriesView(EnterpriseView):
     @documented(LIST_DELIVERIES)
     def get(self, request: Request) -> Response:
         """Answer a page of deliveries, newest first."""
-        deliveries = _filtered(request, Delivery.objects.within(self.access).select_related("event"))
+        deliveries = _filtered(request, Delivery.objects.within(self.access).whole())
         page = page_of(request, deliveries, key="-id", represent=lambda rows: [delivery_json(row) for row in rows])
         return Response(page)
 
@@ -31,11 +31,11 @@ class DeliveryView(EnterpriseView):
     @documented(SHOW_DELIVERY)
     def get(self, _request: Request, delivery_id: str) -> Response:
         """Answer one delivery with its attempts."""
-        deliveries = Delivery.objects.within(self.access).select_related("event")
+        deliveries = Delivery.objects.within(self.access).whole()
         delivery = deliveries.filter(pk=delivery_id).first() if is_id(delivery_id, "dlv") else None
         if delivery is None:
             raise not_found()
-        return Response(delivery_detail_json(delivery))
+        return Response(delivery_json(delivery))
 
 
 def _filtered(request: Request, deliveries: DeliveryQuerySet) -> DeliveryQuerySet:

@@ -131,6 +131,11 @@ class DeliveryQuerySet(OwnedQuerySet["Delivery"]):
     organization_path = "event__organization_id"
     mode_path = "event__mode"
 
+    def whole(self) -> Self:
+        """Load each with its event, and its attempts in order."""
+        attempts = models.Prefetch("attempts", Attempt.objects.order_by("number"))
+        return self.select_related("event").prefetch_related(attempts)
+
     def about(self, reference: str) -> Self:
         """Keep the deliveries of the events about this reference."""
         return self.filter(event__reference=reference)

@@ -21,38 +21,31 @@ from sora2.operations import (
 )
 from webhooks.models import Delivery, EventType, Trigger
 
-_DELIVERY = {
-    "id": identifier("dlv"),
-    "event_id": said(identifier("evt"), "The header `webhook-id`; the same over all retries."),
-    "event": choice(EventType.values),
-    "batch_id": nullable(TEXT),
-    "livemode": FLAG,
-    "endpoint_id": said(nullable(TEXT), "Null for a batch's own `webhook_url`."),
-    "url": TEXT,
-    "state": choice(Delivery.State.values),
-    "skipped_reason": nullable(TEXT),
-    "attempts": said(NUMBER, "How many times it was sent."),
-    "created_at": INSTANT,
-    "next_attempt_at": nullable(INSTANT),
-}
 COMPONENTS = {
-    "WebhookDelivery": record("One event on its way to one address.", _DELIVERY),
+    "WebhookDelivery": record(
+        "One event on its way to one address, with its attempts, oldest first.",
+        id=identifier("dlv"),
+        event_id=said(identifier("evt"), "The header `webhook-id`; the same over all retries."),
+        event=choice(EventType.values),
+        batch_id=nullable(TEXT),
+        endpoint_id=said(nullable(TEXT), "Null for a batch's own `webhook_url`."),
+        url=TEXT,
+        state=choice(Delivery.State.values),
+        skipped_reason=nullable(TEXT),
+        next_attempt_at=nullable(INSTANT),
+        created_at=INSTANT,
+        livemode=FLAG,
+        attempts=list_of(ref("WebhookAttempt")),
+    ),
     "WebhookDeliveryPage": page("WebhookDelivery"),
     "WebhookAttempt": record(
         "One post of a delivery.",
-        number=NUMBER,
         at=INSTANT,
         trigger=choice(Trigger.values),
         status_code=nullable(NUMBER),
         error=nullable(TEXT),
         duration_ms=nullable(NUMBER),
         response=said(TEXT, "The beginning of the answer."),
-    ),
-    "WebhookDeliveryDetail": record(
-        "A delivery with its attempts, oldest first.",
-        _DELIVERY,
-        body=said(TEXT, "The exact text that is signed and sent."),
-        attempt_log=list_of(ref("WebhookAttempt")),
     ),
 }
 
@@ -77,6 +70,6 @@ SHOW_DELIVERY = Operation(
     summary="Show a webhook delivery with its attempts",
     scope="webhooks:read",
     parameters=[in_path("delivery_id", "dlv")],
-    answers={200: Answer("The delivery.", ref("WebhookDeliveryDetail"))},
+    answers={200: Answer("The delivery.", ref("WebhookDelivery"))},
     errors=["not_found"],
 )

@@ -105,6 +105,35 @@ def test_every_fault_of_the_whole_batch_is_told(account: Account) -> None:
     assert audited.trace_id == response.headers["X-Trace-Id"]
 
 
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ({"items": [{"prompt": "a"}]}, "request_id_required"),
+        ({"request_id": "a", "x-request-id": "b"}, "request_id_conflict"),
+        ({"request_id": 5}, "validation_error"),
+        ([], "malformed_json"),
+    ],
+)
+def test_every_refusal_leaves_an_audit_event(account: Account, body: object, outcome: str) -> None:
+    assert account.api.post("/video-batch", body).status_code in (400, 422)
+    assert AuditEvent.objects.get().outcome == outcome
+
+
+def test_a_prompt_may_be_anything_that_is_not_empty(account: Account) -> None:
+    assert account.api.post("/video-batch", {"request_id": "r", "items": [{"prompt": " "}]}).status_code == 201
+
+
+def test_faults_that_do_not_depend_on_an_unknown_model_are_told_with_it(account: Account) -> None:
+    item = {"prompt": "a", "model": "zz", "custom_id": "", "metadata": 5}
+    faults = account.api.post("/video-batch", {"request_id": "r", "items": [item]}).json()["errors"]
+    assert {fault["pointer"] for fault in faults} == {"/items/0/model", "/items/0/custom_id", "/items/0/metadata"}
+
+
+@pytest.mark.parametrize("deadline", ["29991201T000000Z", "2999-W50-1T00:00:00Z", "2999-12-01T00:00Z", "2999-12-01"])
+def test_a_deadline_is_rfc_3339(account: Account, deadline: str) -> None:
+    assert account.api.post("/video-batch", order(1, deadline=deadline)).status_code == 422
+
+
 def test_at_most_a_hundred_faults_are_told(account: Account) -> None:
     body = {"request_id": "r", "items": [{}] * 50 + [{}] * 0, **{f"unknown_{n}": 1 for n in range(100)}}
     assert len(account.api.post("/video-batch", body).json()["errors"]) == 100

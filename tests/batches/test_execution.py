@@ -267,7 +267,7 @@ def test_a_provider_that_gives_two_jobs_one_id_costs_its_neighbours_nothing(prov
     submitting._record([(first, Accepted("job-1")), (second, Accepted("job-1")), (third, Accepted("job-2"))])
     jobs = Attempt.objects.filter(item__batch=batch).values_list("provider_job_id", flat=True)
     assert sorted(map(str, jobs)) == ["None", "job-1", "job-2"]
-    assert sorted(batch.items.values_list("stage", flat=True)) == ["lookup", "poll", "poll"]
+    assert sorted(map(str, batch.items.values_list("stage", flat=True))) == ["lookup", "poll", "poll"]
 
 
 def test_a_late_word_that_nothing_was_accepted_leads_to_another_submit(provider: SimulatorServer) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 
-from sora2.handlers import BodilessHeadMiddleware
+from sora2.handlers import BodilessHeadMiddleware, DatabaseDownMiddleware
 from tests.factories import Account, Api
 
 
@@ -133,3 +133,12 @@ def test_other_unknown_addresses_are_django_s(client: Client) -> None:
     response = client.get("/nothing")
     assert response.status_code == 404
     assert response.headers["Content-Type"].startswith("text/html")
+
+
+def test_a_page_says_in_words_that_the_database_is_down(rf: RequestFactory) -> None:
+    middleware = DatabaseDownMiddleware(lambda _: HttpResponse())
+    answer = middleware.process_exception(rf.get("/admin/"), OperationalError("gone"))
+    assert answer is not None
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert b"No credit was moved" in answer.content
+    assert middleware.process_exception(rf.get("/admin/"), ValueError()) is None

@@ -36,14 +36,13 @@ def deliver(batch: Batch) -> Delivery:
     return delivery
 
 
-def test_a_delivery_is_shown_with_its_attempts_and_exact_body(account: Account, endpoint: Endpoint) -> None:
+def test_a_delivery_is_shown_with_its_attempts(account: Account, endpoint: Endpoint) -> None:
     batch = ended(account)
     delivery = deliver(batch)
     response = account.api.get(f"/webhook-deliveries/{delivery.pk}")
     assert response.status_code == 200
     answer = response.json()
-    log, body = answer.pop("attempt_log"), answer.pop("body")
-    assert body == delivery.event.body
+    log = answer.pop("attempts")
     assert answer.pop("created_at").endswith("Z")
     assert answer == {
         "id": delivery.pk,
@@ -55,12 +54,12 @@ def test_a_delivery_is_shown_with_its_attempts_and_exact_body(account: Account, 
         "url": "https://example.com/hook",
         "state": "delivered",
         "skipped_reason": None,
-        "attempts": 2,
         "next_attempt_at": None,
     }
-    assert [(a["number"], a["status_code"], a["error"], a["duration_ms"]) for a in log] == [
-        (1, None, "timeout", 20_000),
-        (2, 204, None, 12),
+    assert list(log[0]) == ["at", "trigger", "status_code", "error", "duration_ms", "response"]
+    assert [(a["status_code"], a["error"], a["duration_ms"]) for a in log] == [
+        (None, "timeout", 20_000),
+        (204, None, 12),
     ]
 
 
@@ -69,7 +68,7 @@ def test_deliveries_are_listed_newest_first_and_filtered(
 ) -> None:
     batches = [ended(account, f"order-{number}") for number in range(4)]
     deliver(batches[0])
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(3):
         answer = account.api.get("/webhook-deliveries").json()
     assert [row["batch_id"] for row in answer["data"]] == [batch.pk for batch in batches[::-1]]
 

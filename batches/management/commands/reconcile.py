@@ -20,7 +20,8 @@ class Command(BaseCommand):
         run = reconcile(now=timezone.now())
         self.stdout.write(json.dumps(_as_json(run)) if options["json"] else _as_text(run))
         if not run.explained:
-            raise CommandError(f"{len(run.discrepancies)} rows break a promise.", returncode=1)
+            count = len(run.discrepancies)
+            raise CommandError(f"{count} {'row breaks' if count == 1 else 'rows break'} a promise.", returncode=1)
 
 
 def _as_json(run: ReconciliationRun) -> dict[str, Any]:

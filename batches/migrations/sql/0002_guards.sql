@@ -46,6 +46,8 @@ CREATE TRIGGER batches_batch_terms_are_fixed BEFORE UPDATE ON batches_batch FOR 
     EXECUTE FUNCTION batches_refuse('batches_batch_terms_are_fixed', 'what was accepted and priced does not change');
 CREATE TRIGGER batches_batch_no_delete BEFORE DELETE ON batches_batch FOR EACH ROW
     EXECUTE FUNCTION batches_refuse('batches_batch_no_delete', 'records are kept');
+CREATE TRIGGER batches_output_no_delete BEFORE DELETE ON batches_output FOR EACH ROW
+    EXECUTE FUNCTION batches_refuse('batches_output_no_delete', 'records are kept');
 CREATE TRIGGER batches_proof_no_change BEFORE UPDATE OR DELETE ON batches_proof FOR EACH ROW
     EXECUTE FUNCTION batches_refuse('batches_proof_no_change', 'a proof never changes');
 
@@ -57,4 +59,5 @@ ALTER TABLE batches_batch ENABLE ALWAYS TRIGGER batches_batch_end_is_final;
 ALTER TABLE batches_batch ENABLE ALWAYS TRIGGER batches_batch_state_moves;
 ALTER TABLE batches_batch ENABLE ALWAYS TRIGGER batches_batch_terms_are_fixed;
 ALTER TABLE batches_batch ENABLE ALWAYS TRIGGER batches_batch_no_delete;
+ALTER TABLE batches_output ENABLE ALWAYS TRIGGER batches_output_no_delete;
 ALTER TABLE batches_proof ENABLE ALWAYS TRIGGER batches_proof_no_change;
