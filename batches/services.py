@@ -1,9 +1,9 @@
-"""The verbs of a batch: quote, submit, start, cancel, and finalize_batch_credits, the only way a batch ends.
+"""The verbs of a batch: quote, submit, start, cancel. How it ends stands in batches.finalization.
 
 Global lock order: batch, then items, then wallet. Nothing slow happens while a wallet is locked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -15,16 +15,14 @@ from django.db.models.functions import Coalesce
 from psycopg.types.json import Jsonb
 from structlog import get_logger
 
-from batches import proofs
 from batches.catalogue import PRICE_VERSION, Line, price_lines, route_of
 from batches.failures import FailureType
+from batches.finalization import finalize_ended, movement_of
 from batches.intake import BatchOrder, ItemOrder
 from batches.models import (
-    OPEN_STATES,
     OPEN_STATUSES,
     Batch,
     Item,
-    Proof,
     Stage,
     State,
     Status,
@@ -36,8 +34,6 @@ from customers.services import audit
 from ledger import services as ledger
 from ledger.models import Wallet
 from sora2 import bell
-from webhooks import services as webhooks
-from webhooks.models import EventType, new_event_id
 
 log = get_logger(__name__)
 
@@ -181,7 +177,7 @@ def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
             subject=batch.pk,
             detail={"items_canceled": canceled},
         )
-    finalize_if_ended(batch_ids=[batch.pk], now=now)
+    finalize_ended(among=[batch.pk], now=now)
     return canceled
 
 
@@ -198,7 +194,7 @@ def fail_what_must_not_be_submitted(*, now: datetime) -> None:
     for failure, batches in over.items():
         batch_ids = list(batches.values_list("pk", flat=True))
         if batch_ids and _fail_waiting(Item.objects.filter(batch_id__in=batch_ids), failure, now):
-            finalize_if_ended(batch_ids=batch_ids, now=now)
+            finalize_ended(among=batch_ids, now=now)
 
 
 def fail_what_has_no_route(*, routes: Iterable[str], now: datetime) -> None:
@@ -214,46 +210,7 @@ def fail_what_has_no_route(*, routes: Iterable[str], now: datetime) -> None:
     if batch_ids:
         log.error("batches.route_unknown", batch_ids=sorted(batch_ids))
         Item.objects.filter(pk__in=overdue.values("pk")).update(**_failed(FailureType.INTERNAL_ERROR, now))
-        finalize_if_ended(batch_ids=batch_ids, now=now)
-
-
-def finalize_if_ended(*, batch_ids: Iterable[str], now: datetime) -> int:
-    """Finalize those of the batches whose last item has ended; return how many.
-
-    To be called after the commit that ended an item, never inside it: two workers that end the last two items would
-    each see the other's still open.
-    """
-    if not batch_ids:
-        return 0
-    open_items = Item.objects.filter(batch_id__in=list(batch_ids), status__in=OPEN_STATUSES)
-    still_open = set(open_items.values_list("batch_id", flat=True).distinct())
-    return _finalize_each(set(batch_ids) - still_open, now)
-
-
-def finalize_ended(*, now: datetime) -> int:
-    """Finalize the batches whose last item has ended, and whose worker died before it could; return how many."""
-    return _finalize_each(_ended_batches(), now)
-
-
-def finalize_batch_credits(*, batch_id: str, now: datetime) -> bool:
-    """End a batch whose items have all ended: charge what succeeded, give back the rest, tell the customer.
-
-    One transaction settles and refunds, turns failed items to refunded, sets the final state, fixes the proof and
-    writes the `batch.completed` event. Return whether this call did it; a second call does nothing. At commit the
-    database refuses a final batch whose entries don't satisfy reserved = settled + refunded.
-    """
-    with transaction.atomic():
-        batch = Batch.objects.select_for_update(no_key=True).get(pk=batch_id)
-        if batch.is_final:
-            return False
-        totals = _close_items(batch, now)
-        if totals.open:
-            return False
-        _settle_and_refund(batch, totals)
-        _end(batch, totals, now)
-        proof = proofs.fix(batch=batch, items_sha256=totals.items_sha256)
-        _tell(batch, proof)
-    return True
+        finalize_ended(among=batch_ids, now=now)
 
 
 # --- submit --------------------------------------------------------------------------------------------------------
@@ -273,7 +230,7 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
             if batch is None:
                 return None
             _copy_items(batch, order.items)
-            ledger.reserve(movement=_movement(batch, customer.actor), amount=batch.credits)
+            ledger.reserve(movement=movement_of(batch, actor=customer.actor), amount=batch.credits)
             # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
             _refuse_too_many_open(customer, others=1)
             bell.ring("batches.submit")
@@ -350,10 +307,6 @@ def _copy_items(batch: Batch, items: list[ItemOrder]) -> None:
             )  # fmt: skip
 
 
-def _movement(batch: Batch, actor: str) -> ledger.Movement:
-    return ledger.Movement(wallet_id=batch.wallet_id, reference=batch.pk, request_id=batch.request_id, actor=actor)
-
-
 def _audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
     audit(
         actor=customer.actor,
@@ -381,103 +334,3 @@ def _failed(failure: FailureType, now: datetime) -> dict[str, Any]:
     """Return the fields of an item that has failed."""
     ended = {"stage": None, "due_at": None, "lease": None, "finished_at": now}
     return {"status": Status.FAILED, "failure_type": failure, **ended}
-
-
-# --- finalize ------------------------------------------------------------------------------------------------------
-
-
-def _finalize_each(batch_ids: Iterable[str], now: datetime) -> int:
-    """Finalize one batch after the other. One that cannot be keeps no other from it: the sweep comes back to it."""
-    done = 0
-    for batch_id in sorted(batch_ids):
-        try:
-            done += finalize_batch_credits(batch_id=batch_id, now=now)
-        except Exception as error:
-            log.error("batches.finalize_failed", batch_id=batch_id, exc_info=error)
-    return done
-
-
-def _ended_batches() -> list[str]:
-    rows = Batch.objects.raw(
-        """
-        SELECT b.id FROM batches_batch b
-        WHERE b.state IN ('queued', 'processing')
-          AND NOT EXISTS (SELECT FROM batches_item i WHERE i.batch_id = b.id AND i.status IN ('pending', 'running'))
-        """
-    )
-    return [batch.pk for batch in rows]
-
-
-@dataclass(frozen=True)
-class _Totals:
-    open: int
-    succeeded: int
-    failed: int
-    settled: int
-    refunded: int
-    items_sha256: str
-
-    @property
-    def state(self) -> State:
-        if not self.failed:
-            return State.COMPLETED
-        return State.PARTIAL if self.succeeded else State.FAILED
-
-
-def _close_items(batch: Batch, now: datetime) -> _Totals:
-    """Turn failed items to refunded in one statement, and add up how the items ended in another."""
-    items = Item.objects.filter(batch=batch)
-    if items.filter(status__in=OPEN_STATUSES).exists():
-        return _Totals(open=1, succeeded=0, failed=0, settled=0, refunded=0, items_sha256="")
-    items.filter(status=Status.FAILED).update(status=Status.REFUNDED, refunded_at=now)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT count(*) FILTER (WHERE status = 'succeeded'),
-                   count(*) FILTER (WHERE status = 'refunded'),
-                   coalesce(sum(credits) FILTER (WHERE status = 'succeeded'), 0)::bigint,
-                   coalesce(sum(credits) FILTER (WHERE status = 'refunded'), 0)::bigint,
-                   {proofs.ITEMS_SHA256}
-            FROM batches_item WHERE batch_id = %s
-            """,  # noqa: S608 - a constant of ours.
-            [batch.pk],
-        )
-        succeeded, failed, settled, refunded, items_sha256 = cursor.fetchone()
-    return _Totals(0, succeeded, failed, settled, refunded, items_sha256)
-
-
-def _settle_and_refund(batch: Batch, totals: _Totals) -> None:
-    movement = _movement(batch, "system")
-    if totals.settled:
-        ledger.settle(movement=movement, amount=totals.settled)
-    if totals.refunded:
-        ledger.refund(movement=movement, amount=totals.refunded)
-
-
-def _end(batch: Batch, totals: _Totals, now: datetime) -> None:
-    """Set the final state on the locked row, and on `batch`."""
-    final: Mapping[str, Any] = {
-        "state": totals.state,
-        "started_at": batch.started_at or now,
-        "finished_at": now,
-        "succeeded": totals.succeeded,
-        "failed": totals.failed,
-        "settled": totals.settled,
-        "refunded": totals.refunded,
-    }
-    Batch.objects.filter(pk=batch.pk, state__in=OPEN_STATES).update(**final)
-    for name, value in final.items():
-        setattr(batch, name, value)
-
-
-def _tell(batch: Batch, proof: Proof) -> None:
-    event_id = new_event_id()
-    webhooks.publish(
-        organization_id=batch.organization_id,
-        mode=batch.mode,
-        event_type=EventType.BATCH_COMPLETED,
-        event_id=event_id,
-        body=proofs.completed_event(batch=batch, proof=proof, event_id=event_id),
-        reference=batch.pk,
-        extra_url=batch.webhook_url,
-    )

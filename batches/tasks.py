@@ -12,6 +12,7 @@ from batches.execution.collect import collect_due
 from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
 from batches.execution.submit import submit_due
+from batches.finalization import finalize_ended
 
 log = get_logger(__name__)
 
@@ -40,7 +41,7 @@ def sweep() -> None:
     now = timezone.now()
     services.fail_what_must_not_be_submitted(now=now)
     services.fail_what_has_no_route(routes=[route.name for route in routes()], now=now)
-    services.finalize_ended(now=now)
+    finalize_ended(now=now)
     _on_each_route(look_up_due)
 
 

@@ -51,7 +51,7 @@ def measure(size: int, turns: int) -> str:
     """Return the line of one size."""
     from django.utils import timezone
 
-    from batches import services
+    from batches import finalization
     from tests.batches.engine import customer_with, submit
 
     copied, submitted, finalized = Timed(), Timed(), Timed()
@@ -61,7 +61,7 @@ def measure(size: int, turns: int) -> str:
         batch = submitted.run(partial(submit, customer, prompts))
         copied.run(_bare_copy(batch.pk))
         _fail_all(batch.pk)
-        finalized.run(partial(services.finalize_batch_credits, batch_id=batch.pk, now=timezone.now()))
+        finalized.run(partial(finalization.finalize_batch_credits, batch_id=batch.pk, now=timezone.now()))
     base = copied.median
     return (
         f"{size:>7}{base:>10.1f}{submitted.median:>11.1f}{submitted.median / base:>7.2f}{submitted.statements:>7}"

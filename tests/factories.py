@@ -10,8 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from batches.failures import FailureType
+from batches.finalization import finalize_batch_credits
 from batches.models import Batch, Item, Output, Status
-from batches.services import finalize_batch_credits
 from customers.access import Permission
 from customers.models import ApiKey, Mode, Organization
 from customers.services import DEFAULT_SCOPES, create_api_key

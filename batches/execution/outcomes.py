@@ -4,9 +4,9 @@ import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from batches import services
 from batches.execution.queue import Claimed, Move
 from batches.failures import POLICIES, FailureType
+from batches.finalization import finalize_ended
 from batches.models import Stage, Status
 
 
@@ -36,4 +36,5 @@ def failed_or_again(
 def finish(moves: Iterable[Move], moved: set[str], *, now: datetime) -> None:
     """Finalize the batches whose last item has just ended. Call it after the commit of the moves."""
     ended = {m.item.batch_id for m in moves if m.stage is None and m.item.item_id in moved}
-    services.finalize_if_ended(batch_ids=ended, now=now)
+    if ended:
+        finalize_ended(among=ended, now=now)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from batches import services
+from batches import finalization, services
 from batches.failures import FailureType
 from batches.models import Batch, Item
 from tests.factories import VIDEO, Account, code_of, end_batch, end_items, make_account, make_batch, order
@@ -40,7 +40,7 @@ def test_a_batch_shows_its_progress_and_then_its_totals(account: Account) -> Non
     ]
 
     end_items(batch, succeeded=[5, 6, 7])
-    assert services.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
+    assert finalization.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
     response = account.api.get(f"/video-batch/{batch.pk}")
     assert "Retry-After" not in response.headers
     final = response.json()

@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from pytest_django import Settings
 
-from batches import services
+from batches import finalization, services
 from batches.catalogue import provider_of, routes
 from batches.execution import submit as submitting
 from batches.execution.lookup import look_up_due
@@ -350,4 +350,4 @@ def test_a_move_needs_the_lease() -> None:
     other = Claimed(**{**item.__dict__, "lease": uuid.uuid4()})
     assert move(moves=[Move(other, status=Status.FAILED, failure_type="timeout")], now=timezone.now()) == set()
     assert move(moves=[Move(item, status=Status.FAILED, failure_type="timeout")], now=timezone.now()) == {item.item_id}
-    assert services.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
+    assert finalization.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())

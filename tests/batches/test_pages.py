@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from batches import pages
 from batches.failures import POLICIES, FailureType
+from batches.finalization import finalize_batch_credits
 from batches.models import Attempt, Batch, Item, Output, Stage, Status
 from batches.reconciliation import reconcile
-from batches.services import cancel, finalize_batch_credits, start
+from batches.services import cancel, start
 from customers.models import Mode
 from ledger.models import ReconciliationRun
 from ledger.reconciliation import Discrepancy, keep_run

@@ -1,14 +1,12 @@
 """Two connections at once: the last two items, cancel and submit, finalize and a late result, COPY and a movement."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from batches import services
+from batches import finalization, services
 from batches.execution import outcomes
 from batches.execution.queue import Claimed, Move, claim_submits, move
 from batches.failures import FailureType
@@ -16,26 +14,9 @@ from batches.models import Item, Output, Status
 from ledger.models import Entry
 from ledger.services import Movement, grant
 from tests.batches.engine import customer_with, order_of, submit, wallet_of
+from tests.connections import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Run the calls at the same moment, each on a connection of its own; return results or errors."""
-    start = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], object]) -> object:
-        try:
-            connection.ensure_connection()
-            start.wait()
-            return call()
-        except Exception as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def claim(count: int) -> list[Claimed]:
@@ -102,7 +83,7 @@ def test_many_finalizers_are_one() -> None:
     batch = submit(customer_with(100), ["a"])
     (item,) = claim(1)
     move(moves=[Move(item, status=Status.FAILED, failure_type="timeout")], now=timezone.now())
-    calls = [lambda: services.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())] * 8
+    calls = [lambda: finalization.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())] * 8
     assert sorted(map(str, at_once(*calls))) == ["False"] * 7 + ["True"]
 
 

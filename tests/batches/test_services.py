@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from batches import proofs, services
+from batches import finalization, proofs, services
 from batches.failures import FailureType
 from batches.models import Batch, Item, Output, Stage, State, Status
 from batches.reconciliation import INVARIANTS
@@ -39,7 +39,7 @@ def end(batch: Batch, *, succeeded: Sequence[int] = (), failed: Sequence[int] = 
 
 
 def finalize(batch: Batch) -> bool:
-    done = services.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
+    done = finalization.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
     batch.refresh_from_db()
     return done
 
@@ -205,12 +205,12 @@ def test_items_that_were_not_submitted_by_the_batch_deadline_fail_as_timeout() -
 
 def test_a_batch_left_unfinalized_by_a_dead_worker_is_found() -> None:
     batch = submit(customer_with(100), ["a"])
-    assert services.finalize_ended(now=timezone.now()) == 0
+    assert finalization.finalize_ended(now=timezone.now()) == 0
     end(batch, succeeded=[0])
-    assert services.finalize_ended(now=timezone.now()) == 1
+    assert finalization.finalize_ended(now=timezone.now()) == 1
     batch.refresh_from_db()
     assert batch.state == "completed"
-    assert services.finalize_ended(now=timezone.now()) == 0
+    assert finalization.finalize_ended(now=timezone.now()) == 0
 
 
 def test_a_batch_that_cannot_be_finalized_keeps_no_other_from_it() -> None:
@@ -224,7 +224,7 @@ def test_a_batch_that_cannot_be_finalized_keeps_no_other_from_it() -> None:
                VALUES ('evt_x', %s, 'live', 'batch.completed', %s, '{}', now())""",
             [stuck.organization_id, stuck.pk],
         )
-    assert services.finalize_ended(now=timezone.now()) == 1
+    assert finalization.finalize_ended(now=timezone.now()) == 1
     assert [Batch.objects.get(pk=batch.pk).state for batch in (stuck, fine)] == ["queued", "completed"]
 
 

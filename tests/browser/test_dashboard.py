@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from batches.failures import FailureType
+from batches.finalization import finalize_batch_credits
 from batches.models import Batch, Output
-from batches.services import finalize_batch_credits
 from batches.simulator import clips
 from customers.models import User
 from ledger.models import ReconciliationRun

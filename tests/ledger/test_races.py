@@ -2,10 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from customers.models import Mode, Organization
 from ledger.models import Entry, Wallet
@@ -14,7 +13,6 @@ from ledger.services import (
     AlreadyPosted,
     ExceedsReserve,
     InsufficientCredits,
-    LedgerError,
     Movement,
     grant,
     open_wallets,
@@ -22,6 +20,7 @@ from ledger.services import (
     reserve,
     settle,
 )
+from tests.connections import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,24 +31,6 @@ def wallet() -> Wallet:
     wallet = open_wallets(organization=Organization.objects.create(name="Acme"))[Mode.LIVE]
     grant(movement=Movement(wallet_id=wallet.pk, reference=f"grant-{wallet.pk}", actor="system"), amount=100)
     return wallet
-
-
-def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Run the calls at the same moment, each on a connection of its own; return results, or domain errors."""
-    start = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], object]) -> object:
-        try:
-            connection.ensure_connection()
-            start.wait()
-            return call()
-        except LedgerError as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def about(wallet: Wallet, reference: str) -> Movement:
