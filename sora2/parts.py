@@ -65,7 +65,10 @@ class Parts:
     def web(self, listener: socket.socket) -> Program:
         """gunicorn on our listening socket, so that the port stays ours while gunicorn is started again."""
         size = ("--worker-class", "gthread", "--workers", "2", "--threads", "8", "--preload")
-        options = ("--bind", f"fd://{listener.fileno()}", "--graceful-timeout", "5", "--no-control-socket")
+        # Connections are kept far longer than the pause that a polling client is told: one that is closed at the moment
+        # in which the next request is sent looks like a reset to the client.
+        keep = ("--keep-alive", "75")
+        options = ("--bind", f"fd://{listener.fileno()}", "--graceful-timeout", "5", "--no-control-socket", *keep)
         web = ("-m", "gunicorn", "sora2.wsgi", *size, *options, "--log-level", "warning")
         return self._program("web", *web, seconds=7.0, inherit=(listener.fileno(),))
 
