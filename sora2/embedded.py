@@ -98,15 +98,20 @@ def needs_servers(argv: Sequence[str]) -> bool:
 
 
 def development_defaults(environment: Mapping[str, str], url: str = "http://127.0.0.1:8000") -> dict[str, str]:
-    """Return settings for a developer's machine, reached at `url`: one whose `environment` names no database.
+    """Return settings for a developer's machine, reached at `url`: what `environment` lacks.
 
-    What `environment` sets itself is not among them.
+    A machine whose environment names no database is a developer's, and may call webhooks on itself; one with DEBUG on
+    is reached at `url` too.
     """
-    if environment.get("DATABASE_URL"):
-        return {}
-    defaults = {"DEBUG": "1", "PUBLIC_BASE_URL": url}
-    debug = environment.get("DEBUG") or defaults["DEBUG"]
-    if debug.lower() in environ.Env.BOOLEAN_TRUE_STRINGS:
+    embedded = not environment.get("DATABASE_URL")
+    debug = environment.get("DEBUG") or ("1" if embedded else "")
+    is_on = debug.lower() in environ.Env.BOOLEAN_TRUE_STRINGS
+    defaults: dict[str, str] = {}
+    if embedded:
+        defaults["DEBUG"] = debug
+    if embedded or is_on:
+        defaults["PUBLIC_BASE_URL"] = url
+    if embedded and is_on:
         defaults["WEBHOOK_DEV_ALLOWED_TARGETS"] = "http://127.0.0.1:*"
     return {name: value for name, value in defaults.items() if not environment.get(name)}
 

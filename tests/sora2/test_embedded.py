@@ -19,7 +19,7 @@ from kombu import Connection
 from limits.storage import storage_from_string
 
 from sora2.brokers import broker_url, limits_url
-from sora2.embedded import EmbeddedServerError, embedded_servers, needs_servers
+from sora2.embedded import EmbeddedServerError, development_defaults, embedded_servers, needs_servers
 from sora2.places import SOCKET_PATH_MAX_BYTES
 from sora2.processes import FileLock, command_line
 from sora2.servers import Postgres, Valkey
@@ -320,3 +320,23 @@ def _place_of(pid: int) -> str:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return ""
+
+
+HERE = "http://127.0.0.1:1234"
+LOCAL_TARGETS = "http://127.0.0.1:*"
+
+
+@pytest.mark.parametrize(
+    ("environment", "defaults"),
+    [
+        ({}, {"DEBUG": "1", "PUBLIC_BASE_URL": HERE, "WEBHOOK_DEV_ALLOWED_TARGETS": LOCAL_TARGETS}),
+        ({"DEBUG": "0"}, {"PUBLIC_BASE_URL": HERE}),
+        ({"DATABASE_URL": "postgres://db/x"}, {}),
+        ({"DATABASE_URL": "postgres://db/x", "DEBUG": "1"}, {"PUBLIC_BASE_URL": HERE}),
+        ({"DATABASE_URL": "postgres://db/x", "DEBUG": "1", "PUBLIC_BASE_URL": "http://else"}, {}),
+    ],
+)
+def test_a_developers_machine_gets_what_its_environment_lacks(
+    environment: dict[str, str], defaults: dict[str, str]
+) -> None:
+    assert development_defaults(environment, HERE) == defaults
