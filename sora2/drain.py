@@ -5,7 +5,7 @@ must not touch the database. A slow act delays neither the recording of others n
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 # Outcomes that arrive within this time of each other are recorded by the same statements.
 GATHER_SECONDS = 0.02
+# Leases that are renewed last a multiple of this.
+RENEW_SECONDS = 5.0
 
 
 def drain(
@@ -28,28 +30,34 @@ def drain(
     record: Callable[[Sequence[R]], None],
     width: int,
     seconds: float,
+    renew: Callable[[Sequence[T]], None] | None = None,
 ) -> int:
     """Claim and act on rows until none is due or `seconds` have passed; return how many were claimed.
 
     At most `width` acts run at once. An act that raises is logged and left to its lease: the row is due again
     when that expires, which is the same as if this process had died there. Whatever else is raised, in `claim`, in
     `record` or by a time limit, ends the claiming only: what is under way is still recorded, and then it is raised.
+    `renew` is given every few seconds what is still under way: acts may take longer than a lease, which can be short.
     """
     until = time.monotonic() + seconds
     claimed = 0
     trouble: Exception | None = None
-    running: set[Future[R]] = set()
+    running: dict[Future[R], T] = {}
+    renewed = time.monotonic()
     with ThreadPoolExecutor(max_workers=width) as pool:
         while True:
             try:
                 free = width - len(running) if trouble is None and time.monotonic() < until else 0
                 rows = claim(free) if free else []
                 claimed += len(rows)
-                running |= {pool.submit(act, row) for row in rows}
+                running |= {pool.submit(act, row): row for row in rows}
                 if not running:
                     break
-                done = _gather(running)
-                running -= done
+                done = _gather(running.keys())
+                running = {future: row for future, row in running.items() if future not in done}
+                if renew is not None and running and time.monotonic() - renewed > RENEW_SECONDS:
+                    renew(list(running.values()))
+                    renewed = time.monotonic()
                 _record(record, [future.result() for future in done if _succeeded(future)])
             except Exception as error:
                 log.error("drain.interrupted", exc_info=error)
@@ -74,7 +82,7 @@ def _record(record: Callable[[Sequence[R]], None], outcomes: Sequence[R]) -> Non
                 log.error("drain.not_recorded", exc_info=fault)
 
 
-def _gather(running: set[Future[R]]) -> set[Future[R]]:
+def _gather(running: Collection[Future[R]]) -> set[Future[R]]:
     done, rest = wait(running, timeout=0.25, return_when=FIRST_COMPLETED)
     if done and rest:
         late, _ = wait(rest, timeout=GATHER_SECONDS)

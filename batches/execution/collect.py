@@ -16,7 +16,7 @@ from structlog import get_logger
 
 from batches.catalogue import Route, provider_of
 from batches.execution import outcomes
-from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, tell_attempts
+from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, renew, tell_attempts
 from batches.failures import FailureType
 from batches.media import Clip, ProbeUnavailable, Unplayable, probe
 from batches.models import Attempt, Output, Stage, Status
@@ -28,8 +28,8 @@ log = get_logger(__name__)
 # Downloads at once from one worker process.
 WIDTH = 8
 RUN_SECONDS = 20.0
-# Longer than a download with its probe may take (DOWNLOAD_TIMEOUT_SECONDS, and the time to look into a clip).
-LEASE_SECONDS = 300.0
+# Renewed while a download takes longer: what a dead worker was fetching is fetched again soon.
+LEASE_SECONDS = 30.0
 RETRY_SECONDS = 3.0
 
 
@@ -71,6 +71,7 @@ def collect_due(route: Route) -> int:
         record=_record,
         width=WIDTH,
         seconds=RUN_SECONDS,
+        renew=lambda items: renew(items=items, lease_seconds=LEASE_SECONDS, now=timezone.now()),
     )
 
 

@@ -120,6 +120,12 @@ CLAIM_DUE = """
               a.id, a.state, a.provider_job_id, a.submitted_at, a.ready_at, a.failure_type
 """
 
+RENEW_LEASES = """
+    UPDATE batches_item i SET due_at = %s
+    FROM unnest(%s::text[], %s::uuid[]) AS held (id, lease)
+    WHERE i.id = held.id AND i.lease = held.lease
+"""
+
 # Only the holder of the lease decides, and only while the item is open: the first terminal outcome wins.
 MOVE_ITEMS = """
     UPDATE batches_item i
@@ -204,6 +210,17 @@ def claim_due(*, route: str, stage: Stage, count: int, lease_seconds: float, now
     with connection.cursor() as cursor:
         cursor.execute(CLAIM_DUE, values)
         return [Claimed(*row) for row in cursor.fetchall()]
+
+
+def renew(*, items: Sequence[Claimed], lease_seconds: float, now: datetime) -> None:
+    """Push the end of leases that still hold."""
+    values: list[Any] = [
+        now + timedelta(seconds=lease_seconds),
+        [item.item_id for item in items],
+        [item.lease for item in items],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(RENEW_LEASES, values)
 
 
 def next_due(*, route: str, stage: Stage) -> datetime | None:

@@ -1,7 +1,9 @@
 """The engine against the simulator over real HTTP: every way an item can end, and what a dead worker leaves."""
 
 import hashlib
+import time
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from pytest_django import Settings
 from batches import finalization, services
 from batches.catalogue import provider_of, routes
 from batches.execution import submit as submitting
+from batches.execution.collect import LEASE_SECONDS
 from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
-from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, claim_submits, move, tell_attempts
+from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, claim_submits, move, renew, tell_attempts
 from batches.execution.submit import submit_due
 from batches.failures import FailureType
 from batches.models import Attempt, Batch, Item, Output, Stage, Status
@@ -342,6 +345,29 @@ def test_items_of_a_route_that_is_gone_are_refunded_after_their_deadline() -> No
     services.fail_what_has_no_route(routes=["simulator"], now=timezone.now() + timedelta(hours=1))
     batch.refresh_from_db()
     assert (batch.state, batch.refunded) == ("failed", 20)
+
+
+def test_a_lease_is_renewed_by_its_holder_only() -> None:
+    batch = one("a cat")
+    (item,) = claim()
+    later = timezone.now() + timedelta(hours=1)
+    renew(items=[replace(item, lease=uuid.uuid4())], lease_seconds=60, now=later)
+    assert batch.items.filter(due_at__gt=later).count() == 0
+    renew(items=[item], lease_seconds=60, now=later)
+    assert batch.items.filter(due_at__gt=later).count() == 1
+
+
+def test_what_a_dead_worker_was_fetching_is_fetched_again_soon(provider: SimulatorServer) -> None:
+    batch = one("a cat")
+    submit_due(the_route())
+    for _ in range(100):
+        poll_due(the_route())
+        if batch.items.get().stage == Stage.COLLECT:
+            break
+        time.sleep(0.05)
+    claim_due(route="simulator", stage=Stage.COLLECT, count=9, lease_seconds=LEASE_SECONDS, now=timezone.now())
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        assert drive(batch).state == "completed"
 
 
 def test_a_move_needs_the_lease() -> None:

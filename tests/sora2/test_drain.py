@@ -1,10 +1,12 @@
 """Drain what is due: whatever goes wrong, what is under way is recorded."""
 
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
 from django.db import DatabaseError
 
+from sora2 import drain as draining
 from sora2.drain import drain
 
 
@@ -57,6 +59,24 @@ def test_a_claim_that_fails_ends_the_claiming_and_loses_nothing() -> None:
     with pytest.raises(DatabaseError, match="gone"):
         drain(claim=claim, act=lambda n: n, record=recorded.extend, width=8, seconds=5)
     assert sorted(recorded) == [1, 2]
+
+
+def test_what_takes_long_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "RENEW_SECONDS", 0.0)
+    renewed: list[int] = []
+    go_on = threading.Event()
+
+    def act(number: int) -> int:
+        go_on.wait(10)
+        return number
+
+    def renew(still: Sequence[int]) -> None:
+        renewed.extend(still)
+        go_on.set()
+
+    recorded: list[int] = []
+    drain(claim=rows([7]), act=act, record=recorded.extend, width=1, seconds=5, renew=renew)
+    assert (renewed, recorded) == ([7], [7])
 
 
 def test_nothing_is_claimed_after_the_time_is_up() -> None:
