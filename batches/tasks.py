@@ -40,9 +40,14 @@ def sweep() -> None:
     """End what must not go on, finalize what a dead worker left unfinalized, then look up ambiguous submits."""
     now = timezone.now()
     services.fail_what_must_not_be_submitted(now=now)
-    services.fail_what_has_no_route(routes=[route.name for route in routes()], now=now)
     finalize_ended(now=now)
     _on_each_route(look_up_due)
+
+
+@shared_task(name="batches.unrouted")
+def unrouted() -> None:
+    """End what waits for a route that is gone. It looks at every open item: once a minute, not with each sweep."""
+    services.fail_what_has_no_route(routes=[route.name for route in routes()], now=timezone.now())
 
 
 @shared_task(name="batches.reconcile", soft_time_limit=1800, time_limit=1830)

@@ -25,4 +25,6 @@ def _check(**_: object) -> None:
     try:
         refuse_what_is_wrong()
     except SystemCheckError as error:
-        raise SystemExit(f"error: {error}") from error
+        # Beat ends with the status of a SystemExit, and loses its words; Celery has put a logger in stderr's place.
+        os.write(2, f"error: {error}\n".encode())
+        raise SystemExit(1) from error
