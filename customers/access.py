@@ -6,22 +6,33 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """What may be done. They are also the scopes that an API key can have."""
+    """What may be done."""
 
     BATCHES_READ = "batches:read"
     BATCHES_WRITE = "batches:write"
     LEDGER_READ = "ledger:read"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
+    # Our own finance only.
+    CREDITS_REQUEST = "credits:request"
+    CREDITS_APPROVE = "credits:approve"
+    PERIODS_CLOSE = "periods:close"
 
 
-ALL = frozenset(Permission)
+# What an API key can have, and a customer's person.
+SCOPES = (
+    Permission.BATCHES_READ,
+    Permission.BATCHES_WRITE,
+    Permission.LEDGER_READ,
+    Permission.WEBHOOKS_READ,
+    Permission.WEBHOOKS_WRITE,
+)
 READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WEBHOOKS_READ})
 
 # A role that is not here grants nothing.
 STAFF_ROLES: dict[str, frozenset[Permission]] = {
-    "finance": READ,
-    "finance approver": READ,
+    "finance": READ | {Permission.CREDITS_REQUEST, Permission.PERIODS_CLOSE},
+    "finance approver": READ | {Permission.CREDITS_REQUEST, Permission.CREDITS_APPROVE, Permission.PERIODS_CLOSE},
     "sales ops": READ,
     "support": frozenset(
         {
@@ -34,7 +45,7 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
     "auditor": READ,
 }
 CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
-    "customer admin": ALL,
+    "customer admin": frozenset(SCOPES),
     "customer finance": READ,
     "customer developer": frozenset(
         {
@@ -62,7 +73,11 @@ class Access:
     @classmethod
     def of_staff(cls, *, actor: str, roles: Iterable[str], superuser: bool) -> "Access":
         """Return the access of a member of staff: all organizations, what the roles grant (a superuser: all)."""
-        granted = ALL if superuser else frozenset().union(*(STAFF_ROLES.get(role, frozenset()) for role in roles))
+        granted = (
+            frozenset(Permission)
+            if superuser
+            else frozenset().union(*(STAFF_ROLES.get(role, frozenset()) for role in roles))
+        )
         return cls(actor=actor, organization_ids=None, mode=None, permissions=granted)
 
     def may(self, permission: Permission) -> bool:

@@ -8,7 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
-from customers.access import Access, Permission, permissions_of_role
+from customers.access import SCOPES, Access, permissions_of_role
 from sora2.ids import new_id
 
 M = TypeVar("M", bound=models.Model)
@@ -148,7 +148,7 @@ class ApiKey(models.Model):
             actor=self.pk,
             organization_ids=frozenset([self.organization_id]),
             mode=self.mode,
-            permissions=frozenset(permission for permission in Permission if permission in self.scopes),
+            permissions=frozenset(scope for scope in SCOPES if scope in self.scopes),
         )
 
 

@@ -20,6 +20,9 @@ WORDS = {
     Permission.LEDGER_READ: "to see credits",
     Permission.WEBHOOKS_READ: "to see webhooks",
     Permission.WEBHOOKS_WRITE: "to change webhooks",
+    Permission.CREDITS_REQUEST: "to ask for credits",
+    Permission.CREDITS_APPROVE: "to decide about credits",
+    Permission.PERIODS_CLOSE: "to close a month",
 }
 
 View = Callable[..., HttpResponseBase]

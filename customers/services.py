@@ -9,14 +9,14 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from customers import keys
-from customers.access import STAFF_ROLES, Permission
+from customers.access import SCOPES, STAFF_ROLES, Permission
 from customers.models import ApiKey, AuditEvent, Membership, Mode, Organization, User
 from sora2.tracing import current_trace_id
 
 # A key's `last_used_at` is written at most once in this time, so that reading costs no write.
 LAST_USED_PRECISION = timedelta(minutes=1)
 
-DEFAULT_SCOPES = tuple(Permission)
+DEFAULT_SCOPES = SCOPES
 
 
 class InvalidApiKey(Exception):

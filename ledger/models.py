@@ -10,8 +10,11 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from customers.models import Mode, Organization, OwnedQuerySet
+from customers.models import Mode, Organization, OwnedQuerySet, User
 from sora2.ids import new_id
+
+# Promotional credits that one pilot may be given; more needs a paid invoice or two people. The database knows it too.
+PILOT_CREDITS_MAX = 100_000
 
 
 def new_wallet_id() -> str:
@@ -20,6 +23,10 @@ def new_wallet_id() -> str:
 
 def new_entry_id() -> str:
     return new_id("led")
+
+
+def new_credit_request_id() -> str:
+    return new_id("crq")
 
 
 class WalletQuerySet(OwnedQuerySet["Wallet"]):
@@ -44,6 +51,12 @@ class Wallet(models.Model):
     last_entry_at = models.DateTimeField(null=True, editable=False)
     prev_hash = models.CharField(max_length=64, default="0" * 64, editable=False)
     head_hash = models.CharField(max_length=64, default="0" * 64, editable=False)
+    # No entry is dated before this any more: the end of the last month that was closed.
+    closed_until = models.DateTimeField(null=True, editable=False)
+    # Below the threshold since when (by posting), and which of these crossings has been told to the customer.
+    low_threshold = models.BigIntegerField(null=True, blank=True)
+    low_since = models.DateTimeField(null=True, editable=False)
+    low_since_told = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = WalletQuerySet.as_manager()
@@ -55,6 +68,10 @@ class Wallet(models.Model):
             models.CheckConstraint(condition=Q(available__gte=0), name="ledger_wallet_available_not_negative"),
             models.CheckConstraint(condition=Q(reserved__gte=0), name="ledger_wallet_reserved_not_negative"),
             models.CheckConstraint(condition=Q(settled__gte=0), name="ledger_wallet_settled_not_negative"),
+            models.CheckConstraint(condition=Q(low_threshold__gte=0), name="ledger_wallet_low_threshold_not_negative"),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(low_since__isnull=False), name="ledger_wallet_low"),
         ]
 
     def __str__(self) -> str:
@@ -121,10 +138,202 @@ class Entry(models.Model):
             ),
             models.UniqueConstraint(fields=["reference"], condition=Q(kind="settle"), name="credit_ledger_settle_once"),
             models.UniqueConstraint(fields=["reference"], condition=Q(kind="refund"), name="credit_ledger_refund_once"),
+            models.UniqueConstraint(
+                fields=["reference"],
+                condition=Q(kind__in=["adjustment_in", "adjustment_out"]),
+                name="credit_ledger_adjustment_once",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount} ({self.reference})"
+
+
+# Credits that come from outside, or go there.
+OUTSIDE_KINDS = (Entry.Kind.GRANT, Entry.Kind.ADJUSTMENT_IN, Entry.Kind.ADJUSTMENT_OUT)
+
+
+class CreditRequestQuerySet(OwnedQuerySet["CreditRequest"]):
+    organization_path = "wallet__organization_id"
+    mode_path = "wallet__mode"
+
+
+class CreditRequest(models.Model):
+    """Why credits come in or go out: behind every grant and adjustment stands one, approved.
+
+    On the basis of two people, one asks and another decides; the database refuses the same person. A pilot's
+    promotional credits (within the cap, once) and a sandbox's play money are approved by what they are.
+    """
+
+    class State(models.TextChoices):
+        REQUESTED = "requested"  # -> APPROVED, REJECTED
+        APPROVED = "approved"
+        REJECTED = "rejected"
+
+    class Basis(models.TextChoices):
+        TWO_PEOPLE = "two_people"
+        PILOT = "pilot"
+        SANDBOX = "sandbox"
+
+    id = models.CharField(primary_key=True, max_length=30, default=new_credit_request_id, editable=False)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="credit_requests")
+    kind = models.CharField(
+        max_length=14,
+        choices=[(each, each.label) for each in OUTSIDE_KINDS],
+    )
+    amount = models.BigIntegerField()
+    # The reference of the entry: a grant's own (an invoice, a pilot), else the id of this request.
+    reference = models.CharField(max_length=300)
+    # What an adjustment is about, such as the batch that goodwill is given for, and the customer's own id of it.
+    about = models.CharField(max_length=300, blank=True, default="")
+    request_id = models.CharField(max_length=255, blank=True, default="")
+    reason = models.CharField(max_length=600)
+    evidence_url = models.URLField(max_length=1000, blank=True, default="")
+    basis = models.CharField(max_length=10, choices=Basis)
+    state = models.CharField(max_length=9, choices=State, default=State.REQUESTED)
+    requested_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    requested_at = models.DateTimeField(default=timezone.now, editable=False)
+    decided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True, editable=False)
+    note = models.CharField(max_length=600, blank=True, default="")
+
+    objects = CreditRequestQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["grant", "adjustment_in", "adjustment_out"]),
+                name="ledger_creditrequest_kind_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["requested", "approved", "rejected"]), name="ledger_creditrequest_state_known"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="ledger_creditrequest_amount_positive"),
+            models.CheckConstraint(condition=~Q(reference=""), name="ledger_creditrequest_reference_given"),
+            models.CheckConstraint(condition=~Q(reason=""), name="ledger_creditrequest_reason_given"),
+            models.CheckConstraint(
+                condition=(Q(state="requested", decided_at=None, decided_by=None))
+                | (~Q(state="requested") & Q(decided_at__isnull=False)),
+                name="ledger_creditrequest_decided_when",
+            ),
+            models.CheckConstraint(
+                condition=~Q(basis="two_people")
+                | (
+                    Q(requested_by__isnull=False)
+                    & (Q(state="requested") | (Q(decided_by__isnull=False) & ~Q(decided_by=F("requested_by"))))
+                ),
+                name="ledger_creditrequest_two_people",
+            ),
+            models.CheckConstraint(
+                condition=Q(basis="two_people")
+                | (Q(basis__in=["pilot", "sandbox"]) & Q(kind="grant", state="approved")),
+                name="ledger_creditrequest_basis_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(basis="pilot") | Q(amount__lte=PILOT_CREDITS_MAX), name="ledger_creditrequest_pilot_cap"
+            ),
+            models.UniqueConstraint(
+                fields=["wallet"], condition=Q(basis="pilot"), name="ledger_creditrequest_pilot_once"
+            ),
+            models.UniqueConstraint(
+                fields=["reference"], condition=~Q(state="rejected"), name="ledger_creditrequest_reference_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(state="requested"), name="ledger_creditrequest_open"),
+            models.Index(fields=["about"], condition=~Q(about=""), name="ledger_creditrequest_about"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount} ({self.state})"
+
+
+class Period(models.Model):
+    """A month (in UTC) that finance has closed: no entry is dated into it any more.
+
+    Inserting one closes it: the database locks the wallets, moves their `closed_until`, and writes the balances.
+    """
+
+    month = models.CharField(primary_key=True, max_length=7, help_text="such as 2026-10")
+    starts_at = models.DateTimeField(unique=True)
+    ends_at = models.DateTimeField(unique=True)
+    closed_at = models.DateTimeField(default=timezone.now)
+    closed_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="ledger_period_has_length"),
+        ]
+
+    def __str__(self) -> str:
+        return self.month
+
+
+class PeriodBalanceQuerySet(OwnedQuerySet["PeriodBalance"]):
+    organization_path = "wallet__organization_id"
+    mode_path = "wallet__mode"
+
+
+class PeriodBalance(models.Model):
+    """A wallet at the end of a closed month: its figures, and the last entry that is dated before that end."""
+
+    period = models.ForeignKey(Period, on_delete=models.PROTECT, related_name="balances")
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="+")
+    available = models.BigIntegerField()
+    reserved = models.BigIntegerField()
+    settled = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    head_hash = models.CharField(max_length=64)
+
+    objects = PeriodBalanceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["period", "wallet"], name="ledger_periodbalance_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.wallet_id} at the end of {self.period_id}"
+
+
+class Seal(models.Model):
+    """A signed Merkle root over the heads of all wallets, chained to the seal before."""
+
+    number = models.BigIntegerField(primary_key=True)
+    sealed_at = models.DateTimeField()
+    wallets = models.BigIntegerField()
+    root = models.CharField(max_length=64)
+    previous = models.CharField(max_length=64)
+    body = models.TextField()
+    signature = models.CharField(max_length=88)
+    key_id = models.CharField(max_length=16)
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"
+
+
+class SealLeafQuerySet(OwnedQuerySet["SealLeaf"]):
+    organization_path = "wallet__organization_id"
+    mode_path = "wallet__mode"
+
+
+class SealLeaf(models.Model):
+    """A wallet's head under a seal, stored only where it differs from the wallet's leaf before."""
+
+    seal = models.ForeignKey(Seal, on_delete=models.PROTECT, related_name="leaves")
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="+")
+    seq = models.BigIntegerField()
+    head_hash = models.CharField(max_length=64)
+
+    objects = SealLeafQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["wallet", "seal"], name="ledger_sealleaf_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.wallet_id} at {self.seq}"
 
 
 class ReconciliationRun(models.Model):
@@ -134,6 +343,11 @@ class ReconciliationRun(models.Model):
     finished_at = models.DateTimeField()
     batches = models.BigIntegerField()
     entries = models.BigIntegerField()
+    items = models.BigIntegerField(default=0)
+    # Of the live wallets, as they stood: funded, available, reserved, settled.
+    figures = models.JSONField(default=dict)
+    # The broken promises by the view's name, all of them; of each, at most 100 rows are listed in `discrepancies`.
+    counts = models.JSONField(default=dict)
     discrepancies = models.JSONField(default=list)
 
     class Meta:

@@ -36,6 +36,12 @@ INVARIANTS = (
     Invariant("invariant_wallet_equals_last_entry", "A wallet's figures are those after its last entry."),
     Invariant("invariant_chain_intact", "Entries are numbered without gaps, dated in order, sealed and chained."),
     Invariant("invariant_entries_add_up", "The balances after an entry follow from those before it."),
+    Invariant(
+        "invariant_entry_has_request",
+        "Each grant and adjustment has its approved request, and each of those its entry.",
+    ),
+    Invariant("invariant_closed_periods", "A closed month stays as it was when it was closed."),
+    Invariant("invariant_seals_hold", "What was sealed is still in the books."),
 )
 
 

@@ -11,14 +11,16 @@ from django.db import transaction
 from customers import services as customers
 from customers.models import Membership, Mode, Organization, User
 from ledger import services as ledger
+from ledger.models import PILOT_CREDITS_MAX, CreditRequest
 from pilots.models import Pilot
 from webhooks import services as webhooks
 from webhooks.sinks import create_sink
 
 # What a new organization's test wallet holds: play money for the simulator.
 SANDBOX_CREDITS = 10_000
-# Promotional credits that one pilot may be given; more needs a paid invoice or two people.
-PILOT_CREDITS_MAX = 100_000
+
+
+Basis = CreditRequest.Basis
 
 
 class InvalidPilot(ValueError):
@@ -144,12 +146,12 @@ def _fund(organization: Organization, pilot: Pilot, actor: str) -> str:
     """Grant the promotional credits, and the sandbox its play money; return the live wallet's id."""
     wallets = ledger.open_wallets(organization=organization)
     grants = (
-        (Mode.LIVE, pilot.pk, f"Promotional credits of pilot {pilot.pk}", pilot.credits),
-        (Mode.TEST, f"{pilot.pk}:sandbox", "Sandbox credits", SANDBOX_CREDITS),
+        (Mode.LIVE, Basis.PILOT, pilot.pk, f"Promotional credits of pilot {pilot.pk}", pilot.credits),
+        (Mode.TEST, Basis.SANDBOX, f"{pilot.pk}:sandbox", "Sandbox credits", SANDBOX_CREDITS),
     )
-    for mode, reference, reason, amount in grants:
+    for mode, basis, reference, reason, amount in grants:
         movement = ledger.Movement(wallet_id=wallets[mode].pk, reference=reference, actor=actor, reason=reason)
-        ledger.grant(movement=movement, amount=amount)
+        ledger.grant_on_basis(movement=movement, amount=amount, basis=basis)
     return wallets[Mode.LIVE].pk
 
 

@@ -13,7 +13,13 @@ from ledger.reconciliation import INVARIANTS as WALLET_INVARIANTS
 from ledger.reconciliation import discrepancies
 from tests.factories import Account, make_account
 
-NO_TRUNCATE = {"credit_ledger": "ledger_no_truncate", "ledger_wallet": "ledger_wallet_no_truncate"}
+NO_TRUNCATE = {
+    table: f"{'ledger' if table == 'credit_ledger' else table}_no_truncate"
+    for table in (
+        *("credit_ledger", "ledger_wallet", "ledger_creditrequest"),
+        *("ledger_period", "ledger_periodbalance", "ledger_seal", "ledger_sealleaf"),
+    )
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,10 +14,12 @@ from batches.finalization import finalize_batch_credits
 from batches.models import Batch, Item, Output, Status
 from customers.access import Permission
 from customers.models import ApiKey, Mode, Organization
-from customers.services import DEFAULT_SCOPES, create_api_key
-from ledger.models import Wallet
-from ledger.services import Movement, grant, open_wallets
+from customers.services import DEFAULT_SCOPES, create_api_key, create_staff
+from ledger.approvals import approve, request_credits
+from ledger.models import PILOT_CREDITS_MAX, CreditRequest, Entry, Wallet
+from ledger.services import Movement, grant_on_basis, open_wallets
 from sora2.canonical import sha256_hex
+from sora2.ids import new_id
 
 BASE = "/api/enterprise"
 VIDEO = bytes(range(256)) * 40
@@ -83,10 +85,7 @@ def make_account(credits: int = 1000, name: str = "Acme", **limits: int) -> Acco
     wallets = open_wallets(organization=organization)
     for wallet in wallets.values():
         if credits:
-            grant(
-                movement=Movement(wallet_id=wallet.pk, reference=f"grant {wallet.pk}", actor="system"),
-                amount=credits,
-            )
+            fund(wallet, credits)
     made = {mode: create_api_key(organization=organization, mode=mode, name=mode.label) for mode in Mode}
     return Account(
         organization=organization,
@@ -94,6 +93,25 @@ def make_account(credits: int = 1000, name: str = "Acme", **limits: int) -> Acco
         secrets={mode: secret for mode, (_, secret) in made.items()},
         keys={mode: key for mode, (key, _) in made.items()},
     )
+
+
+def fund(wallet: Wallet, credits: int, *, reference: str = "") -> Entry:
+    """Bring credits into a wallet: a test wallet's as play money, a live one's by a pilot's grant or two people."""
+    movement = Movement(wallet_id=wallet.pk, reference=reference or f"grant {new_id('ref')}", actor="system")
+    if wallet.mode == Mode.TEST:
+        return grant_on_basis(movement=movement, amount=credits, basis=CreditRequest.Basis.SANDBOX)
+    if credits <= PILOT_CREDITS_MAX and not CreditRequest.objects.filter(wallet=wallet).exists():
+        return grant_on_basis(movement=movement, amount=credits, basis=CreditRequest.Basis.PILOT)
+    asks, decides = (create_staff(username=new_id("usr"), role=role)[0] for role in ("finance", "finance approver"))
+    request = request_credits(
+        wallet=wallet,
+        kind=Entry.Kind.GRANT,
+        amount=credits,
+        reference=movement.reference,
+        reason="For a test",
+        requested_by=asks,
+    )
+    return approve(request=request, decided_by=decides)
 
 
 def api_with_scopes(

@@ -16,15 +16,16 @@ from batches.execution.submit import submit_due
 from batches.models import Batch
 from customers.models import Mode, Organization
 from ledger.models import Wallet
-from ledger.services import Movement, grant, open_wallets
+from ledger.services import open_wallets
 from sora2.ids import new_id
+from tests.factories import fund
 
 
 def customer_with(credits: int, *, mode: Mode = Mode.LIVE, **limits: int) -> services.Customer:
     """Return a new customer whose wallet of `mode` holds `credits`."""
     organization = Organization.objects.create(name="Acme", **{"max_items_per_batch": 10_000, **limits})
     wallet = open_wallets(organization=organization)[mode]
-    grant(movement=Movement(wallet_id=wallet.pk, reference=f"grant {wallet.pk}", actor="system"), amount=credits)
+    fund(wallet, credits)
     return services.Customer(organization, mode, actor="key_test")
 
 

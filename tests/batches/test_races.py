@@ -12,9 +12,9 @@ from batches.execution.queue import Claimed, Move, claim_submits, move
 from batches.failures import FailureType
 from batches.models import Item, Output, Status
 from ledger.models import Entry
-from ledger.services import Movement, grant
 from tests.batches.engine import customer_with, order_of, submit, wallet_of
 from tests.connections import at_once
+from tests.factories import fund
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -137,7 +137,7 @@ def test_a_long_copy_does_not_hold_the_wallet(monkeypatch: pytest.MonkeyPatch) -
 
     def another_movement() -> None:
         copied.wait(10)
-        grant(movement=Movement(wallet_id=wallet.pk, reference="late", actor="system"), amount=1)
+        fund(wallet, 1, reference="late")
         moved.set()
 
     monkeypatch.setattr(services, "_copy_items", slow_copy)

@@ -6,7 +6,7 @@ import pytest
 from django.urls import resolve
 from django.utils import timezone
 
-from customers.access import Permission
+from customers.access import SCOPES, Permission
 from customers.api import EnterpriseView
 from customers.keys import new_secret
 from customers.models import ApiKey, Mode
@@ -93,7 +93,7 @@ def test_an_endpoint_asks_for_its_scope_and_no_other(
 ) -> None:
     path = path.format(batch="bat_x", item="itm_x", delivery="dlv_x")
     body = b"{" if method == "POST" else b""
-    lacking = api_with_scopes(account.organization, set(Permission) - {scope})
+    lacking = api_with_scopes(account.organization, set(SCOPES) - {scope})
     refused = lacking.send(method, path, body, "application/json")
     assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
     assert refused.json()["scope"] == scope

@@ -8,18 +8,14 @@ from batches.failures import FailureType
 from customers.models import Mode
 from ledger import pages
 from ledger.models import Entry
-from ledger.services import Movement, grant
-from tests.factories import Account, end_batch, make_account, make_batch
+from tests.factories import Account, end_batch, fund, make_account, make_batch
 from tests.people import member, staff, words_of
 
 pytestmark = pytest.mark.django_db
 
 
 def give(account: Account, amount: int, reference: str, mode: Mode = Mode.LIVE) -> Entry:
-    return grant(
-        movement=Movement(account.wallets[mode].pk, reference=reference, actor="usr_1", reason="a reason"),
-        amount=amount,
-    )
+    return fund(account.wallets[mode], amount, reference=reference)
 
 
 def numbers(response: Any) -> list[int]:

@@ -21,6 +21,7 @@ from ledger.services import (
     settle,
 )
 from sora2.places import wheel_dir
+from tests.factories import fund
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.django_db
 def wallet() -> Wallet:
     """A live wallet with 100 credits."""
     wallet = open_wallets(organization=Organization.objects.create(name="Acme"))[Mode.LIVE]
-    grant(movement=Movement(wallet_id=wallet.pk, reference=f"grant-{wallet.pk}", actor="system"), amount=100)
+    fund(wallet, 100, reference=f"grant-{wallet.pk}")
     return wallet
 
 
@@ -174,7 +175,7 @@ FORBIDDEN = [
     "DELETE FROM credit_ledger",
     "TRUNCATE credit_ledger",
     "UPDATE ledger_wallet SET available = available + 1",
-    "UPDATE ledger_wallet SET settled = 0",
+    "UPDATE ledger_wallet SET settled = settled + 1",
     "UPDATE ledger_wallet SET head_hash = repeat('0', 64)",
     "DELETE FROM ledger_wallet",
     "TRUNCATE ledger_wallet CASCADE",

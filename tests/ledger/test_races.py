@@ -14,13 +14,13 @@ from ledger.services import (
     ExceedsReserve,
     InsufficientCredits,
     Movement,
-    grant,
     open_wallets,
     refund,
     reserve,
     settle,
 )
 from tests.connections import at_once
+from tests.factories import fund
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def wallet() -> Wallet:
     """A live wallet with 100 credits."""
     wallet = open_wallets(organization=Organization.objects.create(name="Acme"))[Mode.LIVE]
-    grant(movement=Movement(wallet_id=wallet.pk, reference=f"grant-{wallet.pk}", actor="system"), amount=100)
+    fund(wallet, 100, reference=f"grant-{wallet.pk}")
     return wallet
 
 

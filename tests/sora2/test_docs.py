@@ -18,7 +18,7 @@ from batches.models import STATUS_OF_STATE, Stage, State, Status
 from batches.models import Attempt as Submit
 from batches.reconciliation import INVARIANTS
 from batches.simulator.marks import MARK, PLAYABLE
-from customers.access import CUSTOMER_ROLES, STAFF_ROLES, Permission
+from customers.access import CUSTOMER_ROLES, SCOPES, STAFF_ROLES, Permission
 from ledger.models import Entry
 from sora2.api import PROBLEMS
 from sora2.openapi import document
@@ -115,7 +115,9 @@ def test_kinds_of_entries() -> None:
 
 
 def test_scopes_and_roles() -> None:
-    assert table("reference/access.md", "Scopes").keys() == {scope.value for scope in Permission}
+    assert table("reference/access.md", "Scopes").keys() == {scope.value for scope in SCOPES}
+    ours = {permission.value for permission in set(Permission) - set(SCOPES)}
+    assert table("reference/access.md", "Permissions of our own finance").keys() == ours
     for heading, roles in (("Staff roles", STAFF_ROLES), ("Customer roles", CUSTOMER_ROLES)):
         said = {role: codes(cells[0]) for role, cells in table("reference/access.md", heading).items()}
         assert said == {role: {str(permission) for permission in granted} for role, granted in roles.items()}
