@@ -176,6 +176,18 @@ COMPONENTS: dict[str, Schema] = {
         price_version=TEXT,
     ),
     "ModelPage": page("Model"),
+    "CreditsLow": record(
+        "Sent once each time that a wallet falls below its threshold.",
+        event={"const": "credits.low"},
+        organization_id=identifier("org"),
+        wallet_id=identifier("wal"),
+        available=CREDITS,
+        threshold=CREDITS,
+        since=said(INSTANT, "When it fell below the threshold."),
+        timestamp=said(INSTANT, "When this event was written."),
+        event_id=identifier("evt"),
+        livemode=FLAG,
+    ),
     "BatchCompleted": record(
         "Sent once per batch, whatever its final state.",
         event={"const": "batch.completed"},
@@ -254,21 +266,43 @@ _SIGNATURE_HEADERS = {
     "webhook-timestamp": "Unix seconds of this attempt.",
     "webhook-signature": "`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`; several, separated by spaces.",
 }
-WEBHOOKS: dict[str, Schema] = {
-    "batch.completed": {
+
+
+EXAMPLE_LOW: dict[str, Any] = {
+    "event": "credits.low",
+    "organization_id": f"org_{_ID}",
+    "wallet_id": f"wal_{_ID}",
+    "available": 90,
+    "threshold": 100,
+    "since": "2026-01-24T09:59:57.000000Z",
+    "timestamp": "2026-01-24T10:00:00.000000Z",
+    "event_id": f"evt_{_ID}",
+    "livemode": True,
+}
+
+
+def _webhook(name: str, summary: str, component: str, example: Any) -> Schema:
+    return {
         "post": {
-            "operationId": "onBatchCompleted",
-            "summary": "A batch has ended and its credits are finalized",
+            "operationId": name,
+            "summary": summary,
             "description": "Signed by Standard Webhooks 1.0. Only 2xx is success; anything else is sent again.",
             "parameters": [
-                {"name": name, "in": "header", "required": True, "schema": TEXT, "description": description}
-                for name, description in _SIGNATURE_HEADERS.items()
+                {"name": header, "in": "header", "required": True, "schema": TEXT, "description": description}
+                for header, description in _SIGNATURE_HEADERS.items()
             ],
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": ref("BatchCompleted"), "example": EXAMPLE_COMPLETED}},
+                "content": {"application/json": {"schema": ref(component), "example": example}},
             },
             "responses": {"2XX": {"description": "It arrived."}},
         }
     }
+
+
+WEBHOOKS: dict[str, Schema] = {
+    "batch.completed": _webhook(
+        "onBatchCompleted", "A batch has ended and its credits are finalized", "BatchCompleted", EXAMPLE_COMPLETED
+    ),
+    "credits.low": _webhook("onCreditsLow", "A wallet has fallen below its threshold", "CreditsLow", EXAMPLE_LOW),
 }

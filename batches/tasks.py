@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 from structlog import get_logger
 
-from batches import reconciliation, services
+from batches import alerts, reconciliation, services
 from batches.catalogue import Route, routes
 from batches.execution.collect import collect_due
 from batches.execution.lookup import look_up_due
@@ -48,6 +48,12 @@ def sweep() -> None:
 def unrouted() -> None:
     """End what waits for a route that is gone. It looks at every open item: once a minute, not with each sweep."""
     services.fail_what_has_no_route(routes=[route.name for route in routes()], now=timezone.now())
+
+
+@shared_task(name="batches.credits_low")
+def credits_low() -> None:
+    """Tell the customers whose wallet has fallen below its threshold."""
+    alerts.tell_low_credits(now=timezone.now())
 
 
 @shared_task(name="batches.reconcile", soft_time_limit=1800, time_limit=1830)

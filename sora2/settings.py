@@ -124,6 +124,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": RECONCILE_SECONDS,
         "options": {"expires": RECONCILE_SECONDS},
     },
+    "batches.credits_low": {"task": "batches.credits_low", "schedule": 5.0, "options": {"expires": 5.0}},
     "batches.unrouted": {"task": "batches.unrouted", "schedule": 60.0, "options": {"expires": 60.0}},
     "webhooks.purge_sinks": {"task": "webhooks.purge_sinks", "schedule": 3600.0},
 }

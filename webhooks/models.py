@@ -17,6 +17,7 @@ class EventType(models.TextChoices):
     """What a customer can be told. `webhook.test` goes only where it was asked for."""
 
     BATCH_COMPLETED = "batch.completed"
+    CREDITS_LOW = "credits.low"
     WEBHOOK_TEST = "webhook.test"
 
 

@@ -13,10 +13,11 @@ from django.utils import timezone
 from standardwebhooks import WebhookVerificationError
 
 from batches import proofs, services
+from batches.alerts import low_credits_event
 from batches.models import Batch, Proof
 from batches.reconciliation import INVARIANTS
 from customers.models import Mode
-from ledger.models import Entry
+from ledger.models import Entry, Wallet
 from ledger.reconciliation import discrepancies
 from ledger.representations import entry_json
 from pilots.management.commands.rehearse_pilot import TABLE
@@ -63,6 +64,16 @@ def test_the_body_of_batch_completed_is_the_documented_one() -> None:
     sent = json.loads(proofs.completed_event(batch=batch, proof=Proof(sha256="0" * 64), event_id="evt_1"))
     assert keys(json.loads(shown)) == keys(sent)
     for name in ("event", "request_id", "summary", "ledger", "livemode", "status", "state"):
+        assert json.loads(shown)[name] == sent[name]
+
+
+def test_the_body_of_credits_low_is_the_documented_one() -> None:
+    (shown,) = blocks("reference/events.md", "credits.low", "json")
+    at = timezone.now()
+    wallet = Wallet(organization_id="org_1", mode=Mode.LIVE, available=90, low_threshold=100, low_since=at)
+    sent = json.loads(low_credits_event(wallet=wallet, event_id="evt_1", now=at))
+    assert keys(json.loads(shown)) == keys(sent)
+    for name in ("event", "available", "threshold", "livemode"):
         assert json.loads(shown)[name] == sent[name]
 
 

@@ -1,0 +1,64 @@
+"""What a customer is told about credits: `credits.low`, once for each time that a wallet falls below its threshold."""
+
+import json
+from datetime import datetime
+
+from django.db import transaction
+from structlog import get_logger
+
+from customers.models import Mode
+from ledger import lows
+from ledger.models import Wallet
+from sora2.times import timestamp
+from webhooks import services as webhooks
+from webhooks.models import EventType, new_event_id
+
+log = get_logger(__name__)
+
+
+def tell_low_credits(*, now: datetime) -> int:
+    """Publish `credits.low` for each wallet that has become low since; return how many.
+
+    One transaction each notes the crossing as told and writes the event: it is told once, whoever dies in between.
+    One that cannot be told keeps no other from it.
+    """
+    told = 0
+    for wallet in lows.untold():
+        try:
+            told += _tell(wallet, now)
+        except Exception as error:
+            log.error("batches.credits_low_failed", wallet_id=wallet.pk, exc_info=error)
+    return told
+
+
+def low_credits_event(*, wallet: Wallet, event_id: str, now: datetime) -> str:
+    """Return the exact body of `credits.low`, keys in the order in which the documentation shows them."""
+    return json.dumps(
+        {
+            "event": EventType.CREDITS_LOW.value,
+            "organization_id": wallet.organization_id,
+            "wallet_id": wallet.pk,
+            "available": wallet.available,
+            "threshold": wallet.low_threshold,
+            "since": timestamp(wallet.low_since),
+            "timestamp": timestamp(now),
+            "event_id": event_id,
+            "livemode": wallet.mode == Mode.LIVE,
+        }
+    )
+
+
+def _tell(wallet: Wallet, now: datetime) -> bool:
+    with transaction.atomic():
+        if not lows.tick_off(wallet=wallet):
+            return False
+        event_id = new_event_id()
+        webhooks.publish(
+            organization_id=wallet.organization_id,
+            mode=wallet.mode,
+            event_type=EventType.CREDITS_LOW,
+            event_id=event_id,
+            body=low_credits_event(wallet=wallet, event_id=event_id, now=now),
+            reference=wallet.pk,
+        )
+    return True

@@ -1,0 +1,25 @@
+"""Wallets that are low: posting marks when one falls below its threshold; here the marks are read, and ticked off.
+
+A mark is taken back by the posting that brings the wallet up again, so what is found here is still true.
+"""
+
+from django.db.models import F, Q
+
+from ledger.models import Wallet, WalletQuerySet
+
+
+def low() -> WalletQuerySet:
+    """Return the wallets with fewer available credits than their threshold. Served by ledger_wallet_low."""
+    return Wallet.objects.filter(low_since__isnull=False)
+
+
+def untold() -> list[Wallet]:
+    """Return the wallets that have become low and whose owner has not been told so."""
+    fresh = Q(low_since_told=None) | ~Q(low_since_told=F("low_since"))
+    return list(low().filter(fresh).order_by("pk"))
+
+
+def tick_off(*, wallet: Wallet) -> bool:
+    """Note that this crossing is told, in the caller's transaction; False when somebody else did, or it is over."""
+    crossing = Wallet.objects.filter(pk=wallet.pk, low_since=wallet.low_since)
+    return bool(crossing.exclude(low_since_told=wallet.low_since).update(low_since_told=wallet.low_since))
