@@ -3,9 +3,25 @@
 A mark is taken back by the posting that brings the wallet up again, so what is found here is still true.
 """
 
+from django.db import transaction
 from django.db.models import F, Q
 
+from customers.services import audit
 from ledger.models import Wallet, WalletQuerySet
+
+
+def set_threshold(*, wallet: Wallet, threshold: int | None, actor: str) -> None:
+    """Set below how many available credits the wallet is low; None: never. The database judges it at once."""
+    with transaction.atomic():
+        Wallet.objects.filter(pk=wallet.pk).update(low_threshold=threshold)
+        audit(
+            actor=actor,
+            action="wallet.low_threshold",
+            organization_id=wallet.organization_id,
+            mode=wallet.mode,
+            subject=wallet.pk,
+            detail={"threshold": threshold},
+        )
 
 
 def low() -> WalletQuerySet:

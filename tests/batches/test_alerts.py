@@ -11,7 +11,6 @@ from batches.alerts import tell_low_credits
 from customers.models import Mode
 from ledger import lows
 from ledger.models import Wallet
-from ledger.services import set_low_threshold
 from tests.connections import at_once
 from tests.factories import Account, end_batch, fund, make_batch
 from webhooks.models import Delivery, Endpoint, Event
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.django_db
 def watch(account: Account, threshold: int | None, mode: Mode = Mode.LIVE) -> Wallet:
     """Set the threshold of a wallet and return it."""
     wallet = account.wallets[mode]
-    set_low_threshold(wallet=wallet, threshold=threshold)
+    lows.set_threshold(wallet=wallet, threshold=threshold, actor="usr_1")
     return wallet
 
 

@@ -1,0 +1,35 @@
+"""The threshold below which a customer's wallet is low, set by our finance on the customer's ledger page."""
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from customers.access import Access, Permission
+from customers.models import Mode
+from customers.pages import page
+from ledger import lows
+from ledger.models import Wallet
+from sora2.pages import Page
+
+THRESHOLD_MAX = 10**15
+
+
+@require_POST
+@page(Permission.CREDITS_REQUEST)
+def set_threshold(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
+    """Set the threshold of one wallet; empty takes it away."""
+    mode = request.POST.get("mode", Mode.LIVE.value)
+    wallet = Wallet.objects.within(access).filter(organization_id=organization_id, mode=mode).first()
+    if wallet is None:
+        raise Http404
+    text = request.POST.get("threshold", "").strip()
+    if text and not (text.isascii() and text.isdigit() and int(text) <= THRESHOLD_MAX):
+        messages.error(request, "The threshold is a whole number of credits, or empty for none. Nothing was changed.")
+    else:
+        lows.set_threshold(wallet=wallet, threshold=int(text) if text else None, actor=access.actor)
+        messages.success(request, f"Low below {int(text):,} credits." if text else "No threshold: never low.")
+    return HttpResponseRedirect(f"{reverse('admin:statement', args=[organization_id])}?mode={mode}")
+
+
+PAGES = [Page("ledger/<id:organization_id>/threshold", set_threshold, "set_threshold")]
