@@ -125,7 +125,7 @@ def _record(results: Sequence[tuple[Claimed, Collected | NotCollected]]) -> None
     moves = [_move(item, result, now) for item, result in results]
     with transaction.atomic():
         moved = move(moves=moves, now=now)
-        kept = [(item, result) for item, result in results if item.item_id in moved]
+        kept = [(item, result) for item, result in results if item.claim in moved]
         tell_attempts([news for item, result in kept if (news := _news(item, result, now))])
         Output.objects.bulk_create(
             [_output(item, result, now) for item, result in kept if isinstance(result, Collected)]

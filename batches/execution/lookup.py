@@ -79,7 +79,7 @@ def _record(items: Sequence[Claimed], found: Mapping[str, str]) -> None:
         # A job that went to an equal attempt meanwhile leaves its item to the next look-up.
         moves = [_move(item, now, known=bool(item.job_id) or item.attempt_id in told) for item in items]
         moved = move(moves=moves, now=now)
-        lost = {m.item.attempt_id for m in moves if m.stage is None and m.item.item_id in moved}
+        lost = {m.item.attempt_id for m in moves if m.stage is None and m.item.claim in moved}
         tell_attempts([_lost(item, now) for item in items if item.attempt_id in lost])
     # Whoever submitted them may have died before starting their batches.
     services.start(batch_ids={m.item.batch_id for m in moves}, now=now)

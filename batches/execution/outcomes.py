@@ -1,6 +1,7 @@
 """What becomes of an item after a failure, and what follows when items have ended. Shared by all stages."""
 
 import random
+import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -33,8 +34,8 @@ def failed_or_again(
     return Move(item, stage=Stage.SUBMIT, due_at=due_at)
 
 
-def finish(moves: Iterable[Move], moved: set[str], *, now: datetime) -> None:
+def finish(moves: Iterable[Move], moved: set[tuple[str, uuid.UUID]], *, now: datetime) -> None:
     """Finalize the batches whose last item has just ended. Call it after the commit of the moves."""
-    ended = {m.item.batch_id for m in moves if m.stage is None and m.item.item_id in moved}
+    ended = {m.item.batch_id for m in moves if m.stage is None and m.item.claim in moved}
     if ended:
         finalize_ended(among=ended, now=now)

@@ -40,7 +40,7 @@ def _record(items: Sequence[Claimed], verdicts: Mapping[str, Verdict]) -> None:
     moves = [_move(item, verdict, now) for item, verdict in judged]
     with transaction.atomic():
         moved = move(moves=moves, now=now)
-        kept = [(item, verdict) for item, verdict in judged if item.item_id in moved]
+        kept = [(item, verdict) for item, verdict in judged if item.claim in moved]
         tell_attempts([news for item, verdict in kept if (news := _news(item, verdict, now))])
     outcomes.finish(moves, moved, now=now)
     if any(m.stage == Stage.COLLECT for m in moves):

@@ -37,6 +37,11 @@ class Claimed:
     ready_at: datetime | None
     attempt_failure: str = ""
 
+    @property
+    def claim(self) -> tuple[str, uuid.UUID]:
+        """Which claim this is: the same item claimed again is another one, by another lease."""
+        return self.item_id, self.lease
+
 
 @dataclass(frozen=True)
 class Move:
@@ -134,7 +139,7 @@ MOVE_ITEMS = """
     FROM unnest(%(ids)s::text[], %(leases)s::uuid[], %(statuses)s::text[], %(stages)s::text[],
                 %(dues)s::timestamptz[], %(failures)s::text[]) AS m (id, lease, status, stage, due_at, failure_type)
     WHERE i.id = m.id AND i.lease = m.lease AND i.status = 'running'
-    RETURNING i.id
+    RETURNING m.id, m.lease
 """
 
 # By attempt id, whoever holds the item by now: a lost lease must not lose the id of a paid job. The first job of an
@@ -231,8 +236,11 @@ def next_due(*, route: str, stage: Stage) -> datetime | None:
         return at
 
 
-def move(*, moves: Sequence[Move], now: datetime) -> set[str]:
-    """Apply the moves whose lease still holds, in one statement; return the ids of the items that moved."""
+def move(*, moves: Sequence[Move], now: datetime) -> set[tuple[str, uuid.UUID]]:
+    """Apply the moves whose lease still holds, in one statement; return the claims whose items moved.
+
+    Not the items: a worker that claimed one again after its own lease ended may bring both results at once.
+    """
     if not moves:
         return set()
     ordered = sorted(moves, key=lambda m: m.item.item_id)
@@ -247,7 +255,7 @@ def move(*, moves: Sequence[Move], now: datetime) -> set[str]:
     }
     with connection.cursor() as cursor:
         cursor.execute(MOVE_ITEMS, values)
-        return {row[0] for row in cursor.fetchall()}
+        return set(cursor.fetchall())
 
 
 def tell_attempts(news: Sequence[AttemptNews]) -> set[str]:

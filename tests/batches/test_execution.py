@@ -375,5 +375,13 @@ def test_a_move_needs_the_lease() -> None:
     (item,) = claim()
     other = Claimed(**{**item.__dict__, "lease": uuid.uuid4()})
     assert move(moves=[Move(other, status=Status.FAILED, failure_type="timeout")], now=timezone.now()) == set()
-    assert move(moves=[Move(item, status=Status.FAILED, failure_type="timeout")], now=timezone.now()) == {item.item_id}
+    assert move(moves=[Move(item, status=Status.FAILED, failure_type="timeout")], now=timezone.now()) == {item.claim}
     assert finalization.finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
+
+
+def test_of_two_claims_of_one_item_only_the_one_with_the_lease_brings_a_result() -> None:
+    one("a cat")
+    (item,) = claim()
+    expired = Claimed(**{**item.__dict__, "lease": uuid.uuid4()})
+    both = [Move(each, status=Status.FAILED, failure_type="timeout") for each in (expired, item)]
+    assert move(moves=both, now=timezone.now()) == {item.claim}
