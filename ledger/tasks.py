@@ -1,0 +1,21 @@
+"""The ledger's scheduled work."""
+
+from celery import shared_task
+from django.utils import timezone
+from structlog import get_logger
+
+from ledger import seals
+
+log = get_logger(__name__)
+
+
+@shared_task(name="ledger.seal", soft_time_limit=1800, time_limit=1830)
+def seal() -> None:
+    """Seal the ledger if it is due. What no longer holds stops the sealing until somebody has looked."""
+    try:
+        made = seals.seal_if_due(now=timezone.now())
+    except seals.SealError as error:
+        log.error("ledger.seal_refused", error=type(error).__name__, detail=str(error))
+        raise
+    if made:
+        log.info("ledger.sealed", number=made.number, wallets=made.wallets, root=made.root)
