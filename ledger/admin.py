@@ -1,14 +1,16 @@
-"""The ledger's pages, all read-only: wallets, and a customer's entries with the balances after each."""
+"""The ledger's pages: wallets, and a customer's books. What else has pages has a module of its own."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import ReadOnlyAdmin, is_staff, page
-from ledger import pages
-from ledger.models import Entry, ReconciliationRun, Wallet
+from ledger import admin_credits, admin_exports, admin_lows, admin_periods, admin_seals, pages, statement_pages
+from ledger.intervals import UTC_NAME, NotAnInterval
+from ledger.models import Entry, Period, PeriodBalance, ReconciliationRun, Wallet
 from sora2.pages import Page, chips, render, text_of
 
 
@@ -34,27 +36,32 @@ def wallet_list(request: HttpRequest, access: Access) -> HttpResponseBase:
 @require_safe
 @page(Permission.LEDGER_READ)
 def statement(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
-    """Show the entries of one customer's wallet."""
-    mode = text_of(request, "mode") or Mode.LIVE.value
-    kind, reference = text_of(request, "kind"), text_of(request, "reference")
-    found = pages.statement(
-        access,
-        organization_id=organization_id,
-        mode=mode,
-        kind=kind,
-        reference=reference,
+    """Show one customer's statement over a month or another interval, and the entries behind its figures."""
+    asked = statement_pages.Asked(
+        mode=text_of(request, "mode") or Mode.LIVE.value,
+        month=text_of(request, "month"),
+        start=text_of(request, "from"),
+        end=text_of(request, "until"),
+        zone=text_of(request, "tz") or UTC_NAME,
+        kind=text_of(request, "kind"),
+        reference=text_of(request, "reference"),
         cursor=text_of(request, "after"),
     )
+    try:
+        found = statement_pages.books(access, organization_id=organization_id, asked=asked, now=timezone.now())
+    except NotAnInterval as error:
+        return render(request, "admin/ledger/no_interval.html", status=400, title="No interval", sentence=str(error))
     return render(
         request,
         "admin/ledger/statement.html",
         title=f"Ledger of {found.organization}",
         found=found,
+        asked=asked,
         modes=Mode.values,
-        mode=mode,
         kinds=Entry.Kind.values,
-        kind=kind,
-        reference=reference,
+        everything=statement_pages.EVERYTHING,
+        zones=statement_pages.ZONES,
+        may_set_threshold=access.may(Permission.CREDITS_REQUEST),
         chips=chips(request, {"kind": "Kind", "reference": "Reference"}),
     )
 
@@ -62,6 +69,11 @@ def statement(request: HttpRequest, access: Access, organization_id: str) -> Htt
 PAGES = [
     Page("ledger/", wallet_list, "wallet_list"),
     Page("ledger/<id:organization_id>", statement, "statement"),
+    *admin_credits.PAGES,
+    *admin_exports.PAGES,
+    *admin_lows.PAGES,
+    *admin_periods.PAGES,
+    *admin_seals.PAGES,
 ]
 
 
@@ -93,6 +105,23 @@ class EntryAdmin(LedgerAdmin):
     list_select_related = ["wallet"]
     search_fields = ["id", "reference", "request_id"]
     ordering = ["-id"]
+
+
+@admin.register(Period)
+class PeriodAdmin(LedgerAdmin):
+    fields = ["month", "starts_at", "ends_at", "closed_at", "closed_by"]
+    list_display = ["month", "ends_at", "closed_at", "closed_by"]
+    list_select_related = ["closed_by"]
+    ordering = ["-month"]
+
+
+@admin.register(PeriodBalance)
+class PeriodBalanceAdmin(LedgerAdmin):
+    fields = ["period", "wallet", "available", "reserved", "settled", "last_seq", "head_hash"]
+    list_display = ["period", "wallet", "available", "reserved", "settled", "last_seq"]
+    list_select_related = ["period", "wallet"]
+    search_fields = ["period__month", "wallet__id"]
+    ordering = ["-pk"]
 
 
 @admin.register(ReconciliationRun)

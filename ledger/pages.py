@@ -1,18 +1,16 @@
-"""What the ledger's pages show: wallets, the entries of one, and the equations that every credit must satisfy."""
+"""What the ledger's pages show: wallets, entries, and the equations that every credit must satisfy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, Sum
-from django.http import Http404
 
 from customers.access import Access
-from customers.models import Mode, Organization
-from ledger.models import Entry, Wallet, WalletQuerySet
+from ledger.models import OUTSIDE_KINDS, Entry, Wallet, WalletQuerySet
 from sora2.ids import is_id
 from sora2.pages import Rows, rows_after
 
-WALLETS_SHOWN, ENTRIES_SHOWN = 50, 100
+WALLETS_SHOWN = 50
 
 # What an entry does to the available credits; a settle takes from the reserved ones.
 SIGNS = {
@@ -60,11 +58,12 @@ class Equation:
 
 @dataclass(frozen=True)
 class Line:
-    """An entry with its sign; `leads` says that its reference is the id of something that may have a page."""
+    """An entry with its sign, what it is about, and the id that has a page of that; empty if there is none."""
 
     entry: Entry
     sign: str
-    leads: bool
+    about: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,6 @@ class Wallets:
     page: Rows[Wallet]
     count: int
     equation: Equation
-
-
-@dataclass(frozen=True)
-class Statement:
-    """The entries of one wallet, newest first, with the balances after each."""
-
-    organization: Organization
-    wallet: Wallet
-    equation: Equation
-    lines: list[Line]
-    page: Rows[Entry]
-    count: int
-    amount: int
 
 
 def funded(*, available: int, reserved: int, settled: int, total: int) -> Equation:
@@ -111,38 +97,14 @@ def wallets(access: Access, *, mode: str, customer: str, cursor: str) -> Wallets
     return Wallets(rows_after(rows, key="-id", cursor=cursor, size=WALLETS_SHOWN), count, equation)
 
 
-def statement(access: Access, *, organization_id: str, mode: str, kind: str, reference: str, cursor: str) -> Statement:
-    """Return the entries of a customer's wallet. Raises Http404 for what somebody does not reach."""
-    reached = Wallet.objects.within(access).select_related("organization")
-    wallet = reached.filter(organization_id=organization_id, mode=mode or Mode.LIVE).first()
-    if wallet is None:
-        raise Http404
-    entries = Entry.objects.filter(wallet=wallet)
-    if kind:
-        entries = entries.filter(kind=kind)
-    if reference:
-        entries = entries.filter(reference=reference)
-    page = rows_after(entries, key="-seq", cursor=cursor, size=ENTRIES_SHOWN)
-    filtered = entries.aggregate(count=Count("pk"), amount=Sum("amount", default=0))
-    return Statement(
-        organization=wallet.organization,
-        wallet=wallet,
-        equation=wallet_equation(wallet),
-        lines=lines(page.rows),
-        page=page,
-        count=filtered["count"],
-        amount=filtered["amount"],
-    )
-
-
 def wallet_equation(wallet: Wallet) -> Equation:
     """Return `funded = available + reserved + settled` of one wallet."""
     return funded(available=wallet.available, reserved=wallet.reserved, settled=wallet.settled, total=wallet.funded)
 
 
-def lines(entries: Iterable[Entry]) -> list[Line]:
-    """Return entries as the pages show them."""
-    return [Line(e, SIGNS[Entry.Kind(e.kind)], leads=is_id(e.reference, e.reference[:3])) for e in entries]
+def lines(entries: Iterable[Entry], *, requests: Mapping[str, str] | None = None) -> list[Line]:
+    """Return entries as the pages show them; `requests` are the ids of credit requests by reference."""
+    return [_line(entry, requests or {}) for entry in entries]
 
 
 def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
@@ -154,6 +116,14 @@ def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
     if not final:
         parts = (*parts, Part("Held", reserved - settled - refunded, "held"))
     return Equation("Reserved", reserved, parts)
+
+
+def _line(entry: Entry, requests: Mapping[str, str]) -> Line:
+    kind = Entry.Kind(entry.kind)
+    if kind in OUTSIDE_KINDS:
+        return Line(entry, SIGNS[kind], about=entry.reference, target=requests.get(entry.reference, ""))
+    target = entry.reference if is_id(entry.reference, entry.reference[:3]) else ""
+    return Line(entry, SIGNS[kind], about=entry.request_id or entry.reference, target=target)
 
 
 def _chosen(access: Access, *, mode: str, customer: str) -> WalletQuerySet:

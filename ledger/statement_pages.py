@@ -1,0 +1,222 @@
+"""What a customer's ledger page shows: a statement whose figures lead to their entries, and these."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Sum
+from django.http import Http404
+from django.utils.http import urlencode
+
+from customers.access import Access
+from customers.models import Mode, Organization
+from ledger.exports.selection import Selected
+from ledger.intervals import UTC_NAME, Interval, Month, interval_of, month_after, month_at, month_before, month_of
+from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet
+from ledger.pages import Equation, Line, lines, wallet_equation
+from ledger.statements import Balances, Moved, Statement, months_with_entries, statement_of
+from sora2.pages import Rows, rows_after
+from sora2.times import timestamp
+
+ENTRIES_SHOWN = 100
+# Asked for as a month: the whole life of a wallet.
+EVERYTHING = "all"
+# Offered where a zone is typed; every other is understood too.
+ZONES = (
+    *(UTC_NAME, "Europe/London", "Europe/Berlin", "America/New_York", "America/Chicago", "America/Los_Angeles"),
+    *("America/Sao_Paulo", "Asia/Dubai", "Asia/Kolkata", "Asia/Singapore", "Asia/Shanghai", "Asia/Tokyo"),
+    "Australia/Sydney",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a statement, and the query that shows what it sums. Figures: entries, credits, and the balances."""
+
+    label: str
+    query: str
+    figures: tuple[int | None, ...]
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants to see of a wallet, as texts; empty is not given."""
+
+    mode: str = Mode.LIVE
+    month: str = ""
+    start: str = ""
+    end: str = ""
+    zone: str = UTC_NAME
+    kind: str = ""
+    reference: str = ""
+    cursor: str = ""
+
+
+@dataclass(frozen=True)
+class Books:
+    """A wallet's statement over an interval, and some of its entries there, newest first.
+
+    `opening`, `moved` and `closing` are the statement's lines, `faults` say what does not add up. `earlier` and `later`
+    are the months around, `count` and `amount` those of all entries that fit the filters. `kept` are the parameters
+    that ask for the same interval again, `exported` is the query for the same entries as files.
+    """
+
+    organization: Organization
+    wallet: Wallet
+    equation: Equation
+    statement: Statement
+    opening: Row
+    moved: list[Row]
+    closing: Row
+    faults: list[str]
+    months: list[Month]
+    earlier: Month | None
+    later: Month | None
+    lines: list[Line]
+    page: Rows[Entry]
+    count: int
+    amount: int
+    kept: dict[str, str]
+    exported: str
+
+
+def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) -> Books:
+    """Return what a customer's wallet did in an interval: the one that is asked for, else the current month.
+
+    Raises Http404 for what somebody does not reach, NotAnInterval for what names no interval.
+    """
+    reached = Wallet.objects.within(access).select_related("organization")
+    wallet = reached.filter(organization_id=organization_id, mode=asked.mode).first()
+    if wallet is None:
+        raise Http404
+    interval = _interval(wallet, asked, now)
+    statement = statement_of(wallet=wallet, interval=interval)
+    entries = Selected(
+        wallet, after=statement.before, through=statement.through, kind=asked.kind, reference=asked.reference
+    ).entries()
+    page = rows_after(entries, key="-seq", cursor=asked.cursor, size=ENTRIES_SHOWN)
+    filtered = entries.aggregate(count=Count("pk"), amount=Sum("amount", default=0))
+    return Books(
+        organization=wallet.organization,
+        wallet=wallet,
+        equation=wallet_equation(wallet),
+        statement=statement,
+        opening=_opening(asked, statement),
+        moved=[_moved(asked, interval, moved) for moved in statement.moved],
+        closing=_closing(asked, statement),
+        faults=_faults(statement),
+        months=_months(wallet, interval, now),
+        earlier=month_before(interval) if isinstance(interval, Month) and statement.before else None,
+        later=_later(interval, now),
+        lines=lines(page.rows, requests=_requests(access, page.rows)),
+        page=page,
+        count=filtered["count"],
+        amount=filtered["amount"],
+        kept=_asked_again(interval),
+        exported=_exported(asked, interval),
+    )
+
+
+def _requests(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
+    """Return the requests behind what came in and went out, to our staff: they are no customer's business."""
+    references = [entry.reference for entry in entries if entry.kind in OUTSIDE_KINDS]
+    if access.organization_ids is not None or not references:
+        return {}
+    approved = CreditRequest.objects.filter(reference__in=references, state=CreditRequest.State.APPROVED)
+    return dict(approved.values_list("reference", "pk"))
+
+
+def _interval(wallet: Wallet, asked: Asked, now: datetime) -> Interval:
+    """Return the interval that is asked for.
+
+    Without one it is the month of the entry that the cursor leads to, so that a link to an entry needs no month.
+    """
+    if asked.start or asked.end:
+        return interval_of(asked.start, asked.end, asked.zone)
+    if asked.month == EVERYTHING:
+        return interval_of("", "", asked.zone)
+    if asked.month:
+        return month_of(asked.month, asked.zone)
+    if not asked.cursor:
+        return month_at(now, asked.zone)
+    led = rows_after(Entry.objects.filter(wallet=wallet), key="-seq", cursor=asked.cursor, size=1).rows
+    return month_at(led[0].created_at if led else now, asked.zone)
+
+
+def _later(interval: Interval, now: datetime) -> Month | None:
+    """Return the month after the one shown, once it has begun."""
+    later = month_after(interval) if isinstance(interval, Month) else None
+    return later if later and later.starts_at <= now else None
+
+
+def _months(wallet: Wallet, interval: Interval, now: datetime) -> list[Month]:
+    """Return the months to choose from, newest first: those with entries, the current one, and the one shown."""
+    offered = [*months_with_entries(wallet=wallet, zone=interval.zone), month_at(now, interval.zone)]
+    if isinstance(interval, Month):
+        offered.append(interval)
+    by_month = {month.month: month for month in offered}
+    return [by_month[month] for month in sorted(by_month, reverse=True)]
+
+
+def _opening(asked: Asked, statement: Statement) -> Row:
+    """Return the opening line; it leads to all that comes before the interval."""
+    start = statement.interval.start
+    query = _query(mode=asked.mode, tz=asked.zone, until=start) if statement.before else ""
+    return Row("Opening", query, (None, None, *_figures(statement.opening)), signed=False)
+
+
+def _closing(asked: Asked, statement: Statement) -> Row:
+    """Return the closing line; it leads to all that comes before the interval's end."""
+    end = statement.interval.end
+    query = _query(mode=asked.mode, tz=asked.zone, until=end, month="" if end else EVERYTHING)
+    return Row("Closing", query if statement.through else "", (None, None, *_figures(statement.closing)), signed=False)
+
+
+def _moved(asked: Asked, interval: Interval, moved: Moved) -> Row:
+    """Return the line of a kind; it leads to its entries."""
+    query = _query(mode=asked.mode, kind=moved.kind, **_asked_again(interval)) if moved.count else ""
+    figures = (moved.count, moved.credits, *(figure or None for figure in _figures(moved.effect)))
+    return Row(moved.kind.value, query, figures, signed=True)
+
+
+def _figures(balances: Balances) -> tuple[int, ...]:
+    return balances.available, balances.reserved, balances.settled, balances.funded
+
+
+def _asked_again(interval: Interval) -> dict[str, str]:
+    """Return the parameters that ask for an interval, whatever the current month is then."""
+    if isinstance(interval, Month):
+        return {"month": interval.month, "tz": interval.zone}
+    given = {"from": interval.start, "until": interval.end}
+    return {**(given if any(given.values()) else {"month": EVERYTHING}), "tz": interval.zone}
+
+
+def _faults(statement: Statement) -> list[str]:
+    """Say what of a statement does not add up. In right books: nothing."""
+    unexplained = statement.unexplained
+    by_bucket = zip(("available", "reserved", "settled"), _figures(unexplained), strict=False)
+    faults = [
+        f"Opening and movements differ from the closing {bucket} credits by {abs(credits):,}."
+        for bucket, credits in by_bucket
+        if credits
+    ]
+    if statement.missing:
+        faults.append(f"{statement.missing:,} of the entries' numbers have no entry.")
+    if statement.unexplained_reserved:
+        faults.append(f"{abs(statement.unexplained_reserved):,} reserved credits differ from the open reserves.")
+    return faults
+
+
+def _exported(asked: Asked, interval: Interval) -> str:
+    return _query(
+        mode=asked.mode,
+        kind=asked.kind,
+        reference=asked.reference,
+        created_after=timestamp(interval.starts_at) or "",
+        created_before=timestamp(interval.ends_at) or "",
+    )
+
+
+def _query(**given: str) -> str:
+    return "?" + urlencode({name: value for name, value in given.items() if value})
