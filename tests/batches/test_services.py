@@ -306,7 +306,11 @@ def test_what_was_priced_does_not_change() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "amount", "match"),
-    [("settle", 5, "the batch says 0 and 0"), ("refund", 10, "the batch says 0 and 0"), ("reserve", 7, "no batch")],
+    [
+        ("settle", 5, "must have reserved 10, settled 0 and refunded 0"),
+        ("refund", 10, "must have reserved 10, settled 0 and refunded 0"),
+        ("reserve", 7, "no batch"),
+    ],
 )
 def test_credits_of_a_batch_are_not_moved_by_hand(kind: str, amount: int, match: str) -> None:
     batch = submit(customer_with(100), ["a"])
