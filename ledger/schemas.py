@@ -1,5 +1,6 @@
 """The wallet and the ledger in OpenAPI."""
 
+from ledger.exports.formats import BEANCOUNT, CSV, XLSX
 from ledger.models import Entry
 from sora2.operations import (
     CREDITS,
@@ -12,6 +13,7 @@ from sora2.operations import (
     TEXT,
     Answer,
     Operation,
+    Schema,
     choice,
     identifier,
     page,
@@ -51,6 +53,27 @@ COMPONENTS = {
     "LedgerPage": page("LedgerEntry"),
 }
 
+FILTERS = (
+    *PERIOD,
+    query("kind", choice(Entry.Kind.values), "Only entries of this kind."),
+    query("batch_id", TEXT, "Only entries of this batch."),
+)
+
+
+def export(name: str, summary: str, description: str, file: Schema, content_type: str) -> Operation:
+    """Return the operation that answers with the entries as a file."""
+    headers = {"Content-Disposition": "`attachment`, with the name of the file."}
+    return Operation(
+        name=name,
+        tag="Ledger",
+        summary=summary,
+        scope="ledger:read",
+        parameters=FILTERS,
+        answers={200: Answer(description, file, content_type=content_type, headers=headers)},
+        errors=["not_found", "validation_error"],
+    )
+
+
 SHOW_WALLET = Operation(
     name="showWallet",
     tag="Ledger",
@@ -64,12 +87,30 @@ LIST_ENTRIES = Operation(
     tag="Ledger",
     summary="List the wallet's entries, newest first",
     scope="ledger:read",
-    parameters=[
-        *PERIOD,
-        query("kind", choice(Entry.Kind.values), "Only entries of this kind."),
-        query("batch_id", TEXT, "Only entries of this batch."),
-        *PAGING,
-    ],
+    parameters=[*FILTERS, *PAGING],
     answers={200: Answer("A page of entries.", ref("LedgerPage"))},
     errors=["not_found", "validation_error"],
+)
+EXPORT_CSV = export(
+    "exportLedgerCsv",
+    "Download the wallet's entries as CSV, oldest first",
+    "One line for each entry, with the columns of `LedgerEntry` in their order, by RFC 4180. A text that starts with "
+    "`=`, `+`, `-`, `@`, tab, carriage return or `'` has a `'` in front: strip one. An interval that has passed gives "
+    "the same bytes each time.",
+    TEXT,
+    CSV.content_type,
+)
+EXPORT_XLSX = export(
+    "exportLedgerXlsx",
+    "Download the wallet's entries as a workbook, oldest first",
+    "The same columns; figures are numbers, everything else is text.",
+    {"type": "string", "contentMediaType": XLSX.content_type},
+    XLSX.content_type,
+)
+EXPORT_BEANCOUNT = export(
+    "exportLedgerBeancount",
+    "Download the wallet's entries as plain-text double entry",
+    "A file for Beancount, with the balances that the entries say: `bean-check` fails if one is missing.",
+    TEXT,
+    BEANCOUNT.content_type,
 )

@@ -1,0 +1,1 @@
+"""The books as files: CSV, XLSX and Beancount of the same entries, streamed."""
