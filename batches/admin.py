@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from batches import pages, proofs
+from batches import pages, proofs, reconciliation_pages
 from batches.content import RangeNotSatisfiable, stream
 from batches.finding import address_of
 from batches.home import home as home_of
@@ -24,6 +24,7 @@ from batches.reconciliation import reconcile
 from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, refused
+from ledger.reconciliation import UnderWay
 from sora2.pages import Page, chips, render, text_of
 
 # --- home ----------------------------------------------------------------------------------------------------------
@@ -48,7 +49,11 @@ def check(request: HttpRequest) -> HttpResponseBase:
     """Check every invariant over all data now; for staff who may see credits."""
     if not _may_check(request):
         return refused(request, Permission.LEDGER_READ)
-    run = reconcile(now=timezone.now())
+    try:
+        run = reconcile(now=timezone.now())
+    except UnderWay:
+        messages.info(request, "A check is under way. What it finds will be here when it ends.")
+        return HttpResponseRedirect(reverse("admin:index"))
     if run.explained:
         messages.success(request, "Checked just now: every credit is explained.")
     else:
@@ -61,6 +66,35 @@ def find(request: HttpRequest) -> HttpResponseBase:
     """Go to the page of an id, or of a request id."""
     text = text_of(request, "q")
     return HttpResponseRedirect(address_of(access_of(request), text) if text else reverse("admin:index"))
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
+def checks(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: ARG001 - a view's.
+    """Show the checks over everything, all or those that found something; to staff only."""
+    if not is_staff(request):
+        raise Http404
+    unexplained = bool(text_of(request, "unexplained"))
+    runs = reconciliation_pages.checks(unexplained=unexplained, cursor=text_of(request, "after"))
+    return render(
+        request,
+        "admin/reconciliations.html",
+        title="Checks",
+        rows=runs,
+        lines=reconciliation_pages.lines(runs.rows),
+        unexplained=unexplained,
+    )
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
+def check_detail(request: HttpRequest, access: Access, run_id: int) -> HttpResponseBase:
+    """Show one check in full; to staff only."""
+    if not is_staff(request):
+        raise Http404
+    return render(
+        request, "admin/reconciliation.html", title="Check", check=reconciliation_pages.check(access, run_id=run_id)
+    )
 
 
 def _may_check(request: HttpRequest) -> bool:
@@ -109,7 +143,7 @@ def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResp
 def batch_billing(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show what a batch cost, entry by entry, and its proof."""
     head = pages.head(access, batch_id=batch_id)
-    return _tab(request, access, head, "billing", billing=pages.billing(head.batch, head.entries or []))
+    return _tab(request, access, head, "billing", billing=pages.billing(access, head.batch, head.entries or []))
 
 
 @require_safe
@@ -220,6 +254,8 @@ def _download(response: HttpResponseBase, filename: str) -> HttpResponseBase:
 
 PAGES = [
     Page("check", check, "check"),
+    Page("reconciliations/", checks, "checks"),
+    Page("reconciliations/<int:run_id>", check_detail, "check_detail"),
     Page("find", find, "find"),
     Page("batches/", batch_list, "batch_list"),
     Page("batches/<id:batch_id>", batch_tasks, "batch"),

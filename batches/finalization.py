@@ -66,9 +66,16 @@ def finalize_ended(*, now: datetime, among: Iterable[str] | None = None) -> int:
     return done
 
 
-def movement_of(batch: Batch, *, actor: str) -> ledger.Movement:
-    """Return what every entry about a batch says."""
-    return ledger.Movement(wallet_id=batch.wallet_id, reference=batch.pk, request_id=batch.request_id, actor=actor)
+def movement_of(batch: Batch, *, actor: str, reason: str) -> ledger.Movement:
+    """Return what every entry about a batch says; the customer reads the reason."""
+    return ledger.Movement(
+        wallet_id=batch.wallet_id, reference=batch.pk, request_id=batch.request_id, actor=actor, reason=reason
+    )
+
+
+def items_in_words(count: int) -> str:
+    """Return `1 item`, `10 items`."""
+    return f"{count} item{'' if count == 1 else 's'}"
 
 
 def _ended(among: Iterable[str] | None) -> list[str]:
@@ -116,11 +123,13 @@ def _close_items(batch: Batch, now: datetime) -> _Totals:
 
 
 def _settle_and_refund(batch: Batch, totals: _Totals) -> None:
-    movement = movement_of(batch, actor="system")
+    of_all = f"of {items_in_words(batch.total)}"
     if totals.settled:
-        ledger.settle(movement=movement, amount=totals.settled)
+        settling = movement_of(batch, actor="system", reason=f"{totals.succeeded} {of_all} succeeded")
+        ledger.settle(movement=settling, amount=totals.settled)
     if totals.refunded:
-        ledger.refund(movement=movement, amount=totals.refunded)
+        refunding = movement_of(batch, actor="system", reason=f"{totals.failed} {of_all} failed")
+        ledger.refund(movement=refunding, amount=totals.refunded)
 
 
 def _end(batch: Batch, totals: _Totals, now: datetime) -> None:

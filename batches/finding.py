@@ -9,7 +9,7 @@ from django.utils.http import urlencode
 
 from batches.models import Batch, Item
 from customers.access import Access
-from ledger.models import Entry, Wallet
+from ledger.models import CreditRequest, Entry, Wallet
 from webhooks.models import Delivery, Event
 
 
@@ -73,6 +73,12 @@ def _entries(access: Access, ids: set[str]) -> Found:
         yield pk, with_query("admin:statement", owner, mode=mode, after=str(seq + 1)) + f"#{pk}"
 
 
+def _requests(access: Access, ids: set[str]) -> Found:
+    # Their pages are our staff's.
+    rows = CreditRequest.objects.within(access) if access.organization_ids is None else CreditRequest.objects.none()
+    return [(pk, reverse("admin:credit_request", args=[pk])) for (pk,) in rows.filter(pk__in=ids).values_list("pk")]
+
+
 def _events(access: Access, ids: set[str]) -> Found:
     rows = Event.objects.within(access).filter(pk__in=ids, reference__startswith="bat_").values_list("pk", "reference")
     return [(pk, reverse("admin:batch_webhooks", args=[reference])) for pk, reference in rows]
@@ -90,6 +96,7 @@ _LOOKUPS: Mapping[str, Callable[[Access, set[str]], Found]] = {
     "wal": _wallets,
     "org": _organizations,
     "led": _entries,
+    "crq": _requests,
     "evt": _events,
     "dlv": _deliveries,
 }

@@ -12,6 +12,7 @@ from batches.catalogue import Line
 from batches.models import OPEN_STATES, Attempt, Batch, BatchQuerySet, Item, Output, Proof, Status
 from customers.access import Access, Permission
 from customers.models import Mode
+from ledger import approvals
 from ledger import pages as ledger
 from ledger.models import Entry
 from sora2.pages import Rows, rows_after
@@ -249,15 +250,22 @@ class PriceLine:
 
 @dataclass(frozen=True)
 class Billing:
-    """The price of a batch, line by line, its entries, and the proof once it is final."""
+    """The price of a batch, line by line, its entries, what names it besides, and the proof once it is final.
+
+    `adjustments` are those that name the batch; to our own people also what was asked for and is not posted (`inside`).
+    """
 
     lines: list[PriceLine]
     entries: list[ledger.Line]
+    adjustments: list[approvals.Naming]
     proof: Proof | None
+    inside: bool
+    may_ask: bool
 
 
-def billing(batch: Batch, entries: list[Entry]) -> Billing:
+def billing(access: Access, batch: Batch, entries: list[Entry]) -> Billing:
     """Return what the Billing tab shows."""
+    inside = access.organization_ids is None
     outcome = {
         "clips": Count("pk"),
         "settled": Sum("credits", filter=Q(status=Status.SUCCEEDED), default=0),
@@ -267,7 +275,14 @@ def billing(batch: Batch, entries: list[Entry]) -> Billing:
     return Billing(
         lines=[_price_line(dict(row), final=batch.is_final) for row in grouped.order_by("model", "seconds", "credits")],
         entries=ledger.lines(entries),
+        adjustments=[
+            naming
+            for naming in approvals.about(wallet_id=batch.wallet_id, reference=batch.pk)
+            if inside or naming.entry is not None
+        ],
         proof=Proof.objects.filter(batch=batch).first(),
+        inside=inside,
+        may_ask=access.may(Permission.CREDITS_REQUEST),
     )
 
 

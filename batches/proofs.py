@@ -5,7 +5,7 @@ finalizes the credits; anybody can hash it, and follow each entry's seal to the 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from django.conf import settings
 
@@ -35,12 +35,17 @@ def fix(*, batch: Batch, items_sha256: str) -> Proof:
             "finalized_at": timestamp(batch.finished_at),
             "summary": final_summary(batch),
             "ledger": final_ledger(batch),
-            "entries": [entry_json(entry) for entry in Entry.objects.about(batch.pk)],
+            "entries": [entry_json(entry) for entry in _entries(batch)],
             "items_count": batch.total,
             "items_sha256": items_sha256,
         }
     )
     return Proof.objects.create(batch=batch, body=body, sha256=sha256_hex(body))
+
+
+def _entries(batch: Batch) -> Iterable[Entry]:
+    kinds = (Entry.Kind.RESERVE, Entry.Kind.SETTLE, Entry.Kind.REFUND)
+    return Entry.objects.about(batch.pk).filter(wallet_id=batch.wallet_id, kind__in=kinds)
 
 
 def items_jsonl(batch: Batch) -> Iterator[str]:

@@ -17,7 +17,7 @@ from structlog import get_logger
 
 from batches.catalogue import PRICE_VERSION, Line, price_lines, route_of
 from batches.failures import FailureType
-from batches.finalization import finalize_ended, movement_of
+from batches.finalization import finalize_ended, items_in_words, movement_of
 from batches.intake import BatchOrder, ItemOrder
 from batches.models import (
     OPEN_STATUSES,
@@ -230,7 +230,8 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
             if batch is None:
                 return None
             _copy_items(batch, order.items)
-            ledger.reserve(movement=movement_of(batch, actor=customer.actor), amount=batch.credits)
+            movement = movement_of(batch, actor=customer.actor, reason=items_in_words(batch.total))
+            ledger.reserve(movement=movement, amount=batch.credits)
             # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
             _refuse_too_many_open(customer, others=1)
             bell.ring("batches.submit")

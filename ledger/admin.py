@@ -61,6 +61,7 @@ def statement(request: HttpRequest, access: Access, organization_id: str) -> Htt
         kinds=Entry.Kind.values,
         everything=statement_pages.EVERYTHING,
         zones=statement_pages.ZONES,
+        by_customer=is_staff(request),
         may_set_threshold=access.may(Permission.CREDITS_REQUEST),
         chips=chips(request, {"kind": "Kind", "reference": "Reference"}),
     )

@@ -1,11 +1,13 @@
 """What all tests share: a flush that the append-only tables allow, and a look at the books after every test."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.test import override_settings
 from psycopg.pq import TransactionStatus
 
 from batches.reconciliation import INVARIANTS
@@ -24,6 +26,16 @@ NO_TRUNCATE = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "unbooked: leaves books that are wrong on purpose; they are not checked")
+    config.addinivalue_line("markers", "owner: does what only the tables' owner may, also where tests run as a role")
+    if os.environ.get("SORA2_TEST_ROLE"):
+        config.pluginmanager.import_plugin("tests.as_role")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_in_no_time() -> Iterator[None]:
+    """Hash the passwords of tests, which protect nothing, without the work that is the point of hashing them."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

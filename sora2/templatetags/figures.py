@@ -14,6 +14,9 @@ register = template.Library()
 # A sign and a word, never colour alone.
 SIGNS = {
     "queued": ("○", "waiting"),
+    "requested": ("○", "active"),
+    "approved": ("✓", "good"),
+    "rejected": ("✕", "bad"),
     "pending": ("○", "waiting"),
     "processing": ("◐", "active"),
     "running": ("◐", "active"),

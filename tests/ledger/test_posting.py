@@ -13,6 +13,7 @@ from ledger.services import (
     AlreadyPosted,
     ExceedsReserve,
     InsufficientCredits,
+    InvalidAmount,
     Movement,
     grant,
     open_wallets,
@@ -140,7 +141,7 @@ def test_each_kind_is_posted_once_per_reference(wallet: Wallet) -> None:
 
 @pytest.mark.parametrize("amount", [0, -1])
 def test_an_amount_is_positive(wallet: Wallet, amount: int) -> None:
-    with pytest.raises(DatabaseError, match="positive amount"):
+    with pytest.raises(InvalidAmount, match="positive amount"):
         grant(movement=about(wallet, "x"), amount=amount)
 
 
