@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, Q
+from django.urls import reverse
 
-from batches.finding import addresses, batch_address
+from batches.finding import addresses, batch_address, with_query
 from batches.models import FINAL_STATES, Batch, Item, Status
+from batches.reconciliation_pages import LastCheck, last_check
 from customers.access import Access, Permission
 from customers.models import Mode
-from ledger.models import Entry, ReconciliationRun
+from ledger import lows
+from ledger.models import CreditRequest
 from ledger.pages import Equation, all_funds
 from webhooks import pages as webhooks
 from webhooks.models import Delivery
@@ -18,26 +21,6 @@ from webhooks.models import Delivery
 # An open batch that is older than this wants a look: an item has a quarter of an hour, and may wait for its turn.
 LONG_OPEN = timedelta(hours=1)
 NOTICES_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A row that breaks a promise: how, and the page where it can be seen."""
-
-    promise: str
-    detail: str
-    subject: str
-    address: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the last check over everything found, as far as somebody reaches it."""
-
-    checked_at: datetime
-    findings: list[Finding]
-    batches: int
-    entries: int
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ class Notice:
 class Home:
     """Each part is None for those who may not see it."""
 
-    verdict: Verdict | None
+    check: LastCheck | None
     funds: Equation | None
     work: Work | None
     telling: webhooks.Load | None
@@ -78,35 +61,18 @@ def home(access: Access, *, now: datetime) -> Home:
     work = access.may(Permission.BATCHES_READ)
     telling = access.may(Permission.WEBHOOKS_READ)
     live = replace(access, mode=Mode.LIVE.value)
-    notices = [*(_long_open(live, now) if work else ()), *(_undelivered(live) if telling else ())]
+    notices = [
+        *(_long_open(live, now) if work else ()),
+        *(_undelivered(live) if telling else ()),
+        *(_low(live) if money else ()),
+        *(_undecided(live) if access.may(Permission.CREDITS_APPROVE) else ()),
+    ]
     return Home(
-        verdict=_verdict(access) if money else None,
+        check=last_check(access, now=now) if money else None,
         funds=all_funds(access, mode=Mode.LIVE) if money else None,
         work=_work(access, now) if work else None,
         telling=webhooks.load(live) if telling else None,
         notices=sorted(notices, key=lambda notice: notice.at, reverse=True)[:NOTICES_SHOWN],
-    )
-
-
-def _verdict(access: Access) -> Verdict | None:
-    run = ReconciliationRun.objects.order_by("-started_at").first()
-    if run is None:
-        return None
-    where = addresses(access, [found["subject"] for found in run.discrepancies])
-    everything = access.organization_ids is None
-    return Verdict(
-        checked_at=run.finished_at,
-        findings=[
-            Finding(found["promise"], found["detail"], found["subject"], where.get(found["subject"], ""))
-            for found in run.discrepancies
-            if everything or found["subject"] in where
-        ],
-        batches=run.batches
-        if everything
-        else Batch.objects.within(access).filter(created_at__lte=run.started_at).count(),
-        entries=run.entries
-        if everything
-        else Entry.objects.within(access).filter(created_at__lte=run.started_at).count(),
     )
 
 
@@ -135,6 +101,24 @@ def _long_open(access: Access, now: datetime) -> Iterable[Notice]:
     for batch in rows.order_by("pk")[:NOTICES_SHOWN]:
         sentence = f"Batch {batch.request_id} is still {batch.state}. Its credits stay held until its last item ends."
         yield Notice(sentence, batch.organization.name, batch.created_at, batch_address(batch.pk))
+
+
+def _low(access: Access) -> Iterable[Notice]:
+    for wallet in lows.low().within(access).select_related("organization").order_by("-low_since")[:NOTICES_SHOWN]:
+        if wallet.low_since is not None:
+            sentence = f"{wallet.available:,} credits are left, below the threshold of {wallet.low_threshold:,}."
+            address = with_query("admin:statement", wallet.organization_id, mode=wallet.mode)
+            yield Notice(sentence, wallet.organization.name, wallet.low_since, address)
+
+
+def _undecided(access: Access) -> Iterable[Notice]:
+    rows = CreditRequest.objects.within(access).filter(state=CreditRequest.State.REQUESTED)
+    for request in rows.select_related("wallet__organization").order_by("-pk")[:NOTICES_SHOWN]:
+        sentence = (
+            f"A request for {request.amount:,} credits ({request.get_kind_display().lower()}) waits for a decision."
+        )
+        address = reverse("admin:credit_request", args=[request.pk])
+        yield Notice(sentence, request.wallet.organization.name, request.requested_at, address)
 
 
 def _undelivered(access: Access) -> Iterable[Notice]:

@@ -1,5 +1,6 @@
 """The bells of the engine. A task carries no state: it drains what is due, and may be lost, doubled or late."""
 
+import contextlib
 from collections.abc import Callable
 
 from celery import shared_task
@@ -13,6 +14,7 @@ from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
 from batches.execution.submit import submit_due
 from batches.finalization import finalize_ended
+from ledger.reconciliation import UnderWay
 
 log = get_logger(__name__)
 
@@ -58,8 +60,9 @@ def credits_low() -> None:
 
 @shared_task(name="batches.reconcile", soft_time_limit=1800, time_limit=1830)
 def reconcile() -> None:
-    """Check every invariant and keep the result."""
-    reconciliation.reconcile(now=timezone.now())
+    """Check every invariant and keep the result, unless somebody is at it."""
+    with contextlib.suppress(UnderWay):
+        reconciliation.reconcile(now=timezone.now())
 
 
 def _on_each_route(work: Callable[[Route], int]) -> None:

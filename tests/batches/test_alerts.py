@@ -8,11 +8,14 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from batches.alerts import tell_low_credits
-from customers.models import Mode
+from customers.models import AuditEvent, Mode
+from customers.services import create_staff
 from ledger import lows
-from ledger.models import Wallet
+from ledger.approvals import request_credits
+from ledger.models import Entry, Wallet
 from tests.connections import at_once
-from tests.factories import Account, end_batch, fund, make_batch
+from tests.factories import Account, end_batch, fund, make_account, make_batch
+from tests.people import member, staff, words_of
 from webhooks.models import Delivery, Endpoint, Event
 from webhooks.services import create_endpoint
 
@@ -91,6 +94,7 @@ def test_a_threshold_is_not_negative(account: Account) -> None:
         watch(account, -1)
 
 
+@pytest.mark.owner
 def test_the_event_goes_to_the_endpoints_of_its_mode_that_want_it(account: Account) -> None:
     wants, _ = create_endpoint(organization=account.organization, mode=Mode.TEST, url="https://example.com/low")
     Endpoint.objects.filter(pk=wants.pk).update(events=["credits.low"])
@@ -103,6 +107,7 @@ def test_the_event_goes_to_the_endpoints_of_its_mode_that_want_it(account: Accou
     assert states == {"https://example.com/low": "pending", "https://example.com/batches": "skipped"}
 
 
+@pytest.mark.owner
 def test_the_marks_cannot_be_set_by_hand(account: Account) -> None:
     wallet = watch(account, 10)
     Wallet.objects.filter(pk=wallet.pk).update(low_threshold=2000, low_since=None)
@@ -118,3 +123,51 @@ def test_two_that_tell_at_once_tell_once(account: Account) -> None:
     results = at_once(*[lambda: tell_low_credits(now=timezone.now())] * 4)
     assert sorted(results, key=str) == [0, 0, 0, 1]
     assert Event.objects.filter(type="credits.low").count() == 1
+
+
+# --- in the admin --------------------------------------------------------------------------------------------------
+
+
+def test_home_and_the_customers_page_say_that_a_wallet_is_low(account: Account) -> None:
+    watch(account, 2000)
+    for client in (staff(), member(account.organization)):
+        assert "1,000 credits are left, below the threshold of 2,000." in words_of(client.get("/admin/"))
+        text = words_of(client.get(f"/admin/ledger/{account.organization.pk}"))
+        assert "▲ Low: 1,000 credits are available, below the threshold of 2,000" in text
+    assert "below the threshold" not in words_of(member(make_account(name="Globex").organization).get("/admin/"))
+
+
+def test_our_finance_sets_the_threshold_on_the_customers_page(account: Account) -> None:
+    client, page = staff(), f"/admin/ledger/{account.organization.pk}"
+    answer = client.post(f"{page}/threshold", {"mode": "live", "threshold": "1500"}, follow=True)
+    assert "Low below 1,500 credits." in words_of(answer)
+    wallet = Wallet.objects.get(pk=account.wallets[Mode.LIVE].pk)
+    assert wallet.low_threshold == 1500
+    assert AuditEvent.objects.get(action="wallet.low_threshold").detail == {"threshold": 1500}
+    client.post(f"{page}/threshold", {"mode": "live", "threshold": ""})
+    assert not lows.low()
+
+
+@pytest.mark.parametrize("text", ["-1", "ten", "1.5", "9" * 30])
+def test_a_threshold_that_is_no_number_changes_nothing(account: Account, text: str) -> None:
+    page = f"/admin/ledger/{account.organization.pk}"
+    answer = staff().post(f"{page}/threshold", {"mode": "live", "threshold": text}, follow=True)
+    assert "Nothing was changed" in words_of(answer)
+    assert Wallet.objects.filter(low_threshold__isnull=False).count() == 0
+
+
+@pytest.mark.parametrize("role", ["support", "auditor", "sales ops"])
+def test_others_may_not_set_it(account: Account, role: str) -> None:
+    page = f"/admin/ledger/{account.organization.pk}/threshold"
+    assert staff(role).post(page, {"threshold": "5"}).status_code == 403
+    assert member(account.organization, "customer admin").post(page, {"threshold": "5"}).status_code == 403
+
+
+def test_home_tells_who_may_decide_what_waits_for_a_decision(account: Account) -> None:
+    asks, _ = create_staff(username="asks", role="finance")
+    wallet = account.wallets[Mode.LIVE]
+    request_credits(wallet=wallet, kind=Entry.Kind.GRANT, amount=5000, reason="invoice 7", requested_by=asks)
+    waits = "A request for 5,000 credits (grant) waits for a decision."
+    assert waits in words_of(staff("finance approver").get("/admin/"))
+    assert waits not in words_of(staff("auditor").get("/admin/"))
+    assert waits not in words_of(member(account.organization).get("/admin/"))

@@ -80,6 +80,7 @@ def test_the_order_of_keys_does_not_make_another_body(account: Account) -> None:
     assert account.api.send("POST", "/video-batch", turned, "application/json").status_code == 200
 
 
+@pytest.mark.owner
 def test_a_replay_answers_even_when_the_body_would_be_refused_today(account: Account) -> None:
     soon = (timezone.now() + timedelta(hours=1)).isoformat()
     batch = make_batch(account.api, 5, deadline=soon)

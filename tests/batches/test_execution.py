@@ -336,6 +336,7 @@ def test_what_is_refused_after_a_cancel_is_not_submitted_again(provider: Simulat
     assert (batch.state, batch.items.get().failure_type) == ("failed", "canceled")
 
 
+@pytest.mark.owner
 def test_items_of_a_route_that_is_gone_are_refunded_after_their_deadline() -> None:
     batch = submit(customer_with(100), ["a", "b"])
     batch.items.filter(index=0).update(route="closed")

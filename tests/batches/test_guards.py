@@ -233,7 +233,7 @@ GUARDS = (
         "UPDATE batches_batch SET wallet_id = '$foreign' WHERE id = '$open'",
         "SELECT FROM invariant_entry_has_batch",
         ("batches_batch_terms_are_fixed", "batches_batch_balanced"),
-        says="ledger_wallet_organization_id",
+        says="batches_batch_wallet_is_its_own",
     ),
     Guard(
         "ledger_wallet_organization_id",

@@ -19,7 +19,7 @@ from batches.reconciliation import reconcile
 from batches.services import cancel, start
 from customers.models import Mode
 from ledger.models import ReconciliationRun
-from ledger.reconciliation import Discrepancy, keep_run
+from ledger.reconciliation import Discrepancy, Findings, extent, keep_run
 from sora2.canonical import sha256_hex
 from tests.factories import VIDEO, Account, end_batch, end_items, make_account, make_batch
 from tests.people import member, staff, words_of
@@ -90,7 +90,7 @@ def test_home_says_so_before_the_first_check() -> None:
 def test_home_lists_each_discrepancy_with_its_promise_and_a_link(account: Account) -> None:
     batch = make_batch(account.api)
     found = [Discrepancy("invariant_x", "A promise.", batch.pk, "says 10, not 11")]
-    keep_run(started_at=timezone.now(), batches=1, found=found)
+    keep_run(started_at=timezone.now(), extent=extent(batches=1, items=1), findings=Findings({"invariant_x": 1}, found))
     response = staff().get("/admin/")
     assert "✕ 1 discrepancy: credits are unexplained" in words_of(response)
     assert "A promise. says 10, not 11" in words_of(response)
@@ -101,7 +101,7 @@ def test_home_tells_a_customer_only_of_their_own(account: Account) -> None:
     theirs, other = make_batch(account.api), make_account(name="Globex")
     make_batch(other.api), make_batch(other.api, request_id="order-2")
     found = [Discrepancy("invariant_x", "A promise.", theirs.pk, "figures of Acme")]
-    keep_run(started_at=timezone.now(), batches=3, found=found)
+    keep_run(started_at=timezone.now(), extent=extent(batches=3, items=3), findings=Findings({"invariant_x": 1}, found))
     stranger = words_of(member(other.organization).get("/admin/"))
     assert "✓ Every credit is explained" in stranger
     assert "2 batches · 4 entries" in stranger
@@ -132,6 +132,7 @@ def test_checking_needs_a_post() -> None:
     assert staff().get("/admin/check").status_code == 405
 
 
+@pytest.mark.owner
 def test_home_lists_what_needs_attention_newest_first(account: Account) -> None:
     listen(account)
     old = make_batch(account.api, 1, request_id="stuck")
@@ -465,6 +466,7 @@ def test_a_video_is_streamed_whole_or_by_range_and_kept_by_the_browser_alone(acc
     assert (head.headers["Content-Length"], head.content) == (str(len(VIDEO)), b"")
 
 
+@pytest.mark.owner
 def test_a_poster_is_streamed_and_one_that_is_missing_is_not_found(account: Account) -> None:
     batch = end_batch(make_batch(account.api))
     item = batch.items.get()

@@ -290,6 +290,7 @@ def test_a_batch_without_its_reserve_is_refused_at_commit() -> None:
     "change",
     ["state = 'processing', finished_at = NULL, succeeded = NULL, failed = NULL, settled = 0", "metadata = '{}'"],
 )
+@pytest.mark.owner
 def test_a_final_batch_changes_no_more(change: str) -> None:
     batch = submit(customer_with(100), ["a"])
     end(batch, succeeded=[0])
@@ -298,6 +299,7 @@ def test_a_final_batch_changes_no_more(change: str) -> None:
     refused("UPDATE batches_proof SET body = '' WHERE batch_id = %s", [batch.pk], "a proof never changes")
 
 
+@pytest.mark.owner
 def test_what_was_priced_does_not_change() -> None:
     batch = submit(customer_with(100), ["a"])
     refused("UPDATE batches_batch SET credits = 1 WHERE id = %s", [batch.pk], "accepted and priced")
@@ -321,12 +323,14 @@ def test_credits_of_a_batch_are_not_moved_by_hand(kind: str, amount: int, match:
     refused(statement, values, match)
 
 
+@pytest.mark.owner
 def test_records_are_kept() -> None:
     batch = submit(customer_with(100), ["a"])
     refused("DELETE FROM batches_item WHERE batch_id = %s", [batch.pk], "records are kept")
     refused("DELETE FROM batches_batch WHERE id = %s", [batch.pk], "records are kept")
 
 
+@pytest.mark.owner
 def test_a_batch_is_paid_by_its_own_organization_only() -> None:
     batch, other = submit(customer_with(100), ["a"]), wallet_of(customer_with(100))
     refused("UPDATE batches_batch SET wallet_id = %s WHERE id = %s", [other.pk, batch.pk], "accepted and priced|own")

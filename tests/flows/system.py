@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import redis
 import requests
+
+from tests.databases import own_database
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 40
@@ -23,8 +25,8 @@ STOP_SECONDS = 40
 class System:
     """A stack that runs in its own data directory."""
 
-    def __init__(self, directory: Path, url: str) -> None:
-        self.directory, self.url = directory, url
+    def __init__(self, directory: Path, url: str, settings: Mapping[str, str]) -> None:
+        self.directory, self.url, self.settings = directory, url, settings
 
     @property
     def state(self) -> dict[str, Any]:
@@ -37,7 +39,7 @@ class System:
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env=clean_environment(self.directory),
+            env=clean_environment(self.directory, **self.settings),
             capture_output=True,
             text=True,
             check=check,
@@ -112,9 +114,33 @@ def clean_environment(directory: Path, **settings: str) -> dict[str, str]:
     return {**kept, "SORA2_DATA_DIR": str(directory), **settings}
 
 
+def run_as_role(*tests: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run tests in a pytest of its own, as the restricted role (see tests.as_role)."""
+    with tempfile.TemporaryDirectory(prefix="sora2-role-") as folder:
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", "not long", *tests],
+            cwd=ROOT,
+            env=clean_environment(Path(folder), SORA2_TEST_ROLE="1", **settings),
+            capture_output=True,
+            text=True,
+        )
+
+
+def on(database_url: str) -> dict[str, str]:
+    """Return the settings of a developer's system on a given database."""
+    return {"DATABASE_URL": database_url, "DEBUG": "1", "WEBHOOK_DEV_ALLOWED_TARGETS": "http://127.0.0.1:*"}
+
+
 @contextlib.contextmanager
 def running(*, workers: int = 2, **settings: str) -> Iterator[System]:
-    """Run a whole system of its own while the block runs; afterwards nothing of it is left."""
+    """Run a whole system of its own while the block runs; afterwards nothing of it is left.
+
+    Where SORA2_TEST_ROLE is set (see tests.as_role), it runs as the restricted role on the test run's own server.
+    """
+    if os.environ.get("SORA2_TEST_ROLE") and "DATABASE_URL" not in settings:
+        with own_database() as database, running(workers=workers, **on(database.role_url), **settings) as system:
+            yield system
+        return
     command = [sys.executable, "manage.py", "stack", "--port", "0", "--workers", str(workers)]
     # Not pytest's tmp_path: the embedded PostgreSQL runs as another user when we are root, and must get in.
     with tempfile.TemporaryDirectory(prefix="sora2-system-") as folder:
@@ -131,7 +157,7 @@ def running(*, workers: int = 2, **settings: str) -> Iterator[System]:
         try:
             line = process.stdout.readline() if process.stdout else ""
             assert line.startswith("ready http"), f"{line!r}\n{log.read_text()}"
-            yield System(directory, line.split()[1])
+            yield System(directory, line.split()[1], settings)
         finally:
             process.terminate()
             assert process.wait(STOP_SECONDS) == 0, log.read_text()

@@ -30,7 +30,9 @@ OBJECTS = [
 ]
 LISTS = ["/video-batch", "/ledger", "/webhook-deliveries"]
 # They name no object: what they show is the key's own.
-OWN = ["/video-batch", "/video-batch/quote", "/models", "/wallet", "/ledger", "/webhook-deliveries"]
+FILES = ["/ledger.csv", "/ledger.xlsx", "/ledger.beancount"]
+OWN = ["/video-batch", "/video-batch/quote", "/models", "/wallet", "/ledger", *FILES, "/webhook-deliveries"]
+OWN += ["/statements/2026-10", "/statements/2026-10.csv", "/seals", "/seals/1"]
 
 STRANGERS: dict[str, Callable[[Account], Api]] = {
     "another organization": lambda _: make_account(name="Stranger").api,

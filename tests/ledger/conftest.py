@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
+from tests.as_role import as_owner
 from tests.conftest import uses_database
 
 
@@ -15,9 +16,9 @@ def _without_batches(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     request.getfixturevalue("transactional_db" if "transactional_db" in request.fixturenames else "db")
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE credit_ledger DISABLE TRIGGER batches_entry_has_batch")
     yield
     if not connection.in_atomic_block:
-        with connection.cursor() as cursor:
+        with as_owner(), connection.cursor() as cursor:
             cursor.execute("ALTER TABLE credit_ledger ENABLE ALWAYS TRIGGER batches_entry_has_batch")

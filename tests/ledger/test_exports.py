@@ -6,6 +6,7 @@ import io
 import itertools
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -245,10 +246,10 @@ def copies_running() -> int:
 @pytest.mark.django_db(transaction=True)
 def test_a_reader_who_goes_away_ends_the_copy_and_leaves_the_connection_usable(wallet: Wallet) -> None:
     long_books(wallet)
-    response = download(Selection(wallet=wallet).fixed(), CSV)
-    next(iter(response))
-    assert copies_running() == 1
-    response.close()
+    # Closed also when a check fails: an open COPY would keep the connection, and whoever comes after waiting.
+    with closing(download(Selection(wallet=wallet).fixed(), CSV)) as response:
+        next(iter(response))
+        assert copies_running() == 1
     assert copies_running() == 0
     assert Entry.objects.filter(wallet=wallet).count() == 1500
     assert not connection.in_atomic_block
@@ -257,10 +258,10 @@ def test_a_reader_who_goes_away_ends_the_copy_and_leaves_the_connection_usable(w
 @pytest.mark.django_db(transaction=True)
 def test_a_slow_reader_holds_nobody_up(wallet: Wallet) -> None:
     long_books(wallet)
-    reading = CSV.blocks(Selection(wallet=wallet).fixed())
-    first = next(reading)
-    assert at_once(lambda: hold(wallet, "bat_meanwhile", "")) == [None]
-    assert len(rows_of(first + b"".join(reading))) == 1500
+    with closing(CSV.blocks(Selection(wallet=wallet).fixed())) as reading:  # type: ignore[type-var]
+        first = next(reading)
+        assert at_once(lambda: hold(wallet, "bat_meanwhile", "")) == [None]
+        assert len(rows_of(first + b"".join(reading))) == 1500
 
 
 def test_it_is_made_where_statements_are_logged_too(books: Wallet) -> None:

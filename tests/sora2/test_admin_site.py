@@ -20,7 +20,7 @@ from webhooks.models import Delivery, Endpoint, Sink, SinkMessage
 pytestmark = pytest.mark.django_db
 
 READERS = ("finance", "finance approver", "sales ops", "auditor")
-SITEWIDE = ("/admin/", "/admin/batches/", "/admin/ledger/")
+SITEWIDE = ("/admin/", "/admin/batches/", "/admin/ledger/", "/admin/ledger/seals/")
 MONEY = ("billing", "proof", "proof/items.jsonl")
 WITHOUT_MONEY = ("", "webhooks")
 

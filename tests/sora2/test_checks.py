@@ -1,5 +1,6 @@
 """Wrong settings, and triggers that don't guard the books, are found before anything runs."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pytest_django import Settings
 
 from sora2 import checks
 
+SEAL_KEY = base64.b64encode(bytes(range(32))).decode()
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -26,6 +28,9 @@ def deployment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings.SECRET_KEY = "k9" * 30
     settings.ENCRYPTION_KEYS = [key]
     settings.WEBHOOK_DEV_ALLOWED_TARGETS = []
+    monkeypatch.setenv("SEAL_SIGNING_KEY", SEAL_KEY)
+    settings.SEAL_SIGNING_KEY = SEAL_KEY
+    settings.SEAL_RETIRED_KEYS = [SEAL_KEY]
     settings.PUBLIC_BASE_URL = "https://video.example.com"
     settings.DATABASE_URL = "postgres://db.example.com/sora2"
     settings.REDIS_URL = "redis://redis.example.com/0"
@@ -70,6 +75,10 @@ def test_development_passes_with_what_the_settings_make_up(settings: Settings, m
         ("DATABASE_URL", "", "sora2.E005"),
         ("REDIS_URL", "", "sora2.E006"),
         ("PROVIDER_OPENAI_BASE_URL", "", "sora2.E007"),
+        ("SEAL_SIGNING_KEY", "", "sora2.E008"),
+        ("SEAL_SIGNING_KEY", "not a key", "sora2.E008"),
+        ("SEAL_SIGNING_KEY", SEAL_KEY[:-4], "sora2.E008"),
+        ("SEAL_RETIRED_KEYS", [SEAL_KEY, "ключ"], "sora2.E008"),
     ],
 )
 def test_a_wrong_setting_of_a_deployment_is_found(
@@ -84,6 +93,11 @@ def test_encryption_keys_that_were_only_derived_are_found(
 ) -> None:
     monkeypatch.delenv("ENCRYPTION_KEYS")
     assert found() == ["sora2.E002"]
+
+
+def test_a_key_for_seals_that_was_only_derived_is_found(deployment: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEAL_SIGNING_KEY")
+    assert found() == ["sora2.E008"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +129,7 @@ def test_a_deployment_with_nothing_set_is_told_everything_at_once() -> None:
         check=False,
     )
     assert done.returncode != 0
-    for number in (1, 2, 4, 5, 6):
+    for number in (1, 2, 4, 5, 6, 8):
         assert f"sora2.E00{number}" in done.stderr
 
 

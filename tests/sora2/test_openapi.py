@@ -155,6 +155,9 @@ def test_real_answers_are_as_documented(account: Account) -> None:
         "/models",
         "/wallet",
         "/ledger",
+        "/ledger.csv",
+        "/ledger.xlsx",
+        "/ledger.beancount",
         "/webhook-deliveries",
         f"/webhook-deliveries/{delivery.pk}",
     ):

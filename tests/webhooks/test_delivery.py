@@ -110,6 +110,7 @@ def test_an_event_arrives_with_its_exact_bytes_and_its_signature_verifies(
     assert str(int(attempt.at.timestamp())) == request.headers["webhook-timestamp"]
 
 
+@pytest.mark.owner
 def test_a_retry_bears_the_same_id_and_a_new_signature(acme: Organization) -> None:
     with serve(in_turn(answers(500, b"oops"), answers(200))) as receiver:
         _, secret = endpoint_of(acme, receiver.url)
@@ -300,6 +301,7 @@ def test_410_ends_the_delivery_to_a_batch_s_own_address(acme: Organization) -> N
     assert only_delivery().state == State.EXHAUSTED
 
 
+@pytest.mark.owner
 def test_410_from_an_address_that_was_changed_meanwhile_disables_nothing(acme: Organization) -> None:
     with serve(answers(410)) as gone:
         endpoint, _ = endpoint_of(acme, gone.url)
@@ -327,6 +329,7 @@ def test_an_endpoint_disabled_at_the_moment_of_the_claim_is_not_claimed(acme: Or
     assert delivery.claim(count=10, now=timezone.now()) == []
 
 
+@pytest.mark.owner
 def test_endpoints_that_are_disabled_or_have_not_subscribed_are_recorded_as_skipped(
     acme: Organization, receiver: Receiver
 ) -> None:
@@ -354,6 +357,7 @@ def test_a_batch_s_own_address_is_signed_with_the_default_secret_in_both_modes(
     assert all(verified(secret, request) for request in receiver.requests)
 
 
+@pytest.mark.owner
 def test_a_batch_s_own_address_that_is_an_endpoint_s_gets_one_delivery_with_its_secret(
     acme: Organization, receiver: Receiver
 ) -> None:

@@ -131,6 +131,7 @@ def fill(sink: Sink, count: int, *, age: timedelta) -> None:
     SinkMessage.objects.bulk_create(SinkMessage(sink=sink, received_at=at, body=str(n)) for n in range(count))
 
 
+@pytest.mark.owner
 def test_a_flooded_sink_refuses_for_a_minute_and_no_other_does(
     acme: Organization, made: tuple[Sink, Endpoint, str]
 ) -> None:

@@ -4,9 +4,8 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
-from batches.reconciliation import INVARIANTS, reconcile
+from batches.reconciliation import INVARIANTS, reconcile_in_turn
 from ledger.models import ReconciliationRun
 
 
@@ -17,10 +16,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        run = reconcile(now=timezone.now())
+        run = reconcile_in_turn()
         self.stdout.write(json.dumps(_as_json(run)) if options["json"] else _as_text(run))
         if not run.explained:
-            count = len(run.discrepancies)
+            count = sum(run.counts.values())
             raise CommandError(f"{count} {'row breaks' if count == 1 else 'rows break'} a promise.", returncode=1)
 
 
@@ -29,14 +28,19 @@ def _as_json(run: ReconciliationRun) -> dict[str, Any]:
         "ok": run.explained,
         "checks": len(INVARIANTS),
         "batches": run.batches,
+        "items": run.items,
         "entries": run.entries,
+        "figures": run.figures,
+        "counts": run.counts,
         "discrepancies": run.discrepancies,
     }
 
 
 def _as_text(run: ReconciliationRun) -> str:
-    checked = f"{len(INVARIANTS)} promises, {run.batches} batches, {run.entries} entries"
+    checked = f"{len(INVARIANTS)} promises, {run.batches} batches, {run.items} items, {run.entries} entries"
     if run.explained:
         return f"✓ Every credit is explained ({checked})."
     rows = [f"  {row['subject']}  {row['detail']}\n      {row['promise']}" for row in run.discrepancies]
-    return "\n".join([f"✕ Not every credit is explained ({checked}):", *rows])
+    more = sum(run.counts.values()) - len(run.discrepancies)
+    unlisted = [f"  … and {more} rows more"] if more else []
+    return "\n".join([f"✕ Not every credit is explained ({checked}):", *rows, *unlisted])

@@ -1,0 +1,86 @@
+"""What the role that the system runs as may do in the database: table by table, and nothing else.
+
+The role owns nothing. It may read everything, write rows, and change of a row what the code changes; what is a record
+it may neither change nor delete, and no figure of a wallet is its to move: an entry does that, as the tables' owner.
+"""
+
+from dataclasses import dataclass
+
+Columns = tuple[str, ...]
+EVERY: Columns = ("*",)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What the role may do with a table besides reading it: insert and update these columns, delete rows."""
+
+    insert: Columns = ()
+    update: Columns = ()
+    delete: bool = False
+
+
+READ = Rights()
+APPEND = Rights(insert=EVERY)
+
+TABLES: dict[str, Rights] = {
+    # money
+    "credit_ledger": Rights(
+        insert=("entry_id", "wallet_id", "kind", "amount", "reference", "request_id", "actor", "reason")
+    ),
+    "ledger_wallet": Rights(insert=EVERY, update=("low_threshold", "low_since_told")),
+    "ledger_creditrequest": Rights(insert=EVERY, update=("state", "decided_by_id", "decided_at", "note")),
+    "ledger_period": APPEND,
+    "ledger_periodbalance": APPEND,  # By the trigger that closes a month, which refuses everybody else.
+    "ledger_seal": APPEND,
+    "ledger_sealleaf": APPEND,
+    "ledger_reconciliationrun": APPEND,
+    # work
+    "batches_batch": Rights(
+        insert=EVERY,
+        update=("state", "started_at", "canceled_at", "finished_at", "succeeded", "failed", "settled", "refunded"),
+    ),
+    "batches_item": Rights(
+        insert=EVERY,
+        update=(
+            *("status", "stage", "due_at", "lease", "attempts_made", "failure_type"),
+            *("started_at", "deadline_at", "finished_at", "refunded_at"),
+        ),
+    ),
+    "batches_attempt": Rights(
+        insert=EVERY,
+        update=("state", "provider_job_id", "accepted_at", "ready_at", "ended_at", "failure_type", "detail"),
+    ),
+    "batches_output": APPEND,
+    "batches_proof": APPEND,
+    # telling
+    "webhooks_endpoint": Rights(insert=EVERY, update=("enabled", "disabled_reason")),
+    "webhooks_defaultsecret": APPEND,
+    "webhooks_event": APPEND,
+    "webhooks_delivery": Rights(
+        insert=EVERY,
+        update=(*("state", "skipped_reason", "due_at", "lease", "attempts_made", "attempts_before", "next_trigger"),),
+    ),
+    "webhooks_attempt": Rights(insert=EVERY, update=("status_code", "error", "duration_ms", "response")),
+    "webhooks_sink": APPEND,
+    "webhooks_sinkmessage": Rights(insert=EVERY, delete=True),
+    # who
+    "customers_organization": APPEND,
+    "customers_user": Rights(insert=EVERY, update=EVERY),  # A changed password saves the whole row.
+    "customers_user_groups": APPEND,
+    "customers_user_user_permissions": READ,
+    "customers_membership": APPEND,
+    "customers_apikey": Rights(insert=EVERY, update=("last_used_at", "revoked_at")),
+    "customers_auditevent": APPEND,
+    "pilots_pilot": APPEND,
+    "auth_group": APPEND,
+    "auth_group_permissions": READ,
+    "auth_permission": READ,
+    # what Django and Celery keep
+    "django_session": Rights(insert=EVERY, update=EVERY, delete=True),
+    "django_celery_results_taskresult": Rights(insert=EVERY, update=EVERY, delete=True),
+    "django_celery_results_groupresult": Rights(delete=True),  # Celery's daily cleaning deletes here too.
+    "django_celery_results_chordcounter": READ,
+    "django_admin_log": READ,
+    "django_content_type": READ,
+    "django_migrations": READ,
+}

@@ -1,0 +1,146 @@
+"""The metrics: who may scrape them, what they say, and that they cost the same however much there is."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import Settings
+
+from batches.reconciliation import INVARIANTS, reconcile
+from ledger.models import ReconciliationRun, Seal
+from tests.factories import Account, end_batch, make_batch
+from tests.sora2.documents import table
+
+pytestmark = pytest.mark.django_db
+
+Values = dict[tuple[str, ...], float]
+
+
+@pytest.fixture(autouse=True)
+def _debug(settings: Settings) -> None:
+    settings.DEBUG, settings.METRICS_TOKEN = True, ""
+
+
+def scrape(headers: Mapping[str, str] | None = None) -> Any:
+    return Client().get("/metrics", headers=headers)
+
+
+def values() -> dict[str, Values]:
+    """Return what a scrape says: by the metric's name, the values by their labels' values."""
+    response = scrape()
+    assert (response.status_code, response.headers["Content-Type"][:25]) == (200, "text/plain; version=0.0.4")
+    return {
+        family.name: {tuple(sample.labels.values()): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(response.content.decode())
+    }
+
+
+# --- who -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_with_a_token_in_the_settings_a_scrape_needs_it(settings: Settings, debug: bool) -> None:
+    settings.DEBUG, settings.METRICS_TOKEN = debug, "s3cret-ö"
+    for authorization in ("Bearer s3cret-ö", "bearer s3cret-ö"):
+        assert scrape({"Authorization": authorization}).status_code == 200
+    refused = ["Bearer", "Bearer ", "Bearer s3cret", "Basic s3cret-ö", "s3cret-ö", ""]
+    for response in [scrape(), *(scrape({"Authorization": authorization}) for authorization in refused)]:
+        assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert b"sora2_" not in response.content
+
+
+def test_without_a_token_in_the_settings_there_are_metrics_under_debug_only(settings: Settings) -> None:
+    assert scrape().status_code == 200
+    settings.DEBUG = False
+    assert scrape().status_code == 404
+    assert scrape({"Authorization": "Bearer "}).status_code == 404
+
+
+def test_metrics_are_only_read() -> None:
+    assert Client().post("/metrics").status_code == 405
+
+
+# --- what ----------------------------------------------------------------------------------------------------------
+
+
+def test_before_the_first_check_and_seal_nothing_is_said_of_them() -> None:
+    said = values()
+    for name in (
+        "unexplained_rows",
+        "reconciliation_age_seconds",
+        "reconciliation_duration_seconds",
+        "seal_age_seconds",
+    ):
+        assert said[f"sora2_{name}"] == {}
+
+
+def test_credits_and_open_batches_by_mode(account: Account) -> None:
+    end_batch(make_batch(account.api, 3))
+    make_batch(account.api, 2, request_id="open")
+    make_batch(account.test_api, 1)
+    said = values()
+    assert said["sora2_credits"] == {
+        ("available", "live"): 950, ("reserved", "live"): 20, ("settled", "live"): 30,
+        ("available", "test"): 990, ("reserved", "test"): 10, ("settled", "test"): 0,
+    }  # fmt: skip
+    assert said["sora2_batches_open"] == {("live",): 1, ("test",): 1}
+
+
+def test_without_any_customer_there_are_zeros() -> None:
+    said = values()
+    assert set(said["sora2_credits"].values()) == {0}
+    assert said["sora2_batches_open"] == {("live",): 0, ("test",): 0}
+
+
+def test_the_last_check_says_how_many_rows_break_which_promise() -> None:
+    now = timezone.now()
+    reconcile(now=now - timedelta(days=1))
+    ReconciliationRun.objects.create(
+        started_at=now - timedelta(seconds=100),
+        finished_at=now - timedelta(seconds=60),
+        batches=1,
+        entries=1,
+        counts={"invariant_batch_items": 312},
+        discrepancies=[{"subject": "bat_x"}] * 100,
+    )
+    said = values()
+    rows = said["sora2_unexplained_rows"]
+    assert rows.keys() == {(invariant.view,) for invariant in INVARIANTS}
+    assert {name: count for (name,), count in rows.items() if count} == {"invariant_batch_items": 312}
+    assert said["sora2_reconciliation_duration_seconds"] == {(): 40}
+    assert 60 <= said["sora2_reconciliation_age_seconds"][()] < 120
+
+
+def test_the_age_of_the_last_seal() -> None:
+    now = timezone.now()
+    for number, hours in ((1, 5), (2, 1)):
+        texts = {"root": "", "previous": "", "body": "", "signature": "", "key_id": ""}
+        Seal.objects.create(number=number, sealed_at=now - timedelta(hours=hours), wallets=0, **texts)
+    assert 3600 <= values()["sora2_seal_age_seconds"][()] < 3660
+
+
+def test_two_scrapes_say_the_same_of_the_same(account: Account) -> None:
+    reconcile(now=timezone.now())
+    first, second = values(), values()
+    for name in ("sora2_credits", "sora2_batches_open", "sora2_unexplained_rows"):
+        assert first[name] == second[name]
+
+
+def test_a_scrape_takes_four_queries_however_much_there_is(account: Account, django_assert_num_queries: Any) -> None:
+    for number in range(5):
+        make_batch(account.api, request_id=f"order-{number}")
+    reconcile(now=timezone.now())
+    with django_assert_num_queries(4):
+        scrape()
+
+
+def test_every_metric_is_documented_with_its_labels(account: Account) -> None:
+    reconcile(now=timezone.now())
+    Seal.objects.create(number=1, sealed_at=timezone.now(), wallets=0)
+    families = text_string_to_metric_families(scrape().content.decode())
+    labels = {family.name: ", ".join(f"`{name}`" for name in family.samples[0].labels) or "none" for family in families}
+    assert {name: cells[0] for name, cells in table("reference/metrics.md", "Names").items()} == labels
