@@ -127,6 +127,8 @@ class PeriodBalanceAdmin(LedgerAdmin):
 
 @admin.register(ReconciliationRun)
 class ReconciliationRunAdmin(LedgerAdmin):
-    fields = ["started_at", "finished_at", "batches", "entries", "discrepancies"]
-    list_display = ["started_at", "finished_at", "batches", "entries", "explained"]
+    fields = [
+        "started_at", "finished_at", "batches", "items", "entries", "figures", "counts", "discrepancies",
+    ]  # fmt: skip
+    list_display = ["started_at", "finished_at", "batches", "items", "entries", "explained"]
     ordering = ["-started_at"]

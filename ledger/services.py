@@ -5,7 +5,7 @@ the movement is for (a batch, an invoice, a pilot).
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -208,7 +208,9 @@ def _post(movement: Movement, kind: Entry.Kind, amount: int) -> Entry:
         movement.reason,
     )
     try:
-        with refusals_named(), transaction.atomic(), connection.cursor() as cursor:
+        # Alone, one statement is a transaction; in the caller's, a savepoint lets that one go on after a refusal.
+        alone = nullcontext() if connection.get_autocommit() else transaction.atomic()
+        with refusals_named(), alone, connection.cursor() as cursor:
             cursor.execute(INSERT, given)
             row = cursor.fetchone()
     except LedgerError as error:

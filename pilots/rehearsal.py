@@ -16,7 +16,7 @@ from django.utils import timezone
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from batches.models import FINAL_STATES
-from batches.reconciliation import reconcile
+from batches.reconciliation import reconcile_in_turn
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from sora2.ids import new_id
 from webhooks.models import SinkMessage
@@ -161,7 +161,7 @@ def _check_books(api: _Api, batch_id: str, proof_sha256: str, tell: Callable[[st
     wallet = api.get("/wallet")
     figures = {name: wallet[name] for name in ("funded", "available", "reserved", "settled")}
     _check("the wallet", figures, {"funded": 100, "available": 10, "reserved": 0, "settled": 90})
-    run = reconcile(now=timezone.now())
+    run = reconcile_in_turn()
     if not run.explained:
         raise RehearsalFailed(f"Not every credit is explained: {run.discrepancies}")
     tell(f"Proof and wallet agree; every credit is explained ({run.batches} batches, {run.entries} entries)")

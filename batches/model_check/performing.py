@@ -19,6 +19,7 @@ from batches.model_check.plan import (
     WALLETS,
     Ask,
     Cancel,
+    Close,
     Decide,
     Finalize,
     Grant,
@@ -127,27 +128,33 @@ def perform(world: World, run: Run) -> None:
 
 def _answer(world: World, run: Run) -> str:
     match run.planned.operation:
-        case Grant() as asked:
-            return _grant(world, asked)
-        case Ask() as asked:
-            return _ask(world, asked)
-        case Decide() as decided:
-            return _decide(world, decided)
-        case Submit() as order:
-            return _submit(world, order)
-        case Cancel(wallet=wallet, order=order):
-            return _cancel(world.batch(wallet, order))
-        case Finalize(wallet=wallet, order=order):
-            return _finalize(world.batch(wallet, order))
         case Turn() as turn:
             return _take_turn(world, run, turn)
         case Late(words=words):
             _report(world, run.late, words)
             return "done"
-        case Close():
-            return _close(world)
         case Sweep(past_deadlines=past_deadlines):
             return _sweep(EXPIRED if past_deadlines else timedelta())
+        case act:
+            return _act(world, act)
+
+
+def _act(world: World, act: Grant | Ask | Decide | Close | Submit | Cancel | Finalize) -> str:
+    match act:
+        case Grant():
+            return _grant(world, act)
+        case Ask():
+            return _ask(world, act)
+        case Decide():
+            return _decide(world, act)
+        case Close():
+            return _close(world)
+        case Submit():
+            return _submit(world, act)
+        case Cancel(wallet=wallet, order=order):
+            return _cancel(world.batch(wallet, order))
+        case Finalize(wallet=wallet, order=order):
+            return _finalize(world.batch(wallet, order))
 
 
 # --- credits -------------------------------------------------------------------------------------------------------
@@ -190,7 +197,7 @@ def _decide(world: World, decided: Decide) -> str:
 
 def _close(world: World) -> str:
     month = due(now=timezone.now())
-    close_period(month=month.name, closed_by=world.people[PEOPLE[0]], now=timezone.now())
+    close_period(month=month.month, closed_by=world.people[PEOPLE[0]], now=timezone.now())
     return "closed"
 
 

@@ -477,6 +477,7 @@ def test_the_database_refuses_a_second_decision(wallet: Wallet, anna: User, ben:
         "id = 'crq_another'",
     ],
 )
+@pytest.mark.owner
 def test_the_database_refuses_changed_terms_also_together_with_the_decision(
     wallet: Wallet, anna: User, ben: User, change: str
 ) -> None:
@@ -487,12 +488,14 @@ def test_the_database_refuses_changed_terms_also_together_with_the_decision(
     refused("ledger_creditrequest_terms_fixed", f"{update}, {decision} WHERE id = %s", ben.pk, request.pk)
 
 
+@pytest.mark.owner
 def test_the_database_refuses_to_say_that_somebody_else_has_asked(wallet: Wallet, anna: User, ben: User) -> None:
     asked_by = "UPDATE ledger_creditrequest SET requested_by_id = %s WHERE id = %s"
     refused("ledger_creditrequest_terms_fixed", asked_by, ben.pk, ask(wallet, anna).pk)
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM ledger_creditrequest WHERE id = %s"])
+@pytest.mark.owner
 def test_the_database_deletes_no_request(wallet: Wallet, anna: User, statement: str) -> None:
     refused("ledger_append_only", statement, ask(wallet, anna).pk)
 
@@ -593,6 +596,7 @@ def test_the_database_adjusts_nothing_without_two_people(wallet: Wallet, basis: 
     refused("ledger_creditrequest_basis_known", INSERT_REQUEST, *row)
 
 
+@pytest.mark.owner
 def test_calling_a_session_a_replica_does_not_help(wallet: Wallet, anna: User) -> None:
     request = ask(wallet, anna)
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():

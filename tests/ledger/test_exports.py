@@ -32,6 +32,7 @@ from ledger.exports.selection import Selection
 from ledger.models import Entry, Wallet
 from ledger.services import Movement, open_wallets
 from sora2.times import timestamp
+from tests.as_role import as_owner
 from tests.connections import at_once
 from tests.factories import Account, api_with_scopes, code_of, end_batch, fund, make_account, make_batch
 from tests.people import member, staff, words_of
@@ -80,7 +81,7 @@ def bring(wallet: Wallet, kind: Entry.Kind, amount: int, reference: str = "") ->
 
 def wait_until(wallet: Wallet, at: str) -> None:
     """Make the wallet's next entry one of this time, as if its last one had been written just before."""
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
         cursor.execute("ALTER TABLE ledger_wallet DISABLE TRIGGER ledger_wallet_no_direct_change")
         cursor.execute(
@@ -244,6 +245,7 @@ def copies_running() -> int:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.owner
 def test_a_reader_who_goes_away_ends_the_copy_and_leaves_the_connection_usable(wallet: Wallet) -> None:
     long_books(wallet)
     # Closed also when a check fails: an open COPY would keep the connection, and whoever comes after waiting.

@@ -188,6 +188,7 @@ FORBIDDEN = [
 
 # A transaction with entries of its own can't be asked to truncate; psql is asked below.
 @pytest.mark.parametrize("statement", [s for s in FORBIDDEN if "TRUNCATE" not in s])
+@pytest.mark.owner
 def test_the_books_cannot_be_changed_by_hand(wallet: Wallet, statement: str) -> None:
     with pytest.raises(DatabaseError, match=r"append-only|only by an entry"), transaction.atomic():
         connection.cursor().execute(statement)
@@ -195,6 +196,7 @@ def test_the_books_cannot_be_changed_by_hand(wallet: Wallet, statement: str) -> 
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN[:3] + FORBIDDEN[4:6])
+@pytest.mark.owner
 def test_calling_a_session_a_replica_does_not_help(wallet: Wallet, statement: str) -> None:
     with pytest.raises(DatabaseError, match=r"append-only|only by an entry"), transaction.atomic():
         connection.cursor().execute(f"SET LOCAL session_replication_role = replica; {statement}")
