@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every turn's figures there")
     parser.add_argument("--without-hordak", action="store_true", help="it is installed from the network otherwise")
     options = parser.parse_args()
+    machine = f"{os.cpu_count()} processors, with a load of {os.getloadavg()[0]:.1f} before the start"
     with own_database(), tempfile.TemporaryDirectory(prefix="sora2-bench-posting-") as folder:
         books.fill()
         alone = books.copy_without_batches()
@@ -82,9 +84,10 @@ def main() -> None:
             figures = _measure(groups, options.connections, options.turns, options.seconds)
         for group in groups:
             _print(group, figures[group.title], options.connections)
+        print(f"\n{machine}")
         if options.json:
             options.json.write_text(json.dumps(figures, indent=1))
-        print(f"\nrows that break an invariant of the wallets: {books.faults(alone)}")
+        print(f"rows that break an invariant of the wallets: {books.faults(alone)}")
 
 
 @contextlib.contextmanager

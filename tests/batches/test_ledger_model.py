@@ -9,8 +9,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, get_args
 
@@ -19,11 +19,23 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
 from batches.management.commands import check_ledger_model
-from batches.model_check import scratch
+from batches.model_check import plan, scratch
 from batches.model_check.checking import Mismatch, Report, check
 from batches.model_check.dying import Died, dying
 from batches.model_check.explaining import Seen, Unexplained, explain, seen_as
-from batches.model_check.plan import WALLETS, Death, Grant, Group, Operation, Planned, Submit, plan_of
+from batches.model_check.plan import (
+    WALLETS,
+    WEIGHTS,
+    Ask,
+    Death,
+    Decide,
+    Grant,
+    Group,
+    Operation,
+    Planned,
+    Submit,
+    plan_of,
+)
 from batches.model_check.rules import Books, Posted, Wallet
 from batches.model_check.scratch import connected_to
 from batches.model_check.steps import Run
@@ -123,23 +135,31 @@ def refunding_nothing() -> str:
     return definition.replace(REFUND, "WHEN 'refund' THEN")
 
 
-# What is wrong with the database, and a word of what the check has to say of it.
-FAULTS: dict[str, tuple[str | Callable[[], str], str]] = {
-    "a refund gives nothing back": (refunding_nothing, "wallet"),
-    "two movements of a wallet at once lose one": (WITHOUT_LOCK, "not allowed|wallet"),
-    "a wallet goes below zero": (
-        "ALTER TABLE ledger_wallet DROP CONSTRAINT ledger_wallet_available_not_negative",
-        "InsufficientCredits",
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with the database, a word of what the check has to say of it, and the operations that meet it."""
+
+    breaks: str | Callable[[], str]
+    shows: str
+    among: Sequence[type] = tuple(WEIGHTS)
+
+
+CREDITS = (Grant, Ask, Decide)
+FAULTS = {
+    "a refund gives nothing back": Fault(refunding_nothing, "wallet"),
+    "two movements of a wallet at once lose one": Fault(WITHOUT_LOCK, "not allowed|wallet", (Grant, Submit)),
+    "a wallet goes below zero": Fault(
+        "ALTER TABLE ledger_wallet DROP CONSTRAINT ledger_wallet_available_not_negative", "InsufficientCredits", CREDITS
     ),
-    "a request id makes two batches": (
-        "ALTER TABLE batches_batch DROP CONSTRAINT batches_batch_request_id_once",
-        "replayed|request_id_reused",
+    "a request id makes two batches": Fault(
+        "ALTER TABLE batches_batch DROP CONSTRAINT batches_batch_request_id_once", "replayed|request_id_reused"
     ),
-    "an invoice is granted twice": (
+    "an invoice is granted twice": Fault(
         "DROP INDEX ledger_creditrequest_reference_once; ALTER TABLE credit_ledger DROP CONSTRAINT credit_ledger_once",
         "AlreadyPosted",
+        CREDITS,
     ),
-    "a pilot's credits come twice": ("DROP INDEX ledger_creditrequest_pilot_once", "NotGranted"),
+    "a pilot's credits come twice": Fault("DROP INDEX ledger_creditrequest_pilot_once", "NotGranted", CREDITS),
 }
 
 
@@ -159,14 +179,14 @@ def copy_of_the_database() -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_broken_database_is_found(fault: str) -> None:
-    made, words = FAULTS[fault]
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_broken_database_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "WEIGHTS", {kind: WEIGHTS[kind] for kind in fault.among})
     with copy_of_the_database():
-        connection.cursor().execute(made if isinstance(made, str) else made())
+        connection.cursor().execute(fault.breaks if isinstance(fault.breaks, str) else fault.breaks())
         mismatch = first_mismatch()
     assert mismatch
-    assert re.search(words, "\n".join(mismatch.differences)), mismatch.differences
+    assert re.search(fault.shows, "\n".join(mismatch.differences)), mismatch.differences
 
 
 class WithoutRefunds(Books):

@@ -501,6 +501,7 @@ def test_the_database_deletes_no_request(wallet: Wallet, anna: User, statement: 
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.owner
 def test_the_database_truncates_no_requests(wallet: Wallet, anna: User) -> None:
     ask(wallet, anna)
     refused("ledger_append_only", "TRUNCATE ledger_creditrequest CASCADE")

@@ -133,6 +133,7 @@ def test_many_who_seal_at_once_make_one_chain(account: Account, folder: Path) ->
 
 @pytest.mark.parametrize("table", ["ledger_seal", "ledger_sealleaf"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET wallets = 1", "DELETE FROM {}"])
+@pytest.mark.owner
 def test_seals_cannot_be_changed(account: Account, table: str, statement: str) -> None:
     sealed()
     statement = statement.replace("wallets", "seq") if table == "ledger_sealleaf" else statement
@@ -173,6 +174,7 @@ def test_a_file_that_was_changed_stops_the_sealing(account: Account, folder: Pat
     assert Seal.objects.count() == 1
 
 
+@pytest.mark.owner
 def test_a_file_whose_seal_is_gone_from_the_database_stops_the_sealing(account: Account, folder: Path) -> None:
     sealed()
     make_batch(account.api)
@@ -316,6 +318,7 @@ def test_a_seal_that_was_changed_in_the_database_stops_the_sealing(change: str, 
         assert files(folder) == []
 
 
+@pytest.mark.owner
 def test_a_seal_in_the_middle_that_was_changed_is_found_by_the_check(wallet: Wallet, folder: Path) -> None:
     for _ in range(3):
         sealed()
