@@ -6,10 +6,38 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from batches.catalogue_models import CatalogueModel, Price, PriceList, ProviderRoute, RouteHealth
 from batches.failures import POLICIES, FailureType
 from customers.models import Mode, Organization, OwnedQuerySet
 from ledger.models import Wallet
 from sora2.ids import new_id
+
+# Django finds an app's models here.
+__all__ = [
+    "FINAL_STATES",
+    "OPEN_STATES",
+    "OPEN_STATUSES",
+    "STATUS_OF_STATE",
+    "Attempt",
+    "Batch",
+    "BatchQuerySet",
+    "CatalogueModel",
+    "Item",
+    "ItemQuerySet",
+    "Output",
+    "Price",
+    "PriceList",
+    "Priority",
+    "Proof",
+    "ProviderRoute",
+    "RouteHealth",
+    "Stage",
+    "State",
+    "Status",
+    "new_attempt_id",
+    "new_batch_id",
+    "new_item_id",
+]
 
 
 def new_batch_id() -> str:
@@ -69,6 +97,14 @@ class Stage(models.TextChoices):
     COLLECT = "collect"  # -> SUBMIT (an unusable file, and may be tried again), or the end
 
 
+class Priority(models.IntegerChoices):
+    """Which of a customer's own batches goes first; it gives nobody an advantage over other customers."""
+
+    LOW = -1
+    NORMAL = 0
+    HIGH = 1
+
+
 class BatchQuerySet(OwnedQuerySet["Batch"]):
     def open(self) -> Self:
         """Keep the batches that have not reached a final state."""
@@ -91,6 +127,7 @@ class Batch(models.Model):
     metadata = models.JSONField(default=dict)
     deadline = models.DateTimeField(null=True)
     price_version = models.CharField(max_length=40)
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL, db_default=Priority.NORMAL)
     created_via = models.CharField(max_length=20, default="api")
     created_by = models.CharField(max_length=40)
     created_at = models.DateTimeField(default=timezone.now)
@@ -117,6 +154,7 @@ class Batch(models.Model):
                 name="batches_batch_state_known",
             ),
             models.CheckConstraint(condition=Q(total__gt=0, credits__gt=0), name="batches_batch_not_empty"),
+            models.CheckConstraint(condition=Q(priority__in=[-1, 0, 1]), name="batches_batch_priority_known"),
             models.CheckConstraint(
                 condition=Q(
                     state__in=["queued", "processing"],
@@ -198,6 +236,10 @@ class Item(models.Model):
     deadline_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     refunded_at = models.DateTimeField(null=True)
+    # The refunded item of an earlier batch that this one tries anew; each is tried anew once.
+    retry_of = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
 
     objects = ItemQuerySet.as_manager()
 
@@ -206,6 +248,9 @@ class Item(models.Model):
             models.UniqueConstraint(fields=["batch", "index"], name="batches_item_index_once"),
             models.UniqueConstraint(
                 fields=["batch", "custom_id"], condition=~Q(custom_id=""), name="batches_item_custom_id_once"
+            ),
+            models.UniqueConstraint(
+                fields=["retry_of"], condition=Q(retry_of__isnull=False), name="batches_item_retried_once"
             ),
             models.CheckConstraint(condition=Q(credits__gt=0), name="batches_item_credits_positive"),
             models.CheckConstraint(
@@ -286,6 +331,8 @@ class Attempt(models.Model):
     )
     number = models.PositiveSmallIntegerField()
     route = models.CharField(max_length=40)
+    # The model's name as the provider was told it.
+    model = models.CharField(max_length=200, blank=True, default="", db_default="")
     provider_job_id = models.CharField(max_length=512, null=True)  # noqa: DJ001 - null is "unknown", unique otherwise.
     state = models.CharField(max_length=12, choices=State, default=State.SENDING)
     submitted_at = models.DateTimeField()
@@ -293,6 +340,8 @@ class Attempt(models.Model):
     ready_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     failure_type = models.CharField(max_length=20, blank=True)
+    # Whether the item might be submitted again after this failure; null while there is none.
+    retryable = models.BooleanField(null=True)
     detail = models.CharField(max_length=500, blank=True)
 
     class Meta:
@@ -300,6 +349,8 @@ class Attempt(models.Model):
             models.UniqueConstraint(fields=["item", "number"], name="batches_attempt_number_once"),
             models.UniqueConstraint(fields=["route", "provider_job_id"], name="batches_attempt_job_once"),
         ]
+        # A route's submits within the last minute.
+        indexes = [models.Index(fields=["route", "submitted_at"], name="batches_attempt_by_time")]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.item_id}"
@@ -318,10 +369,19 @@ class Output(models.Model):
     sha256 = models.CharField(max_length=64)
     duration_ms = models.PositiveIntegerField()
     created_at = models.DateTimeField(default=timezone.now)
+    # When the customer's retention policy ends for it, and when its files were deleted; the record stays.
     expires_at = models.DateTimeField(null=True)
+    purged_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(bytes__gt=0), name="batches_output_not_empty")]
+        indexes = [
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False, purged_at=None),
+                name="batches_output_to_purge",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"output of {self.item_id}"

@@ -80,6 +80,8 @@ class Organization(models.Model):
     max_items_per_batch = models.PositiveIntegerField(default=50)
     rate_limit_per_minute = models.PositiveIntegerField(default=60)
     max_open_batches = models.PositiveIntegerField(default=100)
+    # Days after which a video's files are deleted; null keeps them.
+    retention_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     def __str__(self) -> str:

@@ -43,15 +43,23 @@ TABLES: dict[str, Rights] = {
         insert=EVERY,
         update=(
             *("status", "stage", "due_at", "lease", "attempts_made", "failure_type"),
-            *("started_at", "deadline_at", "finished_at", "refunded_at"),
+            *("started_at", "deadline_at", "finished_at", "refunded_at", "route"),
         ),
     ),
     "batches_attempt": Rights(
         insert=EVERY,
-        update=("state", "provider_job_id", "accepted_at", "ready_at", "ended_at", "failure_type", "detail"),
+        update=(
+            *("state", "provider_job_id", "accepted_at", "ready_at", "ended_at"),
+            *("failure_type", "retryable", "detail"),
+        ),
     ),
-    "batches_output": APPEND,
+    "batches_output": Rights(insert=EVERY, update=("expires_at", "purged_at")),
     "batches_proof": APPEND,
+    "batches_route": Rights(insert=EVERY, update=EVERY),
+    "batches_routehealth": Rights(insert=EVERY, update=EVERY),
+    "batches_cataloguemodel": Rights(insert=EVERY, update=EVERY),
+    "batches_pricelist": APPEND,
+    "batches_price": APPEND,
     # telling
     "webhooks_endpoint": Rights(insert=EVERY, update=("enabled", "disabled_reason")),
     "webhooks_defaultsecret": APPEND,
@@ -64,7 +72,7 @@ TABLES: dict[str, Rights] = {
     "webhooks_sink": APPEND,
     "webhooks_sinkmessage": Rights(insert=EVERY, delete=True),
     # who
-    "customers_organization": APPEND,
+    "customers_organization": Rights(insert=EVERY, update=("retention_days",)),
     "customers_user": Rights(insert=EVERY, update=EVERY),  # A changed password saves the whole row.
     "customers_user_groups": APPEND,
     "customers_user_user_permissions": READ,

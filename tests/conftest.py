@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import override_settings
 from psycopg.pq import TransactionStatus
 
+import batches
 from batches.reconciliation import INVARIANTS
 from ledger.reconciliation import INVARIANTS as WALLET_INVARIANTS
 from ledger.reconciliation import discrepancies
@@ -22,6 +24,9 @@ NO_TRUNCATE = {
         *("ledger_period", "ledger_periodbalance", "ledger_seal", "ledger_sealleaf"),
     )
 }
+
+# What the migrations bring, and the flush takes away.
+DEFAULTS = [(Path(batches.__file__).parent / "migrations" / "sql" / "0009_default_catalogue.sql").read_text()]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,7 +52,7 @@ def _flushable() -> Iterator[None]:
         triggers = NO_TRUNCATE.items()
         before = [f"ALTER TABLE {table} DISABLE TRIGGER {trigger}" for table, trigger in triggers]
         after = [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}" for table, trigger in triggers]
-        flush(self, [*before, *statements, *after] if statements else [])
+        flush(self, [*before, *statements, *after, *DEFAULTS] if statements else [])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatabaseOperations, "execute_sql_flush", with_leave)

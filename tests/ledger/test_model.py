@@ -172,7 +172,7 @@ CONNECTIONS = st.lists(st.lists(TRANSACTIONS | GRANTS, min_size=1, max_size=5), 
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("examples", [25, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [25, pytest.param(200, marks=pytest.mark.long)])
 def test_connections_at_once_that_fail_and_die_keep_the_books_right(examples: int) -> None:
     # What happens at once does not happen again in the same way: there is nothing to be gained by shrinking.
     @settings(UNHURRIED, max_examples=examples, phases=[Phase.generate])
