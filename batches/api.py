@@ -1,6 +1,7 @@
 """Batches and their items over HTTP."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -8,12 +9,12 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from batches import intake, operations, proofs, services
-from batches.catalogue import MODELS
-from batches.content import stream
+from batches import intake, operations, proofs, retrying, services, stopping
+from batches.catalogue import catalogue
+from batches.content_api import content, video_of
 from batches.failures import FailureType
 from batches.models import STATUS_OF_STATE, Batch, BatchQuerySet, Item, State, Status
-from batches.problems import no_video, not_final
+from batches.problems import not_final
 from batches.representations import (
     batch_answer,
     batch_ledger_json,
@@ -21,6 +22,8 @@ from batches.representations import (
     batches_json,
     created_answer,
     item_json,
+    life_cycle_headers,
+    link_json,
     model_json,
     quote_json,
 )
@@ -71,9 +74,9 @@ class QuoteView(EnterpriseView):
     @documented(operations.QUOTE_BATCH)
     def post(self, _request: Request) -> Response:
         """Answer what a batch would cost."""
-        limit = self.key.organization.max_items_per_batch
-        order = intake.read_order(self.body(), max_items=limit, now=timezone.now())
-        return Response(quote_json(services.quote(customer=_customer(self), order=order)))
+        order = _order(self, self.body(), timezone.now())
+        quote = services.quote(customer=_customer(self), order=order)
+        return Response(quote_json(quote), headers=life_cycle_headers(order.models))
 
 
 class BatchView(EnterpriseView):
@@ -94,9 +97,28 @@ class CancelView(EnterpriseView):
     def post(self, _request: Request, batch_id: str) -> Response:
         """Cancel what was not submitted yet, and answer the batch."""
         batch = _batch(self, batch_id)
-        services.cancel(batch=batch, actor=self.key.pk, now=timezone.now())
+        stopping.cancel(batch=batch, actor=self.key.pk, now=timezone.now())
         batch.refresh_from_db()
         return Response(batch_answer(batch))
+
+
+class RetryView(EnterpriseView):
+    scope = Permission.BATCHES_WRITE
+
+    @documented(operations.RETRY_BATCH)
+    def post(self, request: Request, batch_id: str) -> Response:
+        """Order the refunded items that may succeed anew, or answer the batch that the same request made before."""
+        batch = _batch(self, batch_id)
+        request_id = ""
+        try:
+            body = self.body()
+            request_id = intake.request_id_of(body, _id_headers(request))
+            return _retry(self, batch, request_id, body)
+        except services.Refused:
+            raise  # The service has written it down.
+        except Exception as error:
+            _audit_refusal(self, request_id, problem_of(error))
+            raise
 
 
 class ItemsView(EnterpriseView):
@@ -129,18 +151,12 @@ class ContentView(EnterpriseView):
 
     @documented(operations.ITEM_CONTENT)
     def get(self, request: Request, batch_id: str, item_id: str) -> HttpResponseBase:
-        """Answer the video's bytes, or a range of them."""
+        """Answer the video's bytes, or a range of them; or an address that gives them without the key."""
         item = _item(self, batch_id, item_id)
-        if not hasattr(item, "output"):
-            raise no_video()
-        return stream(
-            name=item.output.video,
-            content_type=item.output.content_type,
-            headers=request.headers,
-            etag=item.output.sha256,
-            filename=f"{item.pk}.mp4",
-            head=request.method == "HEAD",
-        )
+        output = video_of(item)
+        if choice_of(request, "url", ["1"]):
+            return Response(link_json(item, output, now=timezone.now()))
+        return content(output, request)
 
 
 class BatchLedgerView(EnterpriseView):
@@ -178,7 +194,9 @@ class ModelsView(EnterpriseView):
     @documented(operations.LIST_MODELS)
     def get(self, _request: Request) -> Response:
         """Answer the catalogue."""
-        return Response({"ok": True, "data": [model_json(m) for m in MODELS.values()], "next_cursor": None})
+        offer = catalogue(now=timezone.now())
+        models = [model_json(model, offer.price_version) for model in offer.models.values()]
+        return Response({"ok": True, "data": models, "next_cursor": None})
 
 
 # --- creating ------------------------------------------------------------------------------------------------------
@@ -206,9 +224,33 @@ def _create(view: EnterpriseView, request_id: str, body: Mapping[str, Any]) -> R
     batch = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
     if batch is not None:
         return _replayed(batch)
-    order = intake.read_order(body, max_items=view.key.organization.max_items_per_batch, now=now)
+    order = _order(view, body, now)
     batch, made = services.submit(customer=customer, request_id=request_id, body_sha256=sha256, order=order, now=now)
-    return _created(batch) if made else _replayed(batch)
+    return _created(batch, life_cycle_headers(order.models)) if made else _replayed(batch)
+
+
+def _order(view: EnterpriseView, body: Mapping[str, Any], now: datetime) -> intake.BatchOrder:
+    limit = view.key.organization.max_items_per_batch
+    return intake.read_order(body, max_items=limit, catalogue=catalogue(now=now), now=now)
+
+
+def _retry(view: EnterpriseView, batch: Batch, request_id: str, body: Mapping[str, Any]) -> Response:
+    """The batch to be tried anew is part of what was asked: the id that retries one cannot retry another."""
+    sha256, customer, now = intake.body_sha256({**body, "retry_of": batch.pk}), _customer(view), timezone.now()
+    replay = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
+    if replay is not None:
+        return _replayed(replay)
+    offer = catalogue(now=now)
+    again, made = retrying.retry(
+        customer=customer,
+        batch=batch,
+        request_id=request_id,
+        body_sha256=sha256,
+        max_credits=intake.read_retry(body, catalogue=offer),
+        catalogue=offer,
+        now=now,
+    )
+    return _created(again) if made else _replayed(again)
 
 
 def _audit_refusal(view: EnterpriseView, request_id: str, problem: Problem) -> None:
@@ -225,8 +267,8 @@ def _audit_refusal(view: EnterpriseView, request_id: str, problem: Problem) -> N
     )
 
 
-def _created(batch: Batch) -> Response:
-    return Response(created_answer(batch), status=201, headers={"Location": batch_url(batch.pk)})
+def _created(batch: Batch, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(created_answer(batch), status=201, headers={"Location": batch_url(batch.pk), **(headers or {})})
 
 
 def _replayed(batch: Batch) -> Response:

@@ -1,21 +1,37 @@
-"""The models on offer, what they cost, and the route that runs them.
+"""The models on offer at a moment, what they cost, and the routes that run them: read from the rows that staff edit.
 
-A model's name is an alias: which provider makes the video is the route's business.
+A model's name is an alias: which provider makes the video is the route's business. Changes: batches.offering.
 """
 
 import functools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from itertools import groupby
+from typing import cast
 
 from django.conf import settings
+from structlog import get_logger
 
+from batches.models import CatalogueModel, Price, PriceList, ProviderRoute
 from batches.providers import Provider
-from batches.providers.openai_videos import OpenAIVideos
+from batches.providers.adapters import Kind, adapter
 from customers.models import Mode
+from sora2.crypto import UnreadableSecret, decrypt
 
-PRICE_VERSION = "2026-01-24"
+log = get_logger(__name__)
+
 DEFAULT_MODEL = "sora-2"
+
+
+class LifeCycle(StrEnum):
+    """Whether a model is taken: deprecated ones are, with a warning; retired ones are not."""
+
+    ACTIVE = "active"
+    DEPRECATED = "deprecated"
+    RETIRED = "retired"
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,10 @@ class Model:
     seconds: tuple[int, ...]
     default_seconds: int
     sizes: tuple[str, ...]
+    status: LifeCycle = LifeCycle.ACTIVE
+    deprecated_at: datetime | None = None
+    sunset_at: datetime | None = None
+    replacement: str | None = None
 
     @property
     def default_size(self) -> str:
@@ -39,15 +59,53 @@ class Model:
         return -(-self.credits * seconds // self.base_seconds)
 
 
-WIDE, TALL = "1280x720", "720x1280"
-MODELS: dict[str, Model] = {
-    model.name: model
-    for model in (
-        Model("sora-2", 10, 4, (4, 8, 12), 4, (WIDE, TALL)),
-        Model("sora-2-pro", 30, 4, (4, 8, 12), 4, (WIDE, TALL, "1792x1024", "1024x1792")),
-        Model("veo-3", 97, 8, (4, 6, 8), 8, (WIDE, TALL, "1920x1080", "1080x1920")),
+@dataclass(frozen=True)
+class Catalogue:
+    """What is on offer at a moment, by name, retired models too; and the version of its prices."""
+
+    models: Mapping[str, Model]
+    price_version: str
+
+    @property
+    def offered(self) -> list[Model]:
+        """Return the models that may be ordered, in the catalogue's order."""
+        return [model for model in self.models.values() if model.status != LifeCycle.RETIRED]
+
+
+class NothingOnOffer(Exception):
+    """There is no price list whose time has come: staff must write one."""
+
+
+def catalogue(*, now: datetime) -> Catalogue:
+    """Return what is on offer at `now`. Two queries. Raises NothingOnOffer."""
+    prices = PriceList.objects.filter(effective_from__lte=now).newest_first().first()
+    if prices is None:
+        raise NothingOnOffer
+    rows = Price.objects.filter(price_list=prices).select_related("model").order_by("model__position", "model_id")
+    return Catalogue({price.model_id: _model(price, now) for price in rows}, prices.version)
+
+
+def _model(price: Price, now: datetime) -> Model:
+    row = price.model
+    return Model(
+        name=row.name,
+        credits=price.credits,
+        base_seconds=price.base_seconds,
+        seconds=tuple(row.seconds),
+        default_seconds=row.default_seconds,
+        sizes=tuple(row.sizes),
+        status=_status(row, now),
+        deprecated_at=row.deprecated_at,
+        sunset_at=row.sunset_at,
+        replacement=row.replacement_id,
     )
-}
+
+
+def _status(row: CatalogueModel, now: datetime) -> LifeCycle:
+    if row.sunset_at is not None and row.sunset_at <= now:
+        return LifeCycle.RETIRED
+    is_deprecated = row.deprecated_at is not None and row.deprecated_at <= now
+    return LifeCycle.DEPRECATED if is_deprecated else LifeCycle.ACTIVE
 
 
 @dataclass(frozen=True)
@@ -74,61 +132,137 @@ def price_lines(clips: Iterable[tuple[str, int, int]]) -> list[Line]:
 # --- routes --------------------------------------------------------------------------------------------------------
 
 SIMULATOR, OPENAI = "simulator", "openai"
+MAX_IN_FLIGHT = 100
+DEADLINE_MOST_SECONDS = 30 * 86_400.0
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where jobs go. `max_in_flight` bounds the items that the provider has at once; `deadline_seconds` is how long
-    it may take over one, from its first submit.
+    """Where jobs go. `max_in_flight` bounds the items that the provider has at once, `submits_per_minute` (None: no
+    limit) how fast they come; `deadline_seconds` is how long it may take over one at most, from its first submit.
     """
 
     name: str
     base_url: str
-    api_key: str
+    api_key: str = field(repr=False)
     max_in_flight: int
+    deadline_seconds: float
+    kind: Kind = "openai"
+    submits_per_minute: int | None = None
+    is_paused: bool = False
+
+    @property
+    def is_scripted(self) -> bool:
+        """Say whether its refusals come from marks in prompts: they say nothing about the provider's health."""
+        return self.name == SIMULATOR
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How one model's items are run: what the provider calls the model, and how long it may take over a clip."""
+
+    provider_model: str
     deadline_seconds: float
 
 
 def routes() -> Sequence[Route]:
-    """Return the routes that the settings define, those that customers pay for first."""
-    simulator = Route(
-        SIMULATOR,
-        settings.PROVIDER_SIMULATOR_BASE_URL,
-        "",
-        settings.PROVIDER_SIMULATOR_MAX_IN_FLIGHT,
-        min(settings.PROVIDER_SIMULATOR_DEADLINE_SECONDS, settings.ITEM_DEADLINE_SECONDS),
+    """Return the routes that have an address, those that customers pay for first. One query."""
+    found = [route for row in ProviderRoute.objects.order_by("name") if (route := _route(row))]
+    return sorted(found, key=lambda route: (route.name == SIMULATOR, route.name != OPENAI))
+
+
+def route_named(name: str) -> Route | None:
+    """Return a route, or None when it is unknown or has no address."""
+    return next((route for route in routes() if route.name == name), None)
+
+
+def routing(mode: Mode | str) -> Mapping[str, str]:
+    """Return the route of each model for new items of `mode`. Test mode is always the simulator's.
+
+    A live model without a route of its own takes `openai` where that has an address, else the simulator: outside
+    DEBUG the check sora2.E007 asks for an address.
+    """
+    rows = CatalogueModel.objects.values_list("name", "route_id")
+    if mode == Mode.TEST:
+        return {name: SIMULATOR for name, _ in rows}
+    usual = OPENAI if settings.PROVIDER_OPENAI_BASE_URL or _has_address(OPENAI) else SIMULATOR
+    return {name: own or usual for name, own in rows}
+
+
+def terms(route: Route) -> Mapping[str, Terms]:
+    """Return how each model's items are run on a route. The simulator knows our own names."""
+    rows = CatalogueModel.objects.values_list("name", "provider_model", "deadline_seconds")
+    return {
+        name: Terms(
+            provider_model=name if route.name == SIMULATOR else provider_model or name,
+            deadline_seconds=float(min(deadline or settings.ITEM_DEADLINE_SECONDS, route.deadline_seconds)),
+        )
+        for name, provider_model, deadline in rows
+    }
+
+
+def retired_models(*, now: datetime) -> list[str]:
+    """Return the models that nothing is submitted for any more."""
+    return list(CatalogueModel.objects.filter(sunset_at__lte=now).values_list("name", flat=True))
+
+
+def provider_of(route: Route) -> Provider:
+    """Return the adapter for a route."""
+    return _adapter(
+        route.kind, route.base_url, route.api_key, settings.SUBMIT_TIMEOUT_SECONDS, settings.DOWNLOAD_TIMEOUT_SECONDS
     )
-    if not settings.PROVIDER_OPENAI_BASE_URL:
-        return [simulator]
-    openai = Route(
-        OPENAI,
-        settings.PROVIDER_OPENAI_BASE_URL,
-        settings.PROVIDER_OPENAI_API_KEY,
-        settings.PROVIDER_OPENAI_MAX_IN_FLIGHT,
-        settings.ITEM_DEADLINE_SECONDS,
+
+
+@functools.lru_cache(maxsize=32)
+def _adapter(kind: Kind, base_url: str, api_key: str, submit_seconds: float, download_seconds: float) -> Provider:
+    """One adapter, with its connections, per process and address."""
+    return adapter(
+        kind,
+        base_url,
+        api_key,
+        submit_timeout_seconds=submit_seconds,
+        download_timeout_seconds=download_seconds,
     )
-    return [openai, simulator]
 
 
-def route_of(mode: Mode | str) -> str:
-    """Return the route that runs items of `mode`: test mode is always the simulator's."""
-    return OPENAI if mode == Mode.LIVE and settings.PROVIDER_OPENAI_BASE_URL else SIMULATOR
-
-
-def provider_of(route: str) -> Provider:
-    """Return the adapter for a route. Raises LookupError when the settings no longer define it."""
-    for candidate in routes():
-        if candidate.name == route:
-            return _adapter(candidate)
-    raise LookupError(f"No provider is configured for the route {route!r}: set PROVIDER_OPENAI_BASE_URL.")
-
-
-@functools.lru_cache(maxsize=8)
-def _adapter(route: Route) -> Provider:
-    """One adapter, with its connections, per process and route."""
-    return OpenAIVideos(
-        route.base_url,
-        api_key=route.api_key,
-        submit_timeout_seconds=settings.SUBMIT_TIMEOUT_SECONDS,
-        download_timeout_seconds=settings.DOWNLOAD_TIMEOUT_SECONDS,
+def _route(row: ProviderRoute) -> Route | None:
+    base_url, api_key, in_flight, deadline = _from_environment(row.name)
+    base_url = row.base_url or base_url
+    if not base_url:
+        return None
+    try:
+        api_key = _key(row) or api_key
+    except UnreadableSecret:
+        log.error("batches.route_key_unreadable", route=row.name)
+        return None
+    return Route(
+        name=row.name,
+        base_url=base_url,
+        api_key=api_key,
+        max_in_flight=row.max_in_flight or in_flight,
+        deadline_seconds=deadline,
+        kind=cast(Kind, row.kind),
+        submits_per_minute=row.submits_per_minute,
+        is_paused=row.paused_at is not None,
     )
+
+
+def _from_environment(name: str) -> tuple[str, str, int, float]:
+    """Return what the settings say of a route: address, key, items in flight, and the most time for one."""
+    if name == SIMULATOR:
+        deadline = min(settings.PROVIDER_SIMULATOR_DEADLINE_SECONDS, settings.ITEM_DEADLINE_SECONDS)
+        return settings.PROVIDER_SIMULATOR_BASE_URL, "", settings.PROVIDER_SIMULATOR_MAX_IN_FLIGHT, deadline
+    if name == OPENAI:
+        url, key = settings.PROVIDER_OPENAI_BASE_URL, settings.PROVIDER_OPENAI_API_KEY
+        return url, key, settings.PROVIDER_OPENAI_MAX_IN_FLIGHT, DEADLINE_MOST_SECONDS
+    return "", "", MAX_IN_FLIGHT, DEADLINE_MOST_SECONDS
+
+
+def _key(row: ProviderRoute) -> str:
+    if row.api_key_encrypted:
+        return decrypt(row.api_key_encrypted)
+    return os.environ.get(row.api_key_variable, "") if row.api_key_variable else ""
+
+
+def _has_address(name: str) -> bool:
+    return ProviderRoute.objects.filter(pk=name).exclude(base_url="").exists()

@@ -42,7 +42,9 @@ class ProviderRoute(models.Model):
         db_table = "batches_route"
         verbose_name = "route"
         constraints = [
-            models.CheckConstraint(condition=Q(kind__in=["openai", "openai-form", "veo"]), name="batches_route_kind_known"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["openai", "openai-form", "veo"]), name="batches_route_kind_known"
+            ),
             models.CheckConstraint(
                 condition=(Q(max_in_flight=None) | Q(max_in_flight__gt=0))
                 & (Q(submits_per_minute=None) | Q(submits_per_minute__gt=0)),
@@ -68,7 +70,6 @@ class RouteHealth(models.Model):
     held_until = models.DateTimeField(null=True)
     last_failure = models.CharField(max_length=20, blank=True)
     last_detail = models.CharField(max_length=500, blank=True)
-    submitted_at = models.DateTimeField(null=True)
     unanswered_since = models.DateTimeField(null=True)
 
     class Meta:

@@ -26,9 +26,9 @@ class FailureType(StrEnum):
 class Policy:
     """What happens after a failure of one type.
 
-    `attempts` is the greatest number of submits of one item; `backoff_seconds` the waits between them (the last
-    one repeats). Only failures after which the provider certainly runs no job are ever submitted again.
-    `retryable` tells the customer whether the same item may succeed in a new batch.
+    `attempts` is how often one item may fail like this before it has failed for good; `backoff_seconds` are the waits
+    before the next submits (the last one repeats). Only failures after which the provider certainly runs no job are
+    ever submitted again. `retryable` tells the customer whether the same item may succeed in a new batch.
     """
 
     attempts: int
@@ -36,9 +36,16 @@ class Policy:
     retryable: bool
     message: str
 
+    @property
+    def submits_again(self) -> bool:
+        """Say whether an item may be submitted again after a failure of this type at all."""
+        return self.attempts > 1
 
-# Backing off 1, 2, 4, … 60 s: ten attempts cover about four minutes of a provider that refuses work.
+
+# Backing off 1, 2, 4, … 60 s: a hundred attempts take more than an hour and a half of a provider that refuses work,
+# so what ends an item before is its deadline.
 PATIENT = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+PATIENCE = 100
 BRIEF = (0.5, 2.0)
 
 POLICIES: dict[FailureType, Policy] = {
@@ -52,10 +59,10 @@ POLICIES: dict[FailureType, Policy] = {
         "The provider did not accept this request as it stands. Check the prompt, length and size.",
     ),
     FailureType.RATE_LIMITED: Policy(
-        10, PATIENT, True, "The provider was taking no more requests for too long. Send the item again later."
+        PATIENCE, PATIENT, True, "The provider was taking no more requests for too long. Send the item again later."
     ),
     FailureType.CAPACITY: Policy(
-        10, PATIENT, True, "The provider had no capacity for too long. Send the item again later."
+        PATIENCE, PATIENT, True, "The provider had no capacity for too long. Send the item again later."
     ),
     FailureType.PROVIDER_AUTH: Policy(
         1, (), True, "Our access to the provider was refused. We have to mend that; then send the item again."
@@ -64,7 +71,7 @@ POLICIES: dict[FailureType, Policy] = {
         3, BRIEF, True, "The provider reported an error while making this video. Send the item again."
     ),
     FailureType.NETWORK_ERROR: Policy(
-        10, PATIENT, True, "The provider could not be reached for too long. Send the item again later."
+        PATIENCE, PATIENT, True, "The provider could not be reached for too long. Send the item again later."
     ),
     FailureType.TIMEOUT: Policy(
         1, (), True, "The video was not ready by the deadline. Send the item again, or set a later deadline."

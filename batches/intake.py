@@ -5,13 +5,14 @@ Plain Python over plain values: one pass over 10 000 items, no object per field.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from batches.catalogue import DEFAULT_MODEL, MODELS, Model
+from batches.catalogue import DEFAULT_MODEL, Catalogue, LifeCycle, Model
+from batches.models import Priority
 from sora2.canonical import canonical_json
 from sora2.times import from_timestamp
 from webhooks.guarded import ForbiddenTarget, check_url
@@ -21,9 +22,11 @@ MAX_FAULTS = 100
 PROMPT_MAX, CUSTOM_ID_MAX, REQUEST_ID_MAX = 32_000, 64, 255
 BATCH_METADATA_MAX, ITEM_METADATA_MAX, METADATA_KEY_MAX, METADATA_VALUE_MAX = 50, 16, 40, 500
 ID_FIELDS = ("request_id", "x-request-id")
-BATCH_FIELDS = frozenset({*ID_FIELDS, "items", "webhook_url", "metadata", "max_credits", "deadline"})
+BATCH_FIELDS = frozenset({*ID_FIELDS, "items", "webhook_url", "metadata", "max_credits", "deadline", "priority"})
+RETRY_FIELDS = frozenset({*ID_FIELDS, "max_credits"})
 ITEM_FIELDS = frozenset({"prompt", "model", "seconds", "size", "custom_id", "metadata"})
 CREDITS_MAX = 2**63 - 1
+PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -52,6 +55,14 @@ class BatchTooLarge(Exception):
         self.items, self.limit = items, limit
 
 
+class ModelRetired(Exception):
+    """The batch asks for a model that is not offered any more; `replacement` is what to take instead, if anything."""
+
+    def __init__(self, model: str, replacement: str | None) -> None:
+        super().__init__(model)
+        self.model, self.replacement = model, replacement
+
+
 class RequestIdMissing(Exception):
     """No request id was given."""
 
@@ -71,17 +82,25 @@ class ItemOrder:
     custom_id: str
     metadata: dict[str, str]
     credits: int
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """A batch as ordered: valid and priced, not yet accepted."""
+    """A batch as ordered: valid and priced by `price_version`, not yet accepted. `models` are those that it uses.
+
+    `retry_of` is the batch whose refunded items it tries anew.
+    """
 
     items: list[ItemOrder]
+    price_version: str
+    models: Sequence[Model] = ()
     webhook_url: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     max_credits: int | None = None
     deadline: datetime | None = None
+    priority: Priority = Priority.NORMAL
+    retry_of: str | None = None
 
     @property
     def credits(self) -> int:
@@ -113,29 +132,50 @@ def body_sha256(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json({k: v for k, v in body.items() if k not in ID_FIELDS}).encode()).hexdigest()
 
 
-def read_order(body: Mapping[str, Any], *, max_items: int, now: datetime) -> BatchOrder:
-    """Return the order in `body`. Raises BatchTooLarge, or InvalidBatch with every fault."""
+def read_order(body: Mapping[str, Any], *, max_items: int, catalogue: Catalogue, now: datetime) -> BatchOrder:
+    """Return the order in `body`, at the catalogue's prices.
+
+    Raises BatchTooLarge, InvalidBatch with every fault, or ModelRetired when nothing else is wrong.
+    """
     items = body.get("items")
     if isinstance(items, list) and len(items) > min(max_items, MAX_ITEMS):
         raise BatchTooLarge(len(items), min(max_items, MAX_ITEMS))
-    reader = _Reader()
+    reader = _Reader(catalogue)
     reader.unknown_fields("", body, BATCH_FIELDS)
     order = BatchOrder(
         items=reader.items(items),
+        price_version=catalogue.price_version,
+        models=list(reader.models.values()),
         webhook_url=reader.webhook_url(body.get("webhook_url")),
         metadata=reader.metadata("/metadata", body.get("metadata"), BATCH_METADATA_MAX),
         max_credits=reader.max_credits(body.get("max_credits")),
         deadline=reader.deadline(body.get("deadline"), now),
+        priority=reader.priority(body.get("priority")),
     )
     if reader.faults:
         raise InvalidBatch(reader.faults, reader.count)
+    for model in order.models:
+        if model.status == LifeCycle.RETIRED:
+            raise ModelRetired(model.name, model.replacement)
     return order
+
+
+def read_retry(body: Mapping[str, Any], *, catalogue: Catalogue) -> int | None:
+    """Return the `max_credits` of a retry's body. Raises InvalidBatch with every fault."""
+    reader = _Reader(catalogue)
+    reader.unknown_fields("", body, RETRY_FIELDS)
+    max_credits = reader.max_credits(body.get("max_credits"))
+    if reader.faults:
+        raise InvalidBatch(reader.faults, reader.count)
+    return max_credits
 
 
 class _Reader:
     """Reads field by field and collects faults; what is faulty is replaced by something harmless."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.models: dict[str, Model] = {}
         self.faults: list[Fault] = []
         self.count = 0
         self.custom_ids: dict[str, int] = {}
@@ -174,9 +214,12 @@ class _Reader:
 
     def model(self, at: str, given: Any) -> Model | None:
         name = DEFAULT_MODEL if given is None else given
-        model = MODELS.get(name) if isinstance(name, str) else None
+        model = self.catalogue.models.get(name) if isinstance(name, str) else None
         if model is None:
-            self.fault(f"{at}/model", "unknown_model", f"Choose one of: {', '.join(MODELS)}.")
+            names = ", ".join(offered.name for offered in self.catalogue.offered)
+            self.fault(f"{at}/model", "unknown_model", f"Choose one of: {names}.")
+        else:
+            self.models[model.name] = model
         return model
 
     def seconds(self, at: str, given: Any, model: Model) -> int:
@@ -269,6 +312,15 @@ class _Reader:
             "A deadline is a time to come with its zone, such as 2026-12-01T00:00:00Z.",
         )
         return None
+
+    def priority(self, given: Any) -> Priority:
+        if given is None:
+            return Priority.NORMAL
+        if isinstance(given, str) and given in PRIORITIES:
+            return PRIORITIES[given]
+        detail = f"A priority among your own batches is one of: {', '.join(PRIORITIES)}."
+        self.fault("/priority", "invalid", detail)
+        return Priority.NORMAL
 
 
 _NO_ITEM = ItemOrder(prompt="", model="", seconds=0, size="", custom_id="", metadata={}, credits=0)

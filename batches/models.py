@@ -297,6 +297,12 @@ class Item(models.Model):
                 name="batches_item_due",
             ),
             models.Index(fields=["batch"], condition=Q(status__in=["pending", "running"]), name="batches_item_open"),
+            # What waits for another submit, by its deadline.
+            models.Index(
+                fields=["deadline_at"],
+                condition=Q(stage="submit", deadline_at__isnull=False),
+                name="batches_item_overdue",
+            ),
             # Refund coverage: failed items of final batches, against refunded ones.
             models.Index(fields=["batch"], condition=Q(status__in=["failed", "refunded"]), name="batches_item_failed"),
         ]

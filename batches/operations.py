@@ -3,16 +3,20 @@
 from batches.failures import FailureType
 from batches.models import STATUS_OF_STATE, State, Status
 from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ORDER
+from sora2.api import JSON_TYPE
 from sora2.operations import (
+    INSTANT,
     PAGING,
     PERIOD,
     TEXT,
+    URL,
     Answer,
     Operation,
     choice,
     header,
     in_path,
     query,
+    record,
     ref,
 )
 
@@ -21,6 +25,18 @@ BATCH, ITEM = in_path("batch_id", "bat"), in_path("item_id", "itm")
 UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
 BINARY = {"type": "string", "contentMediaType": "video/mp4"}
 CONTENT_HEADERS = {"Accept-Ranges": "`bytes`", "ETag": "The SHA-256 of the whole video."}
+
+LIFE_CYCLE_HEADERS = {
+    "Deprecation": "Since when a model of the order is deprecated, as `@` and Unix seconds (RFC 9745).",
+    "Sunset": "When it will be retired (RFC 8594).",
+}
+REFUSED_ORDERS = (
+    "insufficient_credits",
+    "model_retired",
+    "max_credits_exceeded",
+    "request_id_reused",
+    "too_many_open_batches",
+)
 
 CREATE_BATCH = Operation(
     name="createBatch",
@@ -37,7 +53,7 @@ CREATE_BATCH = Operation(
         201: Answer(
             "The batch was created.",
             ref("BatchAnswer"),
-            headers={"Location": "The address of the batch."},
+            headers={"Location": "The address of the batch.", **LIFE_CYCLE_HEADERS},
             example=EXAMPLE_BATCH,
         ),
         200: Answer(
@@ -50,12 +66,9 @@ CREATE_BATCH = Operation(
         *UNREADABLE,
         "request_id_required",
         "request_id_conflict",
-        "insufficient_credits",
         "validation_error",
         "batch_too_large",
-        "max_credits_exceeded",
-        "request_id_reused",
-        "too_many_open_batches",
+        *REFUSED_ORDERS,
     ],
 )
 QUOTE_BATCH = Operation(
@@ -65,8 +78,8 @@ QUOTE_BATCH = Operation(
     scope=WRITE,
     request=ref("BatchOrder"),
     request_example=EXAMPLE_ORDER,
-    answers={200: Answer("What the batch would cost.", ref("Quote"))},
-    errors=[*UNREADABLE, "validation_error", "batch_too_large"],
+    answers={200: Answer("What the batch would cost.", ref("Quote"), headers=LIFE_CYCLE_HEADERS)},
+    errors=[*UNREADABLE, "validation_error", "batch_too_large", "model_retired"],
 )
 LIST_BATCHES = Operation(
     name="listBatches",
@@ -107,6 +120,42 @@ CANCEL_BATCH = Operation(
     answers={200: Answer("The batch as it now is.", ref("BatchAnswer"))},
     errors=["not_found", "batch_final"],
 )
+RETRY_BATCH = Operation(
+    name="retryBatch",
+    tag="Batches",
+    summary="Try the refunded items anew, in a batch of their own",
+    scope=WRITE,
+    parameters=[
+        BATCH,
+        header("X-Request-Id", TEXT, "The request id of the new batch, if it is not in the body."),
+        header("Idempotency-Key", TEXT, "The same, bare or quoted."),
+    ],
+    request=ref("RetryOrder"),
+    request_example={"request_id": "order-123-again", "max_credits": 100},
+    answers={
+        201: Answer(
+            "A batch of the refunded items that may succeed, at today's prices; each is tried anew once.",
+            ref("BatchAnswer"),
+            headers={"Location": "The address of the new batch."},
+        ),
+        200: Answer(
+            "The same request came before: the batch that it made, as it now is.",
+            ref("BatchAnswer"),
+            headers={"Idempotent-Replayed": "`true`"},
+        ),
+    },
+    errors=[
+        *UNREADABLE,
+        "request_id_required",
+        "request_id_conflict",
+        "not_found",
+        "batch_not_final",
+        "already_retried",
+        "nothing_to_retry",
+        "validation_error",
+        *REFUSED_ORDERS,
+    ],
+)
 LIST_ITEMS = Operation(
     name="listItems",
     tag="Items",
@@ -139,12 +188,20 @@ ITEM_CONTENT = Operation(
     parameters=[
         BATCH,
         ITEM,
+        query("url", choice(["1"]), "Instead of the bytes, answer an address that gives them without the key."),
         header("Range", TEXT, "One range of bytes, such as `bytes=0-1023`."),
         header("If-Range", TEXT, "The ETag that the range belongs to."),
         header("If-None-Match", TEXT, "The ETag of what you have."),
     ],
     answers={
-        200: Answer("The video.", BINARY, content_type="video/mp4", headers=CONTENT_HEADERS),
+        200: Answer(
+            "The video; with `url=1` an address that gives whoever has it this one video for some minutes. It takes "
+            "`Range` too, and it is never answered as a redirect, which would carry the key to another host.",
+            BINARY,
+            content_type="video/mp4",
+            headers=CONTENT_HEADERS,
+            instead={JSON_TYPE: record(ok={"const": True}, url=URL, expires_at=INSTANT)},
+        ),
         206: Answer(
             "The range of the video.",
             BINARY,
@@ -152,7 +209,7 @@ ITEM_CONTENT = Operation(
             headers={**CONTENT_HEADERS, "Content-Range": "Which bytes these are."},
         ),
     },
-    errors=["not_found", "range_not_satisfiable"],
+    errors=["not_found", "range_not_satisfiable", "validation_error"],
 )
 BATCH_LEDGER = Operation(
     name="showBatchLedger",

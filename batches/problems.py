@@ -1,8 +1,9 @@
 """What the refusals of this app mean to a caller, in one place."""
 
 from dataclasses import asdict
+from datetime import datetime
 
-from batches import intake, services
+from batches import intake, retrying, services, stopping
 from batches.content import RangeNotSatisfiable
 from sora2.api import Problem, problem_of
 
@@ -69,8 +70,33 @@ def _open_batches(error: services.TooManyOpenBatches) -> Problem:
 
 
 @problem_of.register
-def _final(_: services.BatchFinal) -> Problem:
+def _final(_: stopping.BatchFinal) -> Problem:
     return Problem("batch_final", "The batch has ended: there is nothing left to cancel.")
+
+
+@problem_of.register
+def _model_retired(error: intake.ModelRetired) -> Problem:
+    instead = f"Take {error.replacement} instead." if error.replacement else "Choose another model from GET /models."
+    return Problem("model_retired", f"{error.model} is not offered any more. {instead}", replacement=error.replacement)
+
+
+@problem_of.register
+def _not_final(_: retrying.BatchNotFinal) -> Problem:
+    return Problem("batch_not_final", "The batch has not ended: retry it when its failed items are refunded.")
+
+
+@problem_of.register
+def _nothing_to_retry(_: retrying.NothingToRetry) -> Problem:
+    detail = (
+        "No item of this batch was refunded after a failure that may not come again. Change what failed, and send it."
+    )
+    return Problem("nothing_to_retry", detail)
+
+
+@problem_of.register
+def _already_retried(error: retrying.AlreadyRetried) -> Problem:
+    detail = "Each item is tried anew once, and those of this batch were. Retry the batch that they are in, if need be."
+    return Problem("already_retried", detail, retried_in=error.batch_id)
 
 
 @problem_of.register
@@ -83,6 +109,17 @@ def not_final() -> Problem:
     """Return the answer to who asks for a proof before the end."""
     detail = "The proof is fixed when the batch ends. Ask again when its state is final, or wait for the webhook."
     return Problem("batch_not_final", detail)
+
+
+def video_deleted(at: datetime) -> Problem:
+    """Return the answer to who asks for a video that is not kept any more."""
+    detail = f"The video was deleted on {at:%Y-%m-%d} under the retention policy. Its record, with its hash, is kept."
+    return Problem("not_found", detail)
+
+
+def link_invalid() -> Problem:
+    """Return the answer to who comes with an address that is no good, whatever the reason."""
+    return Problem("not_found", "This address has expired, or is for another video. Ask for a new one with ?url=1.")
 
 
 def no_video() -> Problem:

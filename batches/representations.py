@@ -1,15 +1,18 @@
 """Batches, items, quotes and models as the outside world sees them: the keys, and their order, are the contract."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.utils.http import http_date
 
-from batches.catalogue import PRICE_VERSION, Model
-from batches.models import Batch, Item, Output, State, Status
+from batches import outputs
+from batches.catalogue import LifeCycle, Model
+from batches.models import Batch, Item, Output, Priority, State, Status
 from batches.services import Quote
 from ledger.models import Entry
 from ledger.representations import entry_json
@@ -86,7 +89,7 @@ def quote_json(quote: Quote) -> dict[str, Any]:
     }
 
 
-def model_json(model: Model) -> dict[str, Any]:
+def model_json(model: Model, price_version: str) -> dict[str, Any]:
     """Return a model of the catalogue: `credits` is the price of `base_seconds`."""
     return {
         "name": model.name,
@@ -95,11 +98,23 @@ def model_json(model: Model) -> dict[str, Any]:
         "seconds": list(model.seconds),
         "default_seconds": model.default_seconds,
         "sizes": list(model.sizes),
-        "status": "active",
-        "sunset_at": None,
-        "replacement": None,
-        "price_version": PRICE_VERSION,
+        "status": model.status.value,
+        "sunset_at": timestamp(model.sunset_at),
+        "replacement": model.replacement,
+        "price_version": price_version,
     }
+
+
+def life_cycle_headers(models: Iterable[Model]) -> dict[str, str]:
+    """Return the headers of an answer about deprecated models: `Deprecation` (RFC 9745) and `Sunset` (RFC 8594).
+
+    Of several models, the one that was deprecated first and the one that goes first count. No header for the others.
+    """
+    deprecated = [model for model in models if model.status == LifeCycle.DEPRECATED]
+    since = min((model.deprecated_at for model in deprecated if model.deprecated_at), default=None)
+    until = min((model.sunset_at for model in deprecated if model.sunset_at), default=None)
+    headers = {"Deprecation": f"@{int(since.timestamp())}"} if since else {}
+    return headers | ({"Sunset": http_date(until.timestamp())} if until else {})
 
 
 def batch_ledger_json(batch: Batch, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -153,6 +168,8 @@ def _batch_json(batch: Batch, counts: _Counts) -> dict[str, Any]:
         "price_version": batch.price_version,
         "retry_of": batch.retry_of_id,
         "webhook_url": batch.webhook_url or None,
+        # Said where it was asked for; most batches have none.
+        **({"priority": Priority(batch.priority).name.lower()} if batch.priority else {}),
         "links": {
             "self": url,
             "items": f"{url}/items",
@@ -206,9 +223,20 @@ def _counts_of(batches: Sequence[Batch]) -> dict[str, _Counts]:
 # --- an item -------------------------------------------------------------------------------------------------------
 
 
+def link_json(item: Item, output: Output, *, now: datetime) -> dict[str, Any]:
+    """Return an address that gives whoever has it this one video for a while: the storage's, else one of ours."""
+    link = outputs.link(output, now=now)
+    url = link.url or f"{_content_url(item)}/{outputs.token_of(output)}"
+    return {"ok": True, "url": url, "expires_at": timestamp(link.expires_at)}
+
+
+def _content_url(item: Item) -> str:
+    return f"{batch_url(item.batch_id)}/items/{item.pk}/content"
+
+
 def _output_json(item: Item, output: Output) -> dict[str, Any]:
     return {
-        "url": f"{batch_url(item.batch_id)}/items/{item.pk}/content",
+        "url": _content_url(item),
         "content_type": output.content_type,
         "bytes": output.bytes,
         "sha256": output.sha256,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from batches import intake
-from batches.catalogue import MODELS
+from batches.catalogue import LifeCycle
 from batches.failures import FailureType
 from batches.models import STATUS_OF_STATE, State, Status
 from sora2.operations import (
@@ -28,8 +28,6 @@ from sora2.operations import (
 from webhooks.guarded import URL_MAX_BYTES
 
 FINAL = (State.COMPLETED, State.PARTIAL, State.FAILED)
-SIZES = sorted({size for model in MODELS.values() for size in model.sizes})
-SECONDS = sorted({seconds for model in MODELS.values() for seconds in model.seconds})
 TOTALS = record(reserved=CREDITS, settled=CREDITS, refunded=CREDITS)
 ENDED = record(total=NUMBER, succeeded=NUMBER, failed=NUMBER)
 REQUEST_ID = text(minLength=1, maxLength=intake.REQUEST_ID_MAX)
@@ -50,9 +48,9 @@ _ITEM_ORDER = {
         "One video to be made.",
         optional=["model", "seconds", "size", "custom_id", "metadata"],
         prompt=text(minLength=1, maxLength=intake.PROMPT_MAX),
-        model=said({**choice(list(MODELS)), "default": "sora-2"}, "A model of the catalogue."),
-        seconds=said({"type": "integer", "enum": SECONDS}, "What the model offers; its default if missing."),
-        size=said(choice(SIZES), "What the model offers; its first if missing."),
+        model=said({**nullable(TEXT), "default": "sora-2"}, "A model of the catalogue (`GET /models`)."),
+        seconds=said(nullable({"type": "integer"}), "One of what the model offers; its default if missing."),
+        size=said(nullable(text(pattern=r"^\d+x\d+$")), "One of what the model offers; its first if missing."),
         custom_id=said(nullable(text(minLength=1, maxLength=intake.CUSTOM_ID_MAX)), "Unique in the batch."),
         metadata=nullable(metadata(intake.ITEM_METADATA_MAX)),
     ),
@@ -62,12 +60,25 @@ _ORDER = {
     **record(
         "A batch of videos. A request id is needed, here or in a header; several are fine if equal.",
         {"request_id": REQUEST_ID, "x-request-id": REQUEST_ID},
-        optional=["request_id", "x-request-id", "webhook_url", "metadata", "max_credits", "deadline"],
+        optional=["request_id", "x-request-id", "webhook_url", "metadata", "max_credits", "deadline", "priority"],
         items=list_of(ref("ItemOrder"), minItems=1, maxItems=intake.MAX_ITEMS),
         webhook_url=said(nullable(text(maxLength=URL_MAX_BYTES)), "An https:// address."),
         metadata=nullable(metadata(intake.BATCH_METADATA_MAX)),
         max_credits=nullable({**CREDITS, "minimum": 1}),
         deadline=said(nullable(INSTANT), "Items not submitted by then fail as `timeout`."),
+        priority=said(
+            nullable(choice(list(intake.PRIORITIES))),
+            "Which of your own open batches goes first; `normal` if missing. It changes nothing for other customers.",
+        ),
+    ),
+    "additionalProperties": False,
+}
+_RETRY = {
+    **record(
+        "What to call the new batch, and what it may cost.",
+        {"request_id": REQUEST_ID, "x-request-id": REQUEST_ID},
+        optional=["request_id", "x-request-id", "max_credits"],
+        max_credits=nullable({**CREDITS, "minimum": 1}),
     ),
     "additionalProperties": False,
 }
@@ -98,17 +109,19 @@ _BATCH = {
     "price_version": TEXT,
     "retry_of": nullable(identifier("bat")),
     "webhook_url": nullable(TEXT),
+    "priority": said(choice(list(intake.PRIORITIES)), "Only where one was asked for."),
     "links": record(self=URL, items=URL, dashboard=URL),
 }
 
 COMPONENTS: dict[str, Schema] = {
     "ItemOrder": _ITEM_ORDER,
     "BatchOrder": _ORDER,
+    "RetryOrder": _RETRY,
     "FailureCount": record(
         type=choice(list(FailureType)), count=NUMBER, sample_item_ids=list_of(identifier("itm"), maxItems=5)
     ),
-    "Batch": record("A batch as it now is.", _BATCH),
-    "BatchAnswer": record("A batch as it now is.", {"ok": {"const": True}, **_BATCH}),
+    "Batch": record("A batch as it now is.", _BATCH, optional=["priority"]),
+    "BatchAnswer": record("A batch as it now is.", {"ok": {"const": True}, **_BATCH}, optional=["priority"]),
     "BatchPage": page("Batch"),
     "Item": record(
         "One video of a batch.",
@@ -170,7 +183,7 @@ COMPONENTS: dict[str, Schema] = {
         seconds=list_of(NUMBER),
         default_seconds=NUMBER,
         sizes=list_of(TEXT),
-        status=choice(["active", "deprecated", "retired"]),
+        status=choice(list(LifeCycle)),
         sunset_at=nullable(INSTANT),
         replacement=nullable(TEXT),
         price_version=TEXT,

@@ -1,41 +1,25 @@
-"""The verbs of a batch: quote, submit, start, cancel. How it ends stands in batches.finalization.
+"""The verbs of a batch: quote, submit, start. Retry: batches.retrying; cancel: batches.stopping; end: batches.finalization.
 
 Global lock order: batch, then items, then wallet. Nothing slow happens while a wallet is locked.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import ClassVar
 
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Coalesce
 from psycopg.types.json import Jsonb
-from structlog import get_logger
 
-from batches.catalogue import PRICE_VERSION, Line, price_lines, route_of
-from batches.failures import FailureType
-from batches.finalization import finalize_ended, items_in_words, movement_of
+from batches.catalogue import Line, price_lines, routing
+from batches.finalization import items_in_words, movement_of
 from batches.intake import BatchOrder, ItemOrder
-from batches.models import (
-    OPEN_STATUSES,
-    Batch,
-    Item,
-    Stage,
-    State,
-    Status,
-    new_batch_id,
-    new_item_id,
-)
+from batches.models import Batch, Stage, State, Status, new_batch_id, new_item_id
 from customers.models import Mode, Organization
 from customers.services import audit
 from ledger import services as ledger
 from ledger.models import Wallet
 from sora2 import bell
-
-log = get_logger(__name__)
 
 
 class Refused(Exception):
@@ -80,10 +64,6 @@ class TooManyOpenBatches(Refused):
         self.limit = limit
 
 
-class BatchFinal(Exception):
-    """The batch has ended; there is nothing left to cancel."""
-
-
 @dataclass(frozen=True)
 class Quote:
     """What an order would cost, and whether the wallet can pay for it now."""
@@ -91,7 +71,7 @@ class Quote:
     credits: int
     available: int
     lines: list[Line]
-    price_version: str = PRICE_VERSION
+    price_version: str
 
     @property
     def sufficient(self) -> bool:
@@ -115,6 +95,7 @@ def quote(*, customer: Customer, order: BatchOrder) -> Quote:
         credits=order.credits,
         available=_wallet_of(customer).available,
         lines=price_lines((item.model, item.seconds, item.credits) for item in order.items),
+        price_version=order.price_version,
     )
 
 
@@ -122,7 +103,7 @@ def replay(*, customer: Customer, request_id: str, body_sha256: str) -> Batch | 
     """Return the batch that this request id made before, if any. Raises RequestIdReused for another body."""
     batch = Batch.objects.filter(organization=customer.organization, mode=customer.mode, request_id=request_id).first()
     if batch is not None and batch.body_sha256 != body_sha256:
-        _audit_refusal(customer, request_id, RequestIdReused.code)
+        audit_refusal(customer, request_id, RequestIdReused.code)
         raise RequestIdReused
     return batch
 
@@ -141,7 +122,7 @@ def submit(
         # An equal request may have been faster, and be the very reason of the shortage.
         batch = replay(customer=customer, request_id=request_id, body_sha256=body_sha256)
         if batch is None:
-            _audit_refusal(customer, request_id, error.code)
+            audit_refusal(customer, request_id, error.code)
             raise
         return batch, False
     if batch is not None:
@@ -157,60 +138,16 @@ def start(*, batch_ids: Iterable[str], now: datetime) -> None:
     Batch.objects.filter(pk__in=sorted(batch_ids), state=State.QUEUED).update(state=State.PROCESSING, started_at=now)
 
 
-def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
-    """Fail the items that no provider has; return how many. Those already submitted run on to their end.
-
-    An item whose submits were all refused is one that no provider has. Raises BatchFinal when the batch has ended.
-    """
-    with transaction.atomic():
-        locked = Batch.objects.select_for_update(no_key=True).get(pk=batch.pk)
-        if locked.is_final:
-            raise BatchFinal
-        if locked.canceled_at is None:
-            Batch.objects.filter(pk=batch.pk).update(canceled_at=now)
-        canceled = _fail_waiting(Item.objects.filter(batch=locked), FailureType.CANCELED, now)
-        audit(
-            actor=actor,
-            action="batch.cancel",
-            organization_id=batch.organization_id,
-            mode=batch.mode,
-            subject=batch.pk,
-            detail={"items_canceled": canceled},
-        )
-    finalize_ended(among=[batch.pk], now=now)
-    return canceled
-
-
-def fail_what_must_not_be_submitted(*, now: datetime) -> None:
-    """Fail the waiting items of batches that were canceled, or whose deadline has passed.
-
-    Claims leave such batches alone, so this ends what waits: also what was refused by a provider since.
-    """
-    open_batches = Batch.objects.open()
-    over = {
-        FailureType.CANCELED: open_batches.exclude(canceled_at=None),
-        FailureType.TIMEOUT: open_batches.filter(canceled_at=None, deadline__lte=now),
-    }
-    for failure, batches in over.items():
-        batch_ids = list(batches.values_list("pk", flat=True))
-        if batch_ids and _fail_waiting(Item.objects.filter(batch_id__in=batch_ids), failure, now):
-            finalize_ended(among=batch_ids, now=now)
-
-
-def fail_what_has_no_route(*, routes: Iterable[str], now: datetime) -> None:
-    """Fail what waits for a provider that the settings no longer define, once its deadline has passed.
-
-    Until then the operator may put the settings right. Nobody else looks at these items.
-    """
-    lost = Item.objects.filter(status__in=OPEN_STATUSES).exclude(route__in=routes)
-    overdue = lost.annotate(
-        until=Coalesce("deadline_at", F("created_at") + timedelta(seconds=settings.ITEM_DEADLINE_SECONDS))
-    ).filter(until__lte=now)
-    batch_ids = set(overdue.values_list("batch_id", flat=True))
-    if batch_ids:
-        log.error("batches.route_unknown", batch_ids=sorted(batch_ids))
-        Item.objects.filter(pk__in=overdue.values("pk")).update(**_failed(FailureType.INTERNAL_ERROR, now))
-        finalize_ended(among=batch_ids, now=now)
+def audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
+    """Write down that an order was refused, and by which code."""
+    audit(
+        actor=customer.actor,
+        action="batch.submit",
+        organization_id=customer.organization.pk,
+        mode=customer.mode,
+        subject=request_id,
+        outcome=outcome,
+    )
 
 
 # --- submit --------------------------------------------------------------------------------------------------------
@@ -273,7 +210,9 @@ def _insert_batch(
         webhook_url=order.webhook_url,
         metadata=order.metadata,
         deadline=order.deadline,
-        price_version=PRICE_VERSION,
+        price_version=order.price_version,
+        priority=order.priority,
+        retry_of_id=order.retry_of,
         created_via=customer.via,
         created_by=customer.actor,
         created_at=now,
@@ -290,48 +229,24 @@ def _insert_batch(
 
 ITEM_COLUMNS = (
     "id", "batch_id", "index", "custom_id", "prompt", "model", "seconds", "size", "metadata", "credits", "route",
-    "status", "stage", "due_at", "attempts_made", "failure_type", "created_at",
+    "status", "stage", "due_at", "attempts_made", "failure_type", "created_at", "retry_of_id",
 )  # fmt: skip
 COPY_ITEMS = "COPY batches_item ({}) FROM STDIN".format(", ".join(f'"{name}"' for name in ITEM_COLUMNS))
 
 
 def _copy_items(batch: Batch, items: list[ItemOrder]) -> None:
     """Write all items with one COPY, whose keys are checked at once: the wallet is not locked yet."""
-    route, at = route_of(batch.mode), batch.created_at
+    route_of, at = routing(batch.mode), batch.created_at
     with connection.cursor() as cursor, cursor.copy(COPY_ITEMS) as copy:
         for index, item in enumerate(items):
             copy.write_row(
                 (
                     new_item_id(), batch.pk, index, item.custom_id, item.prompt, item.model, item.seconds, item.size,
-                    Jsonb(item.metadata), item.credits, route, Status.PENDING.value, Stage.SUBMIT.value, at, 0, "", at,
+                    Jsonb(item.metadata), item.credits, route_of[item.model], Status.PENDING.value,
+                    Stage.SUBMIT.value, at, 0, "", at, item.retry_of,
                 )
             )  # fmt: skip
 
 
-def _audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
-    audit(
-        actor=customer.actor,
-        action="batch.submit",
-        organization_id=customer.organization.pk,
-        mode=customer.mode,
-        subject=request_id,
-        outcome=outcome,
-    )
-
-
 def _constraint(error: IntegrityError) -> str | None:
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
-
-
-# --- ending items that no provider has ------------------------------------------------------------------------------
-
-
-def _fail_waiting(items: QuerySet[Item], failure: FailureType, now: datetime) -> int:
-    """Fail those of `items` that wait to be submitted; return how many. A claim that was faster keeps its item."""
-    return items.filter(stage=Stage.SUBMIT).update(**_failed(failure, now))
-
-
-def _failed(failure: FailureType, now: datetime) -> dict[str, Any]:
-    """Return the fields of an item that has failed."""
-    ended = {"stage": None, "due_at": None, "lease": None, "finished_at": now}
-    return {"status": Status.FAILED, "failure_type": failure, **ended}

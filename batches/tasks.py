@@ -4,52 +4,57 @@ import contextlib
 from collections.abc import Callable
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
-from structlog import get_logger
 
-from batches import alerts, reconciliation, services
-from batches.catalogue import Route, routes
+from batches import alerts, orphans, reconciliation, retention, stopping
+from batches.catalogue import Route, route_named, routes
 from batches.execution.collect import collect_due
 from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
 from batches.execution.submit import submit_due
 from batches.finalization import finalize_ended
 from ledger.reconciliation import UnderWay
-
-log = get_logger(__name__)
+from sora2 import bell
+from sora2.slots import slot
 
 
 @shared_task(name="batches.submit")
-def submit() -> None:
-    """Submit what is due, on every route."""
-    _on_each_route(submit_due)
+def submit(route: str | None = None) -> None:
+    """Submit what is due on a route; without one, on every route."""
+    _on(route, "batches.submit", submit_due)
 
 
 @shared_task(name="batches.poll")
-def poll() -> None:
-    """Poll what is due, on every route."""
-    _on_each_route(poll_due)
+def poll(route: str | None = None) -> None:
+    """Poll what is due on a route; without one, on every route."""
+    _on(route, "batches.poll", lambda found, _: poll_due(found))
 
 
 @shared_task(name="batches.collect")
-def collect() -> None:
-    """Collect what is due, on every route."""
-    _on_each_route(collect_due)
+def collect(route: str | None = None) -> None:
+    """Collect what is due on a route; without one, on every route."""
+    _on(route, "batches.collect", collect_due, of=max(1, settings.WORKER_PROCESSES // 4))
+
+
+@shared_task(name="batches.lookup")
+def lookup(route: str | None = None) -> None:
+    """Look up what is ambiguous on a route; without one, on every route."""
+    _on(route, "batches.lookup", lambda found, _: look_up_due(found))
 
 
 @shared_task(name="batches.sweep")
 def sweep() -> None:
-    """End what must not go on, finalize what a dead worker left unfinalized, then look up ambiguous submits."""
+    """End what must not go on, and finalize what a dead worker left unfinalized."""
     now = timezone.now()
-    services.fail_what_must_not_be_submitted(now=now)
+    stopping.fail_what_must_not_be_submitted(now=now)
     finalize_ended(now=now)
-    _on_each_route(look_up_due)
 
 
-@shared_task(name="batches.unrouted")
-def unrouted() -> None:
-    """End what waits for a route that is gone. It looks at every open item: once a minute, not with each sweep."""
-    services.fail_what_has_no_route(routes=[route.name for route in routes()], now=timezone.now())
+@shared_task(name="batches.waiting")
+def waiting() -> None:
+    """End what waits in vain. It looks at every open item: once a minute, not with each sweep."""
+    stopping.fail_what_waits_in_vain(routes=[route.name for route in routes()], now=timezone.now())
 
 
 @shared_task(name="batches.credits_low")
@@ -65,14 +70,25 @@ def reconcile() -> None:
         reconciliation.reconcile(now=timezone.now())
 
 
-def _on_each_route(work: Callable[[Route], int]) -> None:
-    """Do the work on each route; trouble on one keeps no other from it, and is raised at the end."""
-    trouble: list[Exception] = []
-    for route in routes():
-        try:
-            work(route)
-        except Exception as error:
-            log.error("batches.route_failed", route=route.name, exc_info=error)
-            trouble.append(error)
-    if trouble:
-        raise trouble[0]
+@shared_task(name="batches.purge_outputs")
+def purge_outputs() -> None:
+    """Delete the videos that customers' policies have ended, and files that no record names."""
+    with slot("batches.purge_outputs") as ours:
+        if ours is not None:
+            retention.purge_outputs(now=timezone.now())
+            orphans.remove_orphans(now=timezone.now())
+
+
+def _on(name: str | None, task: str, work: Callable[[Route, Callable[[], None]], int], *, of: int = 1) -> None:
+    """Do the work on a route, in at most `of` processes of this machine; without one, ring for each route.
+
+    So a provider that is slow holds up no other one. The work is told how to let another process take over.
+    """
+    if name is None:
+        for route in routes():
+            bell.ring(task, route=route.name)
+        return
+    found = route_named(name)
+    with slot(f"{task} {name}", of=of) as ours:
+        if found is not None and ours is not None:
+            work(found, ours.give_back)

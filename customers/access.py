@@ -13,10 +13,13 @@ class Permission(StrEnum):
     LEDGER_READ = "ledger:read"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
-    # Our own finance only.
+    # Our own people only.
     CREDITS_REQUEST = "credits:request"
     CREDITS_APPROVE = "credits:approve"
     PERIODS_CLOSE = "periods:close"
+    CATALOGUE_WRITE = "catalogue:write"
+    ROUTES_OPERATE = "routes:operate"
+    ROUTES_WRITE = "routes:write"
 
 
 # What an API key can have, and a customer's person.
@@ -33,13 +36,14 @@ READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WE
 STAFF_ROLES: dict[str, frozenset[Permission]] = {
     "finance": READ | {Permission.CREDITS_REQUEST, Permission.PERIODS_CLOSE},
     "finance approver": READ | {Permission.CREDITS_REQUEST, Permission.CREDITS_APPROVE, Permission.PERIODS_CLOSE},
-    "sales ops": READ,
+    "sales ops": READ | {Permission.CATALOGUE_WRITE},
     "support": frozenset(
         {
             Permission.BATCHES_READ,
             Permission.BATCHES_WRITE,
             Permission.WEBHOOKS_READ,
             Permission.WEBHOOKS_WRITE,
+            Permission.ROUTES_OPERATE,
         }
     ),
     "auditor": READ,

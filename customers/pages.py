@@ -23,6 +23,9 @@ WORDS = {
     Permission.CREDITS_REQUEST: "to ask for credits",
     Permission.CREDITS_APPROVE: "to decide about credits",
     Permission.PERIODS_CLOSE: "to close a month",
+    Permission.CATALOGUE_WRITE: "to change models and prices",
+    Permission.ROUTES_OPERATE: "to pause a route, and set its limits",
+    Permission.ROUTES_WRITE: "to change where a route goes",
 }
 
 View = Callable[..., HttpResponseBase]

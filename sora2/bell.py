@@ -5,6 +5,7 @@ beat rings each of them anyway. So nothing here is retried, awaited or allowed t
 """
 
 import functools
+from collections.abc import Mapping
 
 import structlog
 from celery import current_app
@@ -16,15 +17,16 @@ log = structlog.get_logger(__name__)
 EXPIRES_SECONDS = 5
 
 
-def ring(task: str, *, delay_seconds: float = 0) -> None:
+def ring(task: str, *, delay_seconds: float = 0, **arguments: str) -> None:
     """Wake a worker to run `task` (a Celery task name) once the current transaction has committed."""
-    transaction.on_commit(functools.partial(_send, task, delay_seconds), robust=True)
+    transaction.on_commit(functools.partial(_send, task, delay_seconds, arguments), robust=True)
 
 
-def _send(task: str, delay_seconds: float) -> None:
+def _send(task: str, delay_seconds: float, arguments: Mapping[str, str]) -> None:
     try:
         current_app.send_task(
             task,
+            kwargs=dict(arguments),
             countdown=delay_seconds or None,
             expires=EXPIRES_SECONDS + delay_seconds,
             retry=False,

@@ -3,7 +3,9 @@
 import os
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, worker_init, worker_shutting_down
+
+from sora2.drain import end_claiming
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sora2.settings")
 
@@ -28,3 +30,9 @@ def _check(**_: object) -> None:
         # Beat ends with the status of a SystemExit, and loses its words; Celery has put a logger in stderr's place.
         os.write(2, f"error: {error}\n".encode())
         raise SystemExit(1) from error
+
+
+@worker_shutting_down.connect
+def _end_claiming(**_: object) -> None:
+    """What is under way is finished; nothing new is begun by a worker that is about to end."""
+    end_claiming()

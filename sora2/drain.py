@@ -4,6 +4,7 @@
 must not touch the database. A slow act delays neither the recording of others nor further claims.
 """
 
+import mmap
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -19,8 +20,18 @@ R = TypeVar("R")
 
 # Outcomes that arrive within this time of each other are recorded by the same statements.
 GATHER_SECONDS = 0.02
+# How long to wait for an act to end before looking for more that is due.
+LOOK_SECONDS = 0.1
 # Leases that are renewed last a multiple of this.
 RENEW_SECONDS = 5.0
+
+# One byte that a worker shares with the processes it forks: not 0 once it is to end. No lock that could be lost.
+_ending = mmap.mmap(-1, 1)
+
+
+def end_claiming() -> None:
+    """Let every drain of this process and its forks finish what is under way, and claim nothing more."""
+    _ending[0] = 1
 
 
 def drain(
@@ -31,13 +42,17 @@ def drain(
     width: int,
     seconds: float,
     renew: Callable[[Sequence[T]], None] | None = None,
+    last_claim: Callable[[], None] | None = None,
 ) -> int:
     """Claim and act on rows until none is due or `seconds` have passed; return how many were claimed.
 
-    At most `width` acts run at once. An act that raises is logged and left to its lease: the row is due again
-    when that expires, which is the same as if this process had died there. Whatever else is raised, in `claim`, in
-    `record` or by a time limit, ends the claiming only: what is under way is still recorded, and then it is raised.
+    At most `width` acts run at once; while some run, what becomes due is claimed too. An act that raises is logged
+    and left to its lease: the row is due again when that expires, which is the same as if this process had died
+    there. Whatever else is raised, in `claim`, in `record` or by a time limit, ends the claiming only: what is under
+    way is still recorded, and then it is raised.
+
     `renew` is given every few seconds what is still under way: acts may take longer than a lease, which can be short.
+    `last_claim` is called when nothing more will be claimed though acts still run: another process may take over.
     """
     until = time.monotonic() + seconds
     claimed = 0
@@ -47,7 +62,10 @@ def drain(
     with ThreadPoolExecutor(max_workers=width) as pool:
         while True:
             try:
-                free = width - len(running) if trouble is None and time.monotonic() < until else 0
+                is_over = trouble is not None or time.monotonic() >= until or bool(_ending[0])
+                if is_over and last_claim is not None:
+                    last_claim()
+                free = 0 if is_over else width - len(running)
                 rows = claim(free) if free else []
                 claimed += len(rows)
                 running |= {pool.submit(act, row): row for row in rows}
@@ -83,7 +101,7 @@ def _record(record: Callable[[Sequence[R]], None], outcomes: Sequence[R]) -> Non
 
 
 def _gather(running: Collection[Future[R]]) -> set[Future[R]]:
-    done, rest = wait(running, timeout=0.25, return_when=FIRST_COMPLETED)
+    done, rest = wait(running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
     if done and rest:
         late, _ = wait(rest, timeout=GATHER_SECONDS)
         done |= late

@@ -1,11 +1,12 @@
 """The parts of a running system as programs, and how to see that they are ready."""
 
 import http.client
+import shlex
 import signal
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,10 +37,10 @@ class Parts:
         return self._program("migrate", "manage.py", "migrate", "--noinput", "--verbosity", "1", seconds=3.0)
 
     def simulator(self, port: int) -> Program:
-        """The provider simulator on a port of 127.0.0.1."""
+        """The provider simulator on a port of 127.0.0.1, with the options that SIMULATOR_OPTIONS adds."""
         # Like a real provider, it forgets no job when it is restarted.
         state = str(self.directory / "simulator.sqlite")
-        options = ("--port", str(port), "--state", state)
+        options = ("--port", str(port), "--state", state, *shlex.split(self.environment.get("SIMULATOR_OPTIONS", "")))
         return self._program("simulator", "manage.py", "simulate_provider", *options, seconds=2.0)
 
     def worker(self, processes: int) -> Program:
@@ -55,7 +56,8 @@ class Parts:
             self.worker_name,
         )
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        return self._program("worker", "-m", "celery", "-A", "sora2", "worker", *options, *quiet, seconds=8.0)
+        worker = self._program("worker", "-m", "celery", "-A", "sora2", "worker", *options, *quiet, seconds=8.0)
+        return replace(worker, environment={**self.environment, "WORKER_PROCESSES": str(processes)})
 
     def beat(self) -> Program:
         """Celery's clock. Without a pid file: a stale one after a crash would keep it from starting."""

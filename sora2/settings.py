@@ -117,11 +117,13 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_TASK_IGNORE_RESULT = True
-# Far above what a run takes: 20 s of claiming, and then the slowest call that is still under way (a download with its
+# Far above what a run takes: two minutes of claiming, and then the slowest call that is under way (a download with its
 # probe). A limit that cut those off would throw away what the others have brought.
 CELERY_TASK_SOFT_TIME_LIMIT = 300
 CELERY_TASK_TIME_LIMIT = 330
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# How many processes a machine's worker has: of each kind of work that may be slow, only a part may be at it at once.
+WORKER_PROCESSES = env.int("WORKER_PROCESSES", default=6)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 # The sweep: whatever is due and was not rung for is found within a second. A bell nobody took in time is stale.
@@ -130,7 +132,10 @@ RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", default=300.0)
 SEAL_SECONDS = env.float("SEAL_SECONDS", default=3600.0)
 CELERY_BEAT_SCHEDULE = {
     name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}}
-    for name in ("batches.submit", "batches.poll", "batches.collect", "batches.sweep", "webhooks.deliver")
+    for name in (
+        *("batches.submit", "batches.lookup", "batches.poll", "batches.collect", "batches.sweep"),
+        "webhooks.deliver",
+    )
 } | {
     "batches.reconcile": {
         "task": "batches.reconcile",
@@ -140,8 +145,9 @@ CELERY_BEAT_SCHEDULE = {
     "batches.credits_low": {"task": "batches.credits_low", "schedule": 5.0, "options": {"expires": 5.0}},
     # It asks the last seal whether it is due, so that beat may be restarted as often as it likes.
     "ledger.seal": {"task": "ledger.seal", "schedule": min(SEAL_SECONDS, 60.0), "options": {"expires": 60.0}},
-    "batches.unrouted": {"task": "batches.unrouted", "schedule": 60.0, "options": {"expires": 60.0}},
+    "batches.waiting": {"task": "batches.waiting", "schedule": 60.0, "options": {"expires": 60.0}},
     "webhooks.purge_sinks": {"task": "webhooks.purge_sinks", "schedule": 3600.0},
+    "batches.purge_outputs": {"task": "batches.purge_outputs", "schedule": 600.0, "options": {"expires": 600.0}},
 }
 
 # --- seals over the ledger -----------------------------------------------------------------------------------------
@@ -163,13 +169,46 @@ PROVIDER_SIMULATOR_BASE_URL = env.str("PROVIDER_SIMULATOR_BASE_URL", default="ht
 PROVIDER_SIMULATOR_MAX_IN_FLIGHT = env.int("PROVIDER_SIMULATOR_MAX_IN_FLIGHT", default=100)
 # Nobody who tries a sandbox wants to wait for a quarter of an hour to see what a time-out looks like.
 PROVIDER_SIMULATOR_DEADLINE_SECONDS = env.float("PROVIDER_SIMULATOR_DEADLINE_SECONDS", default=120.0)
-ITEM_DEADLINE_SECONDS = env.float("ITEM_DEADLINE_SECONDS", default=900.0)
+# From its first submit, where the catalogue says nothing of the model; and how long an item may wait for that.
+ITEM_DEADLINE_SECONDS = env.float("ITEM_DEADLINE_SECONDS", default=3600.0)
+ITEM_WAIT_SECONDS = env.float("ITEM_WAIT_SECONDS", default=604_800.0)
 COLLECT_DEADLINE_SECONDS = env.float("COLLECT_DEADLINE_SECONDS", default=600.0)
 SUBMIT_TIMEOUT_SECONDS = env.float("SUBMIT_TIMEOUT_SECONDS", default=30.0)
 DOWNLOAD_TIMEOUT_SECONDS = env.float("DOWNLOAD_TIMEOUT_SECONDS", default=90.0)
 LOOKUP_GRACE_SECONDS = env.float("LOOKUP_GRACE_SECONDS", default=3.0)
 POLL_SECONDS = env.float("POLL_SECONDS", default=2.0)
 OUTPUT_MAX_BYTES = env.int("OUTPUT_MAX_BYTES", default=512 * 1024 * 1024)
+
+# --- videos --------------------------------------------------------------------------------------------------------
+# Videos and posters are files below MEDIA_ROOT, or objects once S3_BUCKET names a bucket. sora2.E009 checks the rest.
+MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(SORA2_DATA_DIR / "media"))
+S3_BUCKET = env.str("S3_BUCKET", default="")
+S3_PREFIX = env.str("S3_PREFIX", default="").strip("/")
+S3_ENDPOINT_URL = env.str("S3_ENDPOINT_URL", default="").rstrip("/")
+S3_PUBLIC_ENDPOINT_URL = env.str("S3_PUBLIC_ENDPOINT_URL", default="").rstrip("/")
+S3_REGION = env.str("S3_REGION", default="us-east-1")
+S3_ACCESS_KEY_ID = env.str("S3_ACCESS_KEY_ID", default="")
+S3_SECRET_ACCESS_KEY = env.str("S3_SECRET_ACCESS_KEY", default="")
+S3_ADDRESSING_STYLE = env.str("S3_ADDRESSING_STYLE", default="path" if S3_ENDPOINT_URL else "auto")
+OUTPUT_URL_SECONDS = env.int("OUTPUT_URL_SECONDS", default=900)
+STORAGES = {
+    "default": {
+        "BACKEND": "batches.object_storage.ObjectStorage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "location": S3_PREFIX,
+            "endpoint_url": S3_ENDPOINT_URL or None,
+            "public_endpoint_url": S3_PUBLIC_ENDPOINT_URL or None,
+            "region_name": S3_REGION,
+            "access_key": S3_ACCESS_KEY_ID or None,
+            "secret_key": S3_SECRET_ACCESS_KEY or None,
+            "addressing_style": S3_ADDRESSING_STYLE,
+        },
+    }
+    if S3_BUCKET
+    else {"BACKEND": "batches.storage.FileStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 
 # --- webhooks ------------------------------------------------------------------------------------------------------
 # Development only; the check sora2.E003 refuses it outside DEBUG.
@@ -225,7 +264,6 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 WHITENOISE_USE_FINDERS = True
-MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(SORA2_DATA_DIR / "media"))
 EMAIL_BACKEND = (
     "django.core.mail.backends.filebased.EmailBackend" if DEBUG else "django.core.mail.backends.smtp.EmailBackend"
 )

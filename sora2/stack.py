@@ -27,7 +27,7 @@ class StackError(Exception):
 
 @contextlib.contextmanager
 def running_stack(
-    *, port: int = 8000, workers: int = 4, directory: Path | None = None, report: Report = silent
+    *, port: int = 8000, workers: int = 6, directory: Path | None = None, report: Report = silent
 ) -> Iterator["Stack"]:
     """Run the whole system while the block runs; `port=0` takes a free one.
 

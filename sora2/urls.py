@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from batches import api as batches
+from batches.content_api import LinkedContentView
 from ledger import api as ledger
 from ledger import seals_api as seals
 from ledger import statements_api as statements
@@ -21,6 +22,7 @@ api_patterns = [
     path("video-batch/quote", batches.QuoteView.as_view()),
     path(BATCH, batches.BatchView.as_view()),
     path(f"{BATCH}/cancel", batches.CancelView.as_view()),
+    path(f"{BATCH}/retry", batches.RetryView.as_view()),
     path(f"{BATCH}/items", batches.ItemsView.as_view()),
     path(ITEM, batches.ItemView.as_view()),
     path(f"{ITEM}/content", batches.ContentView.as_view()),
@@ -43,6 +45,7 @@ api_patterns = [
 
 urlpatterns = [
     path("api/enterprise/", include(api_patterns)),
+    path(f"api/enterprise/{ITEM}/content/<str:token>", LinkedContentView.as_view()),
     # Here rather than in handler404, which is not asked under DEBUG.
     re_path(r"^api/enterprise(?:/|\Z)", unknown_address),
     path("openapi.json", openapi_json),

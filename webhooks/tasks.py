@@ -1,16 +1,20 @@
 """The bells of telling. A task carries no state, and may be lost, doubled or late."""
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
+from sora2.slots import slot
 from webhooks import sinks
 from webhooks.delivery import deliver_due
 
 
 @shared_task(name="webhooks.deliver")
 def deliver() -> None:
-    """Deliver what is due."""
-    deliver_due()
+    """Deliver what is due, in a part of this machine's processes: receivers may be slow."""
+    with slot("webhooks.deliver", of=max(1, settings.WORKER_PROCESSES // 4)) as ours:
+        if ours is not None:
+            deliver_due(ours.give_back)
 
 
 @shared_task(name="webhooks.purge_sinks")

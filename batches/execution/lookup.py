@@ -47,7 +47,7 @@ def _was_not_accepted(item: Claimed) -> bool:
 
 def _unclaimed_jobs(route: Route, items: Sequence[Claimed]) -> list[ListedJob]:
     since = min(item.submitted_at for item in items) - CLOCK_SKEW
-    listed = provider_of(route.name).jobs_since(since)
+    listed = provider_of(route).jobs_since(since)
     ids = [job.job_id for job in listed]
     claimed = set(
         Attempt.objects.filter(route=route.name, provider_job_id__in=ids).values_list("provider_job_id", flat=True)
@@ -76,8 +76,10 @@ def _record(items: Sequence[Claimed], found: Mapping[str, str]) -> None:
         told = tell_attempts(
             [_accepted(item, found[item.attempt_id], now) for item in items if item.attempt_id in found]
         )
+        earlier = outcomes.earlier_failures([item for item in items if _was_not_accepted(item)])
         # A job that went to an equal attempt meanwhile leaves its item to the next look-up.
-        moves = [_move(item, now, known=bool(item.job_id) or item.attempt_id in told) for item in items]
+        known = {item.attempt_id for item in items if item.job_id} | told
+        moves = [_move(item, earlier, now, known=item.attempt_id in known) for item in items]
         moved = move(moves=moves, now=now)
         lost = {m.item.attempt_id for m in moves if m.stage is None and m.item.claim in moved}
         tell_attempts([_lost(item, now) for item in items if item.attempt_id in lost])
@@ -97,11 +99,11 @@ def _lost(item: Claimed, now: datetime) -> AttemptNews:
     return AttemptNews(item.attempt_id, Attempt.State.LOST, ended_at=now, failure_type=failure)
 
 
-def _move(item: Claimed, now: datetime, *, known: bool) -> Move:
+def _move(item: Claimed, earlier: outcomes.Earlier, now: datetime, *, known: bool) -> Move:
     if known:
         return Move(item, stage=Stage.POLL, due_at=now)
     if _was_not_accepted(item):
-        return outcomes.failed_or_again(item, FailureType(item.attempt_failure), now=now)
+        return outcomes.failed_or_again(item, FailureType(item.attempt_failure), earlier=earlier, now=now)
     if now >= item.deadline_at:
         return outcomes.failed(item, FailureType.AMBIGUOUS_SUBMIT)
     age = (now - item.submitted_at).total_seconds()

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batches.catalogue import Route, provider_of
-from batches.execution import outcomes
+from batches.execution import gate, outcomes
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, next_due, tell_attempts
 from batches.execution.submit import POLL_PAUSE_MIN_SECONDS
 from batches.failures import FailureType
@@ -16,28 +16,54 @@ from batches.models import Attempt, Stage
 from batches.providers import JobStatus, Verdict
 from sora2 import bell
 
-CHUNK = 500
+# A page of the provider's list holds a hundred jobs: one process watches thousands.
+CHUNK = 5000
+# From so many jobs on, those that are due a little later are asked for along with them: their rounds fall together.
+MANY = 50
 LEASE_SECONDS = 90.0
+# A provider that does not answer is asked ever more rarely, up to this.
+UNANSWERED_PAUSE_MOST_SECONDS = 30.0
 UNKNOWN = Verdict(JobStatus.RUNNING)
 
 
 def poll_due(route: Route) -> int:
     """Poll what is due for a route, and ring for the next time; return how many items were polled."""
-    now = timezone.now()
-    items = claim_due(route=route.name, stage=Stage.POLL, count=CHUNK, lease_seconds=LEASE_SECONDS, now=now)
+    items = _claim(route)
     if not items:
         return 0
-    _record(items, provider_of(route.name).poll([item.job_id for item in items if item.job_id]))
+    job_ids = [item.job_id for item in items if item.job_id]
+    polled = provider_of(route).poll(job_ids, since=min(item.submitted_at for item in items))
+    silent_since = gate.heard(route, answered=polled.answered, now=timezone.now())
+    _record(items, polled.verdicts, silent_since=silent_since)
     due = next_due(route=route.name, stage=Stage.POLL)
     if due is not None:
-        bell.ring("batches.poll", delay_seconds=max(0.0, (due - timezone.now()).total_seconds()))
+        wait = max(0.0, (due - timezone.now()).total_seconds())
+        bell.ring("batches.poll", delay_seconds=wait, route=route.name)
     return len(items)
 
 
-def _record(items: Sequence[Claimed], verdicts: Mapping[str, Verdict]) -> None:
+def _claim(route: Route) -> list[Claimed]:
+    def due(count: int, ahead_seconds: float) -> list[Claimed]:
+        return claim_due(
+            route=route.name,
+            stage=Stage.POLL,
+            count=count,
+            lease_seconds=LEASE_SECONDS,
+            now=timezone.now(),
+            ahead_seconds=ahead_seconds,
+        )
+
+    items = due(CHUNK, POLL_PAUSE_MIN_SECONDS / 2)
+    if MANY <= len(items) < CHUNK:
+        items += due(CHUNK - len(items), settings.POLL_SECONDS)
+    return items
+
+
+def _record(items: Sequence[Claimed], verdicts: Mapping[str, Verdict], *, silent_since: datetime | None = None) -> None:
     now = timezone.now()
     judged = [(item, verdicts.get(item.job_id or "", UNKNOWN)) for item in items]
-    moves = [_move(item, verdict, now) for item, verdict in judged]
+    earlier = outcomes.earlier_failures([item for item, verdict in judged if verdict.status == JobStatus.FAILED])
+    moves = [_move(item, verdict, earlier, now, silent_since) for item, verdict in judged]
     with transaction.atomic():
         moved = move(moves=moves, now=now)
         kept = [(item, verdict) for item, verdict in judged if item.claim in moved]
@@ -64,13 +90,25 @@ def _failed(item: Claimed, failure: FailureType, detail: str, now: datetime) -> 
     return AttemptNews(item.attempt_id, Attempt.State.FAILED, ended_at=now, failure_type=failure.value, detail=detail)
 
 
-def _move(item: Claimed, verdict: Verdict, now: datetime) -> Move:
+def _move(
+    item: Claimed, verdict: Verdict, earlier: outcomes.Earlier, now: datetime, silent_since: datetime | None
+) -> Move:
     if verdict.status == JobStatus.SUCCEEDED:
         return Move(item, stage=Stage.COLLECT, due_at=now)
     if verdict.status == JobStatus.FAILED:
         failure = verdict.failure or FailureType.PROVIDER_ERROR
-        return outcomes.failed_or_again(item, failure, now=now) if verdict.again else outcomes.failed(item, failure)
+        if not verdict.again:
+            return outcomes.failed(item, failure)
+        return outcomes.failed_or_again(item, failure, earlier=earlier, now=now)
     if now >= item.deadline_at:
         return outcomes.failed(item, FailureType.TIMEOUT)
+    due_at = now + timedelta(seconds=_pause(verdict, now, silent_since))
+    return Move(item, stage=Stage.POLL, due_at=min(due_at, item.deadline_at))
+
+
+def _pause(verdict: Verdict, now: datetime, silent_since: datetime | None) -> float:
+    """The provider's hint counts where it gives one."""
     pause = max(verdict.poll_after_seconds or settings.POLL_SECONDS, POLL_PAUSE_MIN_SECONDS)
-    return Move(item, stage=Stage.POLL, due_at=min(now + timedelta(seconds=pause), item.deadline_at))
+    if silent_since is None:
+        return pause
+    return max(pause, min((now - silent_since).total_seconds() / 2, UNANSWERED_PAUSE_MOST_SECONDS))

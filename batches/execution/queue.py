@@ -6,14 +6,17 @@ as LOOKUP: if the claimer dies now, the provider may have the job, and looking i
 """
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 
+from batches.catalogue import Route, Terms
+from batches.execution import gate
+from batches.failures import POLICIES, FailureType
 from batches.models import Attempt, Stage, Status, new_attempt_id
 
 
@@ -67,48 +70,65 @@ class AttemptNews:
     failure_type: str = ""
     detail: str = ""
 
+    @property
+    def retryable(self) -> bool | None:
+        """Say whether the item may be submitted again after this failure; None while there is none."""
+        return POLICIES[FailureType(self.failure_type)].submits_again if self.failure_type else None
 
-# Fair between organizations, then between an organization's batches: whoever has fewest in flight is next.
+
+# Fair between organizations: whoever has the fewest items in flight is next. Within one, its batches go by priority,
+# then whichever has the fewest in flight. Of many open batches, only those are looked into that may be next.
 # Served by batches_batch_open, batches_item_to_submit and batches_item_in_flight: finished items cost nothing.
 CLAIM_SUBMITS = """
-    WITH open AS (
-        SELECT b.id, b.organization_id,
-               (SELECT count(*) FROM batches_item f
-                WHERE f.batch_id = b.id AND f.route = %(route)s AND f.stage IN ('lookup', 'poll')) AS in_flight
-        FROM batches_batch b
+    WITH flying AS (
+        SELECT batch_id, count(*) AS count FROM batches_item
+        WHERE route = %(route)s AND stage IN ('lookup', 'poll') GROUP BY batch_id
+    ), open AS (
+        SELECT b.id, b.organization_id, b.priority, coalesce(f.count, 0) AS in_flight,
+               sum(coalesce(f.count, 0)) OVER (PARTITION BY b.organization_id) AS busy
+        FROM batches_batch b LEFT JOIN flying f ON f.batch_id = b.id
         WHERE b.state IN ('queued', 'processing') AND b.canceled_at IS NULL
           AND (b.deadline IS NULL OR b.deadline > %(now)s)
-    ), waiting AS (
-        SELECT i.id, open.organization_id, open.id AS batch_id,
-               open.in_flight + row_number() OVER (PARTITION BY open.id ORDER BY i.index) AS turn_in_batch
-        FROM open CROSS JOIN LATERAL (
-            SELECT w.id, w.index FROM batches_item w
+    ), ready AS (
+        SELECT open.*, dense_rank() OVER (ORDER BY busy, organization_id) AS place,
+               row_number() OVER (PARTITION BY organization_id ORDER BY priority DESC, in_flight, id) AS place_within
+        FROM open
+        WHERE EXISTS (
+            SELECT FROM batches_item w
             WHERE w.batch_id = open.id AND w.stage = 'submit' AND w.route = %(route)s AND w.due_at <= %(now)s
+              AND w.model <> ALL(%(retired)s))
+    ), waiting AS (
+        SELECT i.id, ready.organization_id, ready.id AS batch_id, ready.busy, ready.priority,
+               ready.in_flight + row_number() OVER (PARTITION BY ready.id ORDER BY i.index) AS turn_in_batch
+        FROM ready CROSS JOIN LATERAL (
+            SELECT w.id, w.index FROM batches_item w
+            WHERE w.batch_id = ready.id AND w.stage = 'submit' AND w.route = %(route)s AND w.due_at <= %(now)s
+              AND w.model <> ALL(%(retired)s)
             ORDER BY w.index LIMIT %(count)s
         ) i
+        WHERE ready.place <= %(count)s AND ready.place_within <= %(count)s
     ), ranked AS (
-        SELECT waiting.id, busy.in_flight + row_number() OVER (
-                   PARTITION BY waiting.organization_id ORDER BY waiting.turn_in_batch, waiting.batch_id) AS turn
-        FROM waiting
-        JOIN (SELECT organization_id, sum(in_flight) AS in_flight FROM open GROUP BY organization_id) busy
-          USING (organization_id)
-        ORDER BY turn, waiting.id LIMIT %(count)s
+        SELECT id, busy + row_number() OVER (
+                   PARTITION BY organization_id ORDER BY priority DESC, turn_in_batch, batch_id) AS turn
+        FROM waiting ORDER BY turn, id LIMIT %(count)s
     ), ours AS (
         SELECT i.id FROM batches_item i WHERE i.id IN (SELECT id FROM ranked) AND i.stage = 'submit'
         FOR UPDATE SKIP LOCKED
     )
     UPDATE batches_item i
     SET status = 'running', stage = 'lookup', lease = %(lease)s, due_at = %(lease_ends)s,
-        attempts_made = i.attempts_made + 1,
-        started_at = coalesce(i.started_at, %(now)s), deadline_at = coalesce(i.deadline_at, %(deadline)s)
+        attempts_made = i.attempts_made + 1, started_at = coalesce(i.started_at, %(now)s),
+        deadline_at = coalesce(i.deadline_at, %(now)s + make_interval(secs => coalesce(
+            (SELECT t.seconds FROM unnest(%(models)s::text[], %(deadlines)s::float8[]) AS t (model, seconds)
+             WHERE t.model = i.model), %(deadline)s)))
     FROM ours WHERE i.id = ours.id
     RETURNING i.id, i.batch_id, i.lease, i.model, i.prompt, i.seconds, i.size, i.deadline_at, i.attempts_made
 """
 
 INSERT_ATTEMPTS = """
-    INSERT INTO batches_attempt (id, item_id, number, route, state, submitted_at, failure_type, detail)
-    SELECT v.id, v.item_id, v.number, %s, 'sending', %s, '', ''
-    FROM unnest(%s::text[], %s::text[], %s::int[]) AS v (id, item_id, number)
+    INSERT INTO batches_attempt (id, item_id, number, model, route, state, submitted_at, failure_type, detail)
+    SELECT v.id, v.item_id, v.number, v.model, %s, 'sending', %s, '', ''
+    FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[]) AS v (id, item_id, number, model)
 """
 
 # Served by batches_item_due, and for the attempt by batches_attempt_number_once.
@@ -121,7 +141,8 @@ CLAIM_DUE = """
     UPDATE batches_item i SET lease = %(lease)s, due_at = %(lease_ends)s
     FROM ours, batches_attempt a
     WHERE i.id = ours.id AND a.item_id = i.id AND a.number = i.attempts_made
-    RETURNING i.id, i.batch_id, i.lease, i.model, i.prompt, i.seconds, i.size, i.deadline_at, i.attempts_made,
+    RETURNING i.id, i.batch_id, i.lease, coalesce(nullif(a.model, ''), i.model), i.prompt, i.seconds, i.size,
+              i.deadline_at, i.attempts_made,
               a.id, a.state, a.provider_job_id, a.submitted_at, a.ready_at, a.failure_type
 """
 
@@ -152,12 +173,13 @@ UPDATE_ATTEMPTS = """
         ended_at = coalesce(a.ended_at, n.ended_at),
         state = CASE WHEN a.ended_at IS NULL THEN n.state ELSE a.state END,
         failure_type = CASE WHEN a.ended_at IS NULL THEN n.failure_type ELSE a.failure_type END,
+        retryable = CASE WHEN a.ended_at IS NULL THEN n.retryable ELSE a.retryable END,
         detail = CASE WHEN a.ended_at IS NULL THEN n.detail ELSE a.detail END
     FROM (
         SELECT *, row_number() OVER (PARTITION BY job_id ORDER BY id) AS turn
         FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
-                    %s::text[], %s::text[])
-             AS u (id, state, job_id, accepted_at, ready_at, ended_at, failure_type, detail)
+                    %s::text[], %s::text[], %s::bool[])
+             AS u (id, state, job_id, accepted_at, ready_at, ended_at, failure_type, detail, retryable)
     ) n
     WHERE a.id = n.id AND (n.job_id IS NULL OR n.turn = 1)
       AND (n.job_id IS NULL OR NOT EXISTS (
@@ -169,46 +191,58 @@ UPDATE_ATTEMPTS = """
 
 
 def claim_submits(
-    *, route: str, max_in_flight: int, deadline_seconds: float, count: int, now: datetime
+    *, route: Route, terms: Mapping[str, Terms], retired: Sequence[str], count: int, now: datetime
 ) -> list[Claimed]:
-    """Claim up to `count` items to submit, within the route's limit in flight, and write their attempts.
+    """Claim up to `count` items to submit, as many as the route has room for, and write their attempts.
 
-    One claimer at a time per route (an advisory lock for the length of this short transaction) makes the limit exact;
-    who does not get it claims nothing.
+    One claimer at a time per route (an advisory lock for the length of this short transaction) makes its limits
+    exact; who does not get it claims nothing. `retired` are models that nothing is submitted for any more.
     """
-    lease_ends = now + timedelta(seconds=settings.SUBMIT_TIMEOUT_SECONDS + settings.LOOKUP_GRACE_SECONDS)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('batches.submit'), hashtext(%s))", [route])
-        if not _scalar(cursor):
-            return []
-        cursor.execute("SELECT count(*) FROM batches_item WHERE route = %s AND stage IN ('lookup', 'poll')", [route])
-        free = min(count, max_in_flight - _scalar(cursor))
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('batches.submit'), hashtext(%s))", [route.name])
+        free = min(count, gate.room(route, now=now)) if _scalar(cursor) else 0
         if free <= 0:
             return []
-        values: dict[str, Any] = {
-            "route": route,
-            "count": free,
-            "now": now,
-            "lease": uuid.uuid4(),
-            "lease_ends": lease_ends,
-            "deadline": now + timedelta(seconds=deadline_seconds),
-        }
-        cursor.execute(CLAIM_SUBMITS, values)
-        sending = Attempt.State.SENDING.value
-        claimed = [Claimed(*(*row, new_attempt_id(), sending, None, now, None)) for row in cursor.fetchall()]
+        cursor.execute(CLAIM_SUBMITS, _claim_values(route, terms, retired, free, now))
+        claimed = [_claimed_to_submit(row, terms, now) for row in cursor.fetchall()]
         if claimed:
-            attempts = [(c.attempt_id, c.item_id, c.number) for c in claimed]
-            cursor.execute(INSERT_ATTEMPTS, [route, now, *map(list, zip(*attempts, strict=True))])
+            attempts = [(c.attempt_id, c.item_id, c.number, c.model) for c in claimed]
+            cursor.execute(INSERT_ATTEMPTS, [route.name, now, *map(list, zip(*attempts, strict=True))])
+            gate.postpone_probe(route, now=now)
         return claimed
 
 
-def claim_due(*, route: str, stage: Stage, count: int, lease_seconds: float, now: datetime) -> list[Claimed]:
-    """Claim up to `count` items that are due for `stage`, each with its latest attempt."""
+def _claim_values(
+    route: Route, terms: Mapping[str, Terms], retired: Sequence[str], count: int, now: datetime
+) -> dict[str, Any]:
+    return {
+        "route": route.name,
+        "count": count,
+        "now": now,
+        "retired": list(retired),
+        "lease": uuid.uuid4(),
+        "lease_ends": now + timedelta(seconds=settings.SUBMIT_TIMEOUT_SECONDS + settings.LOOKUP_GRACE_SECONDS),
+        "models": list(terms),
+        "deadlines": [of_model.deadline_seconds for of_model in terms.values()],
+        "deadline": route.deadline_seconds,
+    }
+
+
+def _claimed_to_submit(row: Sequence[Any], terms: Mapping[str, Terms], now: datetime) -> Claimed:
+    """The item as it goes to the provider: by the provider's name of the model."""
+    item = Claimed(*(*row, new_attempt_id(), Attempt.State.SENDING.value, None, now, None))
+    return replace(item, model=terms[item.model].provider_model) if item.model in terms else item
+
+
+def claim_due(
+    *, route: str, stage: Stage, count: int, lease_seconds: float, now: datetime, ahead_seconds: float = 0.0
+) -> list[Claimed]:
+    """Claim up to `count` items that are due for `stage` within `ahead_seconds`, each with its latest attempt."""
     values: dict[str, Any] = {
         "route": route,
         "stage": stage.value,
         "count": count,
-        "now": now,
+        "now": now + timedelta(seconds=ahead_seconds),
         "lease": uuid.uuid4(),
         "lease_ends": now + timedelta(seconds=lease_seconds),
     }
@@ -275,6 +309,7 @@ def tell_attempts(news: Sequence[AttemptNews]) -> set[str]:
         [n.ended_at for n in ordered],
         [n.failure_type for n in ordered],
         [n.detail[:500] for n in ordered],
+        [n.retryable for n in ordered],
     ]
     with connection.cursor() as cursor:
         cursor.execute(UPDATE_ATTEMPTS, columns)

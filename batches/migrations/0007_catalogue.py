@@ -81,7 +81,6 @@ class Migration(migrations.Migration):
                 ('held_until', models.DateTimeField(null=True)),
                 ('last_failure', models.CharField(blank=True, max_length=20)),
                 ('last_detail', models.CharField(blank=True, max_length=500)),
-                ('submitted_at', models.DateTimeField(null=True)),
                 ('unanswered_since', models.DateTimeField(null=True)),
             ],
             options={

@@ -39,6 +39,7 @@ class Item:
     stage: str | None = "submit"
     lease: int | None = None
     attempts: int = 0
+    failures: tuple[FailureType, ...] = ()
     known: Known = Known()
 
     def claimed(self, stage: str, lease: int) -> Self:
@@ -58,7 +59,9 @@ class Item:
 
     def failed_or_again(self, failure: FailureType) -> Self:
         """Return the item waiting for another submit, if there may be one after this failure, else ended."""
-        return self.ended("failed") if self.attempts >= POLICIES[failure].attempts else self.due_for("submit")
+        failures = (*self.failures, failure)
+        is_last = failures.count(failure) >= POLICIES[failure].attempts
+        return replace(self.ended("failed") if is_last else self.due_for("submit"), failures=failures)
 
 
 @dataclass(frozen=True)

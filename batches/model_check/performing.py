@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from batches import finalization, services
+from batches import finalization, services, stopping
 from batches.execution.queue import Claimed
 from batches.intake import BatchOrder, ItemOrder
 from batches.model_check.dying import Died, dying
@@ -118,7 +118,7 @@ def perform(world: World, run: Run) -> None:
             run.said = _answer(world, run)
     except Died:
         run.said = None
-    except (LedgerError, services.BatchFinal) as refusal:
+    except (LedgerError, stopping.BatchFinal) as refusal:
         run.said = type(refusal).__name__
     except services.Refused as refusal:
         run.said = refusal.code
@@ -214,7 +214,7 @@ def _submit(world: World, order: Submit) -> str:
         customer=world.customers[order.wallet],
         request_id=world.reference_of(order.order),
         body_sha256=hashlib.sha256(repr(order.prices).encode()).hexdigest(),
-        order=BatchOrder(items, deadline=world.began_at + DEADLINE if order.has_deadline else None),
+        order=BatchOrder(items, price_version="model", deadline=world.began_at + DEADLINE if order.has_deadline else None),
         now=timezone.now(),
     )
     return "made" if is_made else "replayed"
@@ -223,7 +223,7 @@ def _submit(world: World, order: Submit) -> str:
 def _cancel(batch: Batch | None) -> str:
     if batch is None:
         return "nothing there"
-    return f"canceled {services.cancel(batch=batch, actor='key_model', now=timezone.now())}"
+    return f"canceled {stopping.cancel(batch=batch, actor='key_model', now=timezone.now())}"
 
 
 def _finalize(batch: Batch | None) -> str:
@@ -235,7 +235,7 @@ def _finalize(batch: Batch | None) -> str:
 
 def _sweep(ahead: timedelta) -> str:
     now = timezone.now() + ahead
-    services.fail_what_must_not_be_submitted(now=now)
+    stopping.fail_what_must_not_be_submitted(now=now)
     finalization.finalize_ended(now=now)
     return "done"
 

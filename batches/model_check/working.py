@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from batches import services
-from batches.catalogue import SIMULATOR
+from batches.catalogue import SIMULATOR, Route
 from batches.execution import collect, lookup, poll, submit
 from batches.execution.queue import Claimed, claim_due, claim_submits
 from batches.failures import FailureType
@@ -26,8 +26,7 @@ DUE = timedelta(days=1)
 CLAIMED = timedelta(days=2)
 DEADLINE = timedelta(days=10)
 EXPIRED = timedelta(days=30)
-ITEM_DEADLINE_SECONDS = 86_400.0 * 365
-IN_FLIGHT_MAX = 10_000_000
+ROUTE = Route(SIMULATOR, "", "", max_in_flight=10_000_000, deadline_seconds=86_400.0 * 365)
 
 Told = Sequence[tuple[Claimed, Word]]
 
@@ -61,13 +60,7 @@ def report(stage: str, told: Told) -> None:
 def _due(turn: Turn) -> list[Claimed]:
     now = timezone.now()
     if turn.stage == Stage.SUBMIT:
-        return claim_submits(
-            route=SIMULATOR,
-            max_in_flight=IN_FLIGHT_MAX,
-            deadline_seconds=ITEM_DEADLINE_SECONDS,
-            count=turn.count,
-            now=now + CLAIMED,
-        )
+        return claim_submits(route=ROUTE, terms={}, retired=[], count=turn.count, now=now + CLAIMED)
     ahead = EXPIRED if turn.expired else DUE
     return claim_due(
         route=SIMULATOR,
@@ -79,7 +72,7 @@ def _due(turn: Turn) -> list[Claimed]:
 
 
 def _submitted(told: Told) -> None:
-    submit._record([(item, _outcome(word)) for item, word in told])
+    submit._record(ROUTE, [(item, _outcome(word)) for item, word in told])
 
 
 def _outcome(word: Word) -> SubmitOutcome:

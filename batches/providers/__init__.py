@@ -33,19 +33,25 @@ class Accepted:
 class NotAccepted:
     """The provider certainly runs no job for this submit: refused, or never reached.
 
-    `detail` is for operators (never a secret); customers see the failure type's own message.
+    `detail` is for operators (never a secret); customers see the failure type's own message. `answered` False:
+    no HTTP answer came at all, so this says nothing of what the provider thinks of the request.
     """
 
     failure: FailureType
     detail: str
     retry_after_seconds: float | None = None
+    answered: bool = True
 
 
 @dataclass(frozen=True)
 class Ambiguous:
-    """Nobody knows whether the provider has the job: it must be looked up, never repeated blindly."""
+    """Nobody knows whether the provider has the job: it must be looked up, never repeated blindly.
+
+    `answered` True: an HTTP answer came (502, 504, success without an id, ...), though it settled nothing.
+    """
 
     detail: str
+    answered: bool = False
 
 
 SubmitOutcome = Accepted | NotAccepted | Ambiguous
@@ -74,6 +80,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Polled:
+    """What one poll brought: a verdict by job id for each job that got one.
+
+    `answered` False: the provider gave no usable answer to any request of this poll.
+    """
+
+    verdicts: Mapping[str, Verdict]
+    answered: bool
+
+
+@dataclass(frozen=True)
 class ListedJob:
     """A job in the provider's list, with what an ambiguous submit is recognized by."""
 
@@ -94,6 +111,13 @@ class DownloadFailed(Exception):
         self.permanent = permanent
 
 
+class TooLarge(DownloadFailed):
+    """The output has more bytes than an output may have."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, permanent=True)
+
+
 class Provider(Protocol):
     """One adapter, bound to one route. Safe to call from several threads at once; never touches the database."""
 
@@ -101,8 +125,11 @@ class Provider(Protocol):
         """Ask for one video. Never raises: what went wrong is in the outcome."""
         ...
 
-    def poll(self, job_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Return what the provider says of these jobs. A job that is missing got no verdict this time. Never raises."""
+    def poll(self, job_ids: Sequence[str], *, since: datetime | None = None) -> Polled:
+        """Ask for up to 5 000 jobs, the oldest submitted at `since`. Never raises.
+
+        A job that is missing from the verdicts got none this time: it is asked for again.
+        """
         ...
 
     def jobs_since(self, since: datetime) -> Sequence[ListedJob]:

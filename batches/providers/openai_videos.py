@@ -2,30 +2,52 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from urllib3.filepost import encode_multipart_formdata
 
 from batches.failures import FailureType
-from batches.providers import Ambiguous, JobRequest, JobStatus, ListedJob, NotAccepted, SubmitOutcome, Verdict
-from batches.providers.openai_wire import id_of, listed_job_of, page_of, submit_outcome, verdict_of
+from batches.providers import (
+    Ambiguous,
+    JobRequest,
+    JobStatus,
+    ListedJob,
+    NotAccepted,
+    Polled,
+    SubmitOutcome,
+    Verdict,
+    outputs,
+)
+from batches.providers.openai_wire import (
+    PAGE_SIZE,
+    Page,
+    id_of,
+    listed_job_of,
+    own_id,
+    page_of,
+    submit_outcome,
+    verdict_of,
+    wanted_ids,
+)
+from batches.providers.refusals import says_gone
+from batches.providers.singly import Singly
 from batches.providers.transport import MaybeSent, NoAnswer, NotSent, Timeouts, Transport
 
-PAGE_SIZE = 100
 # Up to this many jobs are asked for one by one: as fast as the list, and the answers carry a polling hint.
 ASKED_SINGLY = 3
-# Pages read beyond those that the jobs would fill if they were the newest.
-SPARE_PAGES = 2
+# A poll reads at most so many pages: twice what the jobs would fill, as others may use the same key, and a few.
+SPARE_PAGES = 3
+# The provider's clock may differ from ours by this much.
+CLOCK_SKEW = timedelta(seconds=30)
 MAX_PAGES_BACK = 50
-POLL_THREADS = 8
-# A poll or a look at the list ends within this and one more request: leases on what is asked for are longer.
+# A poll or a look at the list ends within this and one more request: leases on what is asked for are longer. The
+# list gets the first part, so that something is left for the jobs that it lacks.
 ASKING_SECONDS = 40.0
+LISTING_SECONDS = 30.0
 # A server without the list is asked for it again after this time; it may have been updated.
 NO_LIST_SECONDS = 300.0
 NO_LIST_STATUSES = {400, 404, 405, 410, 422, 501}
@@ -62,36 +84,47 @@ class OpenAIVideos:
         )
         self._http = Transport(base_url, api_key, timeouts)
         self._body_format = body_format
+        self._singly = Singly(self._verdict)
         self._no_list_until = 0.0
 
     def submit(self, request: JobRequest) -> SubmitOutcome:
         """Ask for one video. Never raises: what went wrong is in the outcome."""
-        body, content_type = _encoded(request, self._body_format)
+        try:
+            body, content_type = _encoded(request, self._body_format)
+        except UnicodeEncodeError:
+            return NotAccepted(FailureType.INVALID_REQUEST, "half a surrogate pair cannot be sent in a form")
         headers = {"Content-Type": content_type, "X-Client-Request-Id": request.client_id}
         try:
             answer = self._http.post("/videos", body, headers)
         except NotSent as error:
-            return NotAccepted(FailureType.NETWORK_ERROR, str(error))
+            return NotAccepted(FailureType.NETWORK_ERROR, str(error), answered=False)
         except MaybeSent as error:
             return Ambiguous(str(error))
         return submit_outcome(answer, now=datetime.now(UTC))
 
-    def poll(self, job_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Return what the provider says of these jobs. A job that is missing got no verdict. Never raises.
+    def poll(self, job_ids: Sequence[str], *, since: datetime | None = None) -> Polled:
+        """Ask for up to 5 000 jobs, the oldest submitted at `since`. Never raises.
 
-        Many jobs are read off the list, newest first; those not found there are asked for one by one.
+        They are read off the list, newest first; a few hundred of those not found there are asked for one by one.
         """
-        found: dict[str, Verdict] = {}
-        wanted = set(job_ids)
         until = time.monotonic() + ASKING_SECONDS
+        wanted, missing = wanted_ids(job_ids), set(job_ids)
+        verdicts: dict[str, Verdict] = {}
+        answered = not job_ids
         try:
-            if len(wanted) > ASKED_SINGLY and time.monotonic() >= self._no_list_until:
-                found = self._verdicts_from_list(wanted, until)
+            for page in self._pages_for(missing, since):
+                answered = True
+                found = page.verdicts(wanted)
+                verdicts |= found
+                missing -= found.keys()
+                if not missing:
+                    break
         except NoList:
             self._no_list_until = time.monotonic() + NO_LIST_SECONDS
-        except NoAnswer:
-            return {}  # A provider in trouble isn't helped by a hundred more requests.
-        return found | self._verdicts_one_by_one(sorted(wanted - found.keys()), until)
+        except NoAnswer:  # A provider in trouble isn't helped by hundreds of more requests.
+            return Polled(verdicts, answered)
+        singles = self._singly.verdicts(missing, until=until)
+        return Polled(verdicts | singles, answered or bool(singles))
 
     def jobs_since(self, since: datetime) -> Sequence[ListedJob]:
         """Return the jobs created at or after `since`, newest first; none if the provider didn't answer.
@@ -101,8 +134,8 @@ class OpenAIVideos:
         start = since.replace(microsecond=0)
         found: list[ListedJob] = []
         try:
-            for page in self._pages(MAX_PAGES_BACK, time.monotonic() + ASKING_SECONDS):
-                jobs = [listed for job in page if (listed := listed_job_of(job))]
+            for page in self._pages(MAX_PAGES_BACK):
+                jobs = [listed for job in page.jobs if (listed := listed_job_of(job))]
                 found += [job for job in jobs if job.created_at >= start]
                 if any(job.created_at < start for job in jobs):
                     break
@@ -112,10 +145,20 @@ class OpenAIVideos:
 
     def download(self, job_id: str, target: Path, *, max_bytes: int) -> None:
         """Stream the finished video into the file `target`. Raises DownloadFailed, leaving no file."""
-        self._http.download(f"{_path(job_id)}/content", target, max_bytes=max_bytes)
+        outputs.download(self._http, f"{self._http.base_url}{_path(job_id)}/content", target, max_bytes=max_bytes)
 
-    def _pages(self, most: int, until: float) -> Iterator[Sequence[Mapping[str, Any]]]:
+    def _pages_for(self, job_ids: Collection[str], since: datetime | None) -> Iterator[Page]:
+        """Yield the pages on which these jobs may be. Raises NoAnswer, or NoList."""
+        if len(job_ids) <= ASKED_SINGLY or time.monotonic() < self._no_list_until:
+            return
+        for page in self._pages(2 * (len(job_ids) // PAGE_SIZE + 1) + SPARE_PAGES):
+            yield page
+            if since is not None and page.is_before(since - CLOCK_SKEW):
+                return
+
+    def _pages(self, most: int) -> Iterator[Page]:
         """Yield up to `most` pages of the list, newest first, while there is time. Raises NoAnswer, or NoList."""
+        until = time.monotonic() + LISTING_SECONDS
         after: str | None = None
         for _ in range(most):
             if time.monotonic() > until:
@@ -125,50 +168,24 @@ class OpenAIVideos:
             page = page_of(answer)
             if page is None:
                 raise NoList if answer.status in NO_LIST_STATUSES and not after else NoAnswer
-            jobs, next_after = page
-            yield jobs
-            if next_after is None or next_after == after:
+            yield page
+            if page.next_after is None or page.next_after == after:
                 return
-            after = next_after
-
-    def _verdicts_from_list(self, wanted: set[str], until: float) -> dict[str, Verdict]:
-        found: dict[str, Verdict] = {}
-        for page in self._pages(len(wanted) // PAGE_SIZE + 1 + SPARE_PAGES, until):
-            found |= {job["id"]: verdict_of(job, {}) for job in page if job["id"] in wanted}
-            if len(found) == len(wanted):
-                break
-        return found
-
-    def _verdicts_one_by_one(self, job_ids: Sequence[str], until: float) -> dict[str, Verdict]:
-        """Ask for each job until the time is up or the provider stops answering."""
-        stop = Event()
-
-        def ask(job_id: str) -> Verdict | None:
-            if stop.is_set() or time.monotonic() > until:
-                return None
-            try:
-                return self._verdict(job_id)
-            except NoAnswer:
-                stop.set()
-                return None
-
-        if len(job_ids) <= 1:
-            return _known(job_ids, map(ask, job_ids))
-        with ThreadPoolExecutor(max_workers=POLL_THREADS) as pool:
-            return _known(job_ids, pool.map(ask, job_ids))
+            after = page.next_after
 
     def _verdict(self, job_id: str) -> Verdict | None:
         """Ask for one job. Raises NoAnswer when there is no point in asking for others now."""
         answer = self._http.get(_path(job_id))
         said = answer.json()
-        # Any other 404 (a page of HTML, {"detail": "Not Found"}) is a wrong address, not a missing job.
-        if answer.status == 404 and said is not None and isinstance(said.get("error"), dict):
+        their_id = id_of(said)
+        # Whatever the status: vLLM-Omni answers a failed job with the failure's own.
+        if said is not None and their_id is not None and own_id(their_id) == own_id(job_id):
+            return verdict_of(said, answer.headers)
+        if says_gone(answer):
             return Verdict(JobStatus.FAILED, FailureType.PROVIDER_ERROR, "job is gone", again=False)
         if answer.status == 429 or answer.status >= 500:
             raise NoAnswer
-        if answer.status != 200 or said is None or id_of(said) != job_id:
-            return None
-        return verdict_of(said, answer.headers)
+        return None
 
 
 def _encoded(request: JobRequest, body_format: BodyFormat) -> tuple[bytes, str]:
@@ -185,7 +202,3 @@ def _encoded(request: JobRequest, body_format: BodyFormat) -> tuple[bytes, str]:
 
 def _path(job_id: str) -> str:
     return f"/videos/{quote(job_id, safe='')}"
-
-
-def _known(job_ids: Iterable[str], verdicts: Iterable[Verdict | None]) -> dict[str, Verdict]:
-    return {job_id: verdict for job_id, verdict in zip(job_ids, verdicts, strict=True) if verdict}

@@ -1,33 +1,37 @@
-"""HTTP to a provider, for adapters: what was certainly not sent, bounded answers, bounded downloads.
+"""HTTP to a provider, for adapters: what was certainly not sent, bounded answers, the key to its own host only.
 
-Redirects are never followed: the key must not travel to a host that an answer names. Nothing of the
-environment is used, neither proxies nor `~/.netrc`.
+Redirects are never followed here: the key must not travel to a host that an answer names. Nothing of the
+environment is used, neither proxies nor `~/.netrc`. Every request ends in time, however the provider drips.
 """
 
+import contextlib
+import functools
 import io
-import json
 import os
+import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
 
+import certifi
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from batches.providers import DownloadFailed
+from batches.providers import DownloadFailed, TooLarge
+from batches.providers.answers import Answer
+from webhooks.deadlines import POOL_CLASSES, Call, watching
 
 # A page of a hundred jobs with the longest prompts, all of it escaped, fits.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 MAX_CONNECTIONS = 32
-# The file is gone, or will never be smaller.
-# Beside redirects. A 404 is not among them: right after the end a file may not be everywhere yet.
-USELESS_STATUSES = {413}
+# A shorter key protects nothing, and taking it out of answers might hit words that it is part of.
+SECRET_LENGTH = 12
+KEY_PLACE = "[key]"
 NETWORK_TROUBLE = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -35,6 +39,8 @@ NETWORK_TROUBLE = (
     OSError,
     ValueError,
 )
+
+KeyHeader = Literal["Authorization", "x-goog-api-key"]
 
 
 class NotSent(Exception):
@@ -51,7 +57,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long to wait, in seconds. The last three bound each wait for bytes, and when to stop reading."""
+    """How long to wait, in seconds: for a connection, and after it for the whole of an answer."""
 
     connect: float = 5.0
     submit: float = 30.0
@@ -59,31 +65,27 @@ class Timeouts:
     download: float = 300.0
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer that was read to its end; header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Mapping[str, Any] | None:
-        """Return the body if it is a JSON object."""
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
-
-
 class Transport:
-    """Requests under one base URL with one key. Safe to use from many threads, and after a fork."""
+    """Requests under one base URL with one key, sent as `key_header`. Safe from many threads, and after a fork."""
 
-    def __init__(self, base_url: str, api_key: str, timeouts: Timeouts) -> None:
-        self._base_url = base_url.rstrip("/")
+    def __init__(
+        self, base_url: str, api_key: str, timeouts: Timeouts, *, key_header: KeyHeader = "Authorization"
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.timeouts = timeouts
         self._api_key = api_key.strip()
-        self._timeouts = timeouts
-        self._kept: tuple[int, requests.Session] | None = None
+        self._key_spellings = _spellings(self._api_key)
+        self._headers = {"User-Agent": "sora2-enterprise", "Accept-Encoding": "identity"}
+        if self._api_key:
+            prefix = "Bearer " if key_header == "Authorization" else ""
+            self._headers[key_header] = f"{prefix}{self._api_key}"
+        parts = urlsplit(self.base_url)
+        self._origin = f"{parts.scheme}://{parts.netloc}".lower()
+        self._kept: tuple[int, _Adapter] | None = None
+
+    def owns(self, url: str) -> bool:
+        """Say whether `url` is one of the provider's own host: the same scheme, host and port, letter by letter."""
+        return url[: len(self._origin) + 1].lower() == f"{self._origin}/"
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post on a connection of its own: one kept alive may be dead, and that looks like a job in limbo.
@@ -91,81 +93,99 @@ class Transport:
         Raises NotSent or MaybeSent.
         """
         sent = _Body(body)
+        request = requests.Request("POST", f"{self.base_url}{path}", {"Connection": "close", **headers}, data=sent)
+        waits = (self.timeouts.connect, self.timeouts.submit)
         try:
-            with self._new_session() as session, self._open_post(session, path, sent, headers) as response:
-                return self._read(response, self._timeouts.submit)
+            with (
+                _limit(sum(waits)),
+                contextlib.closing(_Adapter(max_retries=0)) as adapter,
+                self._open(adapter, request, waits) as response,
+            ):
+                return self._read(response)
         except Exception as error:  # Whatever it was, all that matters is whether the job was on its way.
-            raise (MaybeSent if sent.sending else NotSent)(_reason(error)) from error
+            raise (MaybeSent if sent.sending else NotSent)(reason(error)) from None
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Get a small answer. Raises NoAnswer when there is none."""
+        request = requests.Request("GET", f"{self.base_url}{path}", params=params)
+        waits = (self.timeouts.connect, self.timeouts.read)
         try:
-            with self._open_get(path, params) as response:
-                return self._read(response, self._timeouts.read)
+            with _limit(sum(waits)), self._open(self._adapter(), request, waits) as response:
+                return self._read(response)
         except (*NETWORK_TROUBLE, DownloadFailed) as error:
-            raise NoAnswer(_reason(error)) from error
+            raise NoAnswer(reason(error)) from None
 
-    def download(self, path: str, target: Path, *, max_bytes: int) -> None:
-        """Stream an answer into `target`. Raises DownloadFailed, and then leaves no file."""
-        try:
-            with self._open_get(path, None) as response:
-                _require_content(response, max_bytes)
-                with target.open("wb") as file:
-                    for chunk in _chunks(response, max_bytes, self._timeouts.download):
-                        file.write(chunk)
-        except NETWORK_TROUBLE as error:
-            target.unlink(missing_ok=True)
-            raise DownloadFailed(_reason(error)) from error
-        except DownloadFailed:
-            target.unlink(missing_ok=True)
-            raise
+    def stream(self, url: str, *, read: Callable[[requests.Response], None], seconds: float) -> None:
+        """GET `url`, which the provider `owns`, and let `read` take the answer. Raises one of NETWORK_TROUBLE."""
+        # Its own host may have the key back in an address out of which `_read` took it.
+        request = requests.Request("GET", url.replace(KEY_PLACE, quote(self._api_key, safe="")))
+        waits = (self.timeouts.connect, self.timeouts.read)
+        with _limit(seconds), self._open(self._adapter(), request, waits) as response:
+            read(response)
 
-    def _open_post(
-        self, session: requests.Session, path: str, body: "_Body", headers: Mapping[str, str]
-    ) -> requests.Response:
-        return session.post(
-            f"{self._base_url}{path}",
-            data=body,
-            headers={"Connection": "close", **headers},
-            timeout=(self._timeouts.connect, self._timeouts.submit),
-            stream=True,
-            allow_redirects=False,
-        )
+    def _open(self, adapter: "_Adapter", request: requests.Request, waits: tuple[float, float]) -> requests.Response:
+        """Send with the key. An adapter alone follows no redirect, keeps no cookie and reads no environment."""
+        request.headers = {**self._headers, **request.headers}
+        return adapter.send(request.prepare(), stream=True, timeout=waits)
 
-    def _open_get(self, path: str, params: Mapping[str, str] | None) -> requests.Response:
-        return self._session().get(
-            f"{self._base_url}{path}",
-            params=params,
-            timeout=(self._timeouts.connect, self._timeouts.read),
-            stream=True,
-            allow_redirects=False,
-        )
-
-    def _read(self, response: requests.Response, seconds: float) -> Answer:
-        """Read the whole answer. An error that quotes our key doesn't keep it: errors are stored."""
-        body = b"".join(_chunks(response, MAX_ANSWER_BYTES, seconds))
-        if response.status_code >= 400 and self._api_key:
-            body = body.replace(self._api_key.encode(), b"[key]")
+    def _read(self, response: requests.Response) -> Answer:
+        """Read the whole answer. One that quotes our key doesn't keep it: what it says may be stored."""
+        body = b"".join(chunks(response, MAX_ANSWER_BYTES))
+        for spelling in self._key_spellings:
+            body = body.replace(spelling.encode(), KEY_PLACE.encode())
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body)
 
-    def _session(self) -> requests.Session:
-        """Return this process's session: a forked worker must not share its parent's connections."""
+    def _adapter(self) -> "_Adapter":
+        """Return this process's adapter: a forked worker must not share its parent's connections."""
         if self._kept is None or self._kept[0] != os.getpid():
-            self._kept = (os.getpid(), self._new_session())
+            self._kept = (os.getpid(), _Adapter(pool_maxsize=MAX_CONNECTIONS, max_retries=0))
         return self._kept[1]
 
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_maxsize=MAX_CONNECTIONS, max_retries=0)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        session.headers.update({"User-Agent": "sora2-enterprise", "Accept-Encoding": "identity"})
-        if self._api_key:
-            session.headers["Authorization"] = f"Bearer {self._api_key}"
-        return session
+
+def chunks(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
+    """Yield the body as it comes. Raises TooLarge when it is larger than `max_bytes`."""
+    total = 0
+    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+        total += len(chunk)
+        if total > max_bytes:
+            raise TooLarge(f"more than {max_bytes} bytes")
+        yield chunk
+
+
+def reason(error: BaseException) -> str:
+    """Name an error and its root by their types: their texts may quote headers and addresses, and so the key."""
+    if isinstance(error, DownloadFailed):
+        return error.detail
+    root = error
+    for _ in range(8):
+        below = getattr(root, "reason", None) or root.__cause__ or root.__context__
+        if not isinstance(below, BaseException):
+            break
+        root = below
+    return ": ".join(dict.fromkeys((type(error).__name__, type(root).__name__)))
+
+
+def _spellings(key: str) -> set[str]:
+    """Return how a secret key may stand in an answer: as it is, in JSON of some kinds, and in an address."""
+    return {key, key.replace("/", r"\/"), quote(key, safe="")} if len(key) >= SECRET_LENGTH else set()
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Return the trusted authorities: reading them takes longer than a submit."""
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections that end at the deadline of the call that uses them."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=_tls(), **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Do nothing: the context verifies. The base would load all authorities anew for each connection."""
 
 
 class _Body(io.BytesIO):
@@ -181,37 +201,15 @@ class _Body(io.BytesIO):
         return super().read(size)
 
 
-def _require_content(response: requests.Response, max_bytes: int) -> None:
-    status = response.status_code
-    if status != 200:
-        permanent = status in USELESS_STATUSES or 300 <= status < 400
-        raise DownloadFailed(f"status {status}", permanent=permanent)
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise DownloadFailed(f"{announced} bytes are more than {max_bytes}", permanent=True)
-
-
-def _chunks(response: requests.Response, max_bytes: int, seconds: float) -> Iterator[bytes]:
-    """Yield the body as it comes. The limit in `seconds` holds even for a server that drips single bytes."""
-    until = time.monotonic() + seconds
-    total = 0
-    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-        total += len(chunk)
-        if total > max_bytes:
-            raise DownloadFailed(f"more than {max_bytes} bytes", permanent=True)
-        yield chunk
-        if time.monotonic() > until:
-            raise DownloadFailed(f"not finished after {seconds:g} seconds")
-
-
-def _reason(error: BaseException) -> str:
-    """Name an error and its root by their types: their texts may quote headers, and so the key."""
-    if isinstance(error, DownloadFailed):
-        return error.detail
-    root = error
-    for _ in range(8):
-        below = getattr(root, "reason", None) or root.__cause__ or root.__context__
-        if not isinstance(below, BaseException):
-            break
-        root = below
-    return ": ".join(dict.fromkeys((type(error).__name__, type(root).__name__)))
+@contextlib.contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    """End what is done inside after so many seconds, with TimeoutError."""
+    call = Call(time.monotonic(), seconds)
+    try:
+        with watching(call):
+            yield
+    except NETWORK_TROUBLE:
+        if not call.is_cut:
+            raise
+    if call.is_cut:
+        raise TimeoutError

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from batches import intake, services
-from batches.catalogue import Route, routes
+from batches.catalogue import SIMULATOR, Route, catalogue, routes
 from batches.execution.collect import collect_due
 from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
@@ -36,7 +36,8 @@ def wallet_of(customer: services.Customer) -> Wallet:
 def order_of(prompts: Sequence[str], **fields: Any) -> tuple[intake.BatchOrder, str]:
     """Return the order for these prompts (clips of the default length) and its hash."""
     body = {"items": [{"prompt": prompt} for prompt in prompts], **fields}
-    return intake.read_order(body, max_items=10_000, now=timezone.now()), intake.body_sha256(body)
+    now = timezone.now()
+    return intake.read_order(body, max_items=10_000, catalogue=catalogue(now=now), now=now), intake.body_sha256(body)
 
 
 def submit(customer: services.Customer, prompts: Sequence[str], **fields: Any) -> Batch:
@@ -49,9 +50,9 @@ def submit(customer: services.Customer, prompts: Sequence[str], **fields: Any) -
     return batch
 
 
-def the_route(**changes: Any) -> Route:
-    """Return the simulator's route, changed for a test."""
-    return replace(routes()[0], **changes)
+def the_route(name: str = SIMULATOR, **changes: Any) -> Route:
+    """Return a route, the simulator's unless it is named, changed for a test."""
+    return replace(next(route for route in routes() if route.name == name), **changes)
 
 
 def one_turn(route: Route) -> None:
@@ -62,11 +63,11 @@ def one_turn(route: Route) -> None:
     look_up_due(route)
 
 
-def drive(batch: Batch, *, seconds: float = 30.0) -> Batch:
+def drive(batch: Batch, *, route: str = SIMULATOR, seconds: float = 30.0) -> Batch:
     """Run all stages until the batch is final; fail when it takes longer than `seconds`."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        one_turn(the_route())
+        one_turn(the_route(route))
         batch.refresh_from_db()
         if batch.is_final:
             return batch

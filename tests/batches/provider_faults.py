@@ -1,15 +1,24 @@
-"""Providers for tests, all on loopback over real sockets: our simulator in a thread, and one that misbehaves."""
+"""Providers for tests, all on loopback over real sockets: our simulator in a thread, and one that plays answers."""
 
 import contextlib
 import json
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from batches.providers import JobRequest
+from batches.providers.openai_videos import BodyFormat, OpenAIVideos
 from batches.simulator.provider import Options
 from batches.simulator.server import SimulatorServer
+
+NOW = datetime(2026, 1, 24, 10, 0, tzinfo=UTC)
+KEY = "sk-very-secret-key"
+MB = 1024 * 1024
 
 # What a faulty provider does with one request: bytes are sent as they are, then the connection is closed.
 Answer = bytes | Callable[[socket.socket], None]
@@ -30,10 +39,10 @@ def simulator(state: Path | None = None, **options: Any) -> Iterator[SimulatorSe
 
 
 class FaultyProvider:
-    """Answers its requests with the given answers in turn, the last one again and again; keeps what it was sent."""
+    """Answers each request with what `play` returns for it; keeps what it was sent."""
 
-    def __init__(self, *answers: Answer) -> None:
-        self._answers = list(answers)
+    def __init__(self, play: Callable[[bytes], Answer]) -> None:
+        self._play = play
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.requests: list[bytes] = []
         self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
@@ -61,7 +70,7 @@ class FaultyProvider:
             if not request:
                 return
             self.requests.append(request)
-            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            answer = self._play(request)
             if callable(answer):
                 answer(connection)
             else:
@@ -70,8 +79,16 @@ class FaultyProvider:
 
 @contextlib.contextmanager
 def faulty(*answers: Answer) -> Iterator[FaultyProvider]:
-    """Run a provider that misbehaves."""
-    provider = FaultyProvider(*answers)
+    """Run a provider that gives these answers in turn, the last one again and again."""
+    left = list(answers)
+    with playing(lambda _: left.pop(0) if len(left) > 1 else left[0]) as provider:
+        yield provider
+
+
+@contextlib.contextmanager
+def playing(play: Callable[[bytes], Answer]) -> Iterator[FaultyProvider]:
+    """Run a provider that answers each request (its bytes) with what `play` returns."""
+    provider = FaultyProvider(play)
     thread = threading.Thread(target=provider.serve, daemon=True)
     thread.start()
     try:
@@ -98,6 +115,74 @@ def error(status: int, code: object, message: str = "No.", **headers: str) -> by
     """Return an error of the format."""
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
     return answer(status, body, **headers)
+
+
+def path_of(request: bytes) -> str:
+    """Return the path of a request, with its query."""
+    return request.split(b" ", 2)[1].decode()
+
+
+def reset(connection: socket.socket) -> None:
+    """Reset the connection."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def silence(connection: socket.socket) -> None:
+    """Never say a word."""
+    with contextlib.suppress(OSError):
+        connection.recv(1)  # Returns when the client hangs up.
+
+
+def drip(connection: socket.socket) -> None:
+    """Send a long body, byte by byte."""
+    _drip(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+
+
+def drip_header(connection: socket.socket) -> None:
+    """Send a header that never ends, byte by byte."""
+    _drip(connection, b"HTTP/1.1 200 OK\r\nX-Drip: ")
+
+
+def request(prompt: str = "A cat playing piano", *, model: str = "sora-2", size: str = "1280x720") -> JobRequest:
+    """Return what the engine asks a provider for."""
+    return JobRequest(model=model, prompt=prompt, seconds=4, size=size, client_id="itm_1.1")
+
+
+def openai(base_url: str, key: str = KEY, body_format: BodyFormat = "json") -> OpenAIVideos:
+    """Return the adapter for the OpenAI Videos format, impatient."""
+    return OpenAIVideos(
+        base_url,
+        key,
+        body_format=body_format,
+        connect_timeout_seconds=0.5,
+        submit_timeout_seconds=0.5,
+        read_timeout_seconds=0.5,
+        download_timeout_seconds=1.0,
+    )
+
+
+def video(job_id: str, status: object = "completed", **more: object) -> dict[str, object]:
+    """Return a `video` object of the OpenAI Videos format."""
+    return {
+        "id": job_id,
+        "object": "video",
+        "created_at": int(NOW.timestamp()),
+        "model": "sora-2",
+        "prompt": "A cat",
+        "seconds": "4",
+        "size": "1280x720",
+        "status": status,
+        "error": None,
+        **more,
+    }
+
+
+def _drip(connection: socket.socket, beginning: bytes) -> None:
+    connection.sendall(beginning)
+    with contextlib.suppress(OSError):
+        for _ in range(200):
+            connection.sendall(b"x")
+            time.sleep(0.05)
 
 
 def _whole_request(connection: socket.socket) -> bytes:

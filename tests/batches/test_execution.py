@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from pytest_django import Settings
 
-from batches import finalization, services
+from batches import finalization, services, stopping
 from batches.catalogue import provider_of, routes
 from batches.execution import submit as submitting
 from batches.execution.collect import LEASE_SECONDS
@@ -38,19 +38,13 @@ def one(prompt: str) -> Batch:
 
 def claim(count: int = 10, now: datetime | None = None) -> list[Claimed]:
     (route,) = routes()
-    return claim_submits(
-        route=route.name,
-        max_in_flight=100,
-        deadline_seconds=route.deadline_seconds,
-        count=count,
-        now=now or timezone.now(),
-    )
+    return claim_submits(route=route, terms={}, retired=[], count=count, now=now or timezone.now())
 
 
 def sent(item: Claimed) -> str:
     """Post a claimed item, as a worker does that dies before it can write the answer down."""
     request = JobRequest(item.model, item.prompt, item.seconds, item.size, f"{item.item_id}.{item.number}")
-    outcome = provider_of("simulator").submit(request)
+    outcome = provider_of(the_route()).submit(request)
     assert isinstance(outcome, Accepted)
     return outcome.job_id
 
@@ -207,7 +201,7 @@ def test_who_lost_the_lease_changes_nothing_but_does_not_lose_the_job(provider: 
     job = sent(zombie)
     later = timezone.now() + timedelta(minutes=2)
     (heir,) = claim_due(route="simulator", stage=Stage.LOOKUP, count=9, lease_seconds=60, now=later)
-    submitting._record([(zombie, Accepted(job))])
+    submitting._record(the_route(), [(zombie, Accepted(job))])
     item = batch.items.get()
     assert (item.lease, item.stage) == (heir.lease, "lookup")
     assert item.attempts.get().provider_job_id == job
@@ -219,7 +213,7 @@ def test_a_job_goes_to_one_of_two_equal_attempts_and_the_other_is_looked_up_agai
     job = sent(first)
     news = AttemptNews(second.attempt_id, Attempt.State.ACCEPTED, job_id=job, accepted_at=timezone.now())
     assert tell_attempts([news]) == {second.attempt_id}
-    submitting._record([(first, Accepted(job))])
+    submitting._record(the_route(), [(first, Accepted(job))])
     assert batch.items.get(pk=first.item_id).stage == Stage.LOOKUP
     assert Attempt.objects.get(pk=first.attempt_id).provider_job_id is None
 
@@ -230,7 +224,7 @@ def test_a_late_result_does_not_undo_a_refund(provider: SimulatorServer, setting
     batch = submit(customer, ["a [[slow:2]]"])
     (item,) = claim()
     job = sent(item)
-    submitting._record([(item, Accepted(job))])
+    submitting._record(the_route(), [(item, Accepted(job))])
     with time_machine.travel(timezone.now() + timedelta(seconds=1)):
         poll_due(the_route())
     batch.refresh_from_db()
@@ -267,7 +261,9 @@ def test_a_job_that_ended_while_no_worker_ran_is_collected_even_after_the_deadli
 def test_a_provider_that_gives_two_jobs_one_id_costs_its_neighbours_nothing(provider: SimulatorServer) -> None:
     batch = submit(customer_with(100), ["a", "b", "c"])
     first, second, third = claim()
-    submitting._record([(first, Accepted("job-1")), (second, Accepted("job-1")), (third, Accepted("job-2"))])
+    submitting._record(
+        the_route(), [(first, Accepted("job-1")), (second, Accepted("job-1")), (third, Accepted("job-2"))]
+    )
     jobs = Attempt.objects.filter(item__batch=batch).values_list("provider_job_id", flat=True)
     assert sorted(map(str, jobs)) == ["None", "job-1", "job-2"]
     assert sorted(map(str, batch.items.values_list("stage", flat=True))) == ["lookup", "poll", "poll"]
@@ -277,9 +273,9 @@ def test_a_late_word_that_nothing_was_accepted_leads_to_another_submit(provider:
     batch = one("a cat")
     (zombie,) = claim()
     with time_machine.travel(timezone.now() + timedelta(seconds=90)):
-        submitting._record([(zombie, NotAccepted(FailureType.CAPACITY, "503"))])
+        submitting._record(the_route(), [(zombie, NotAccepted(FailureType.CAPACITY, "503"))])
         Item.objects.filter(batch=batch).update(lease=uuid.uuid4())  # Somebody else holds it by now.
-        submitting._record([(zombie, NotAccepted(FailureType.CAPACITY, "503"))])
+        submitting._record(the_route(), [(zombie, NotAccepted(FailureType.CAPACITY, "503"))])
         Item.objects.filter(batch=batch).update(stage=Stage.LOOKUP, due_at=timezone.now())
         look_up_due(the_route())
         assert batch.items.get().stage == Stage.SUBMIT
@@ -312,7 +308,7 @@ def test_what_a_provider_refused_is_not_submitted_after_the_batchs_deadline(prov
     assert (item.status, item.stage, item.attempts_made) == ("running", "submit", 1)
     after = datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC)
     assert claim(now=after) == []
-    services.fail_what_must_not_be_submitted(now=after)
+    stopping.fail_what_must_not_be_submitted(now=after)
     batch.refresh_from_db()
     assert (batch.state, batch.items.get().failure_type) == ("failed", "timeout")
 
@@ -320,18 +316,18 @@ def test_what_a_provider_refused_is_not_submitted_after_the_batchs_deadline(prov
 def test_what_a_provider_refused_is_not_submitted_after_a_cancel(provider: SimulatorServer) -> None:
     batch = submit(customer_with(100), ["a [[rate_limit:5]]", "b [[hang]]"])
     submit_due(the_route())
-    assert services.cancel(batch=batch, actor="key_test", now=timezone.now()) == 1
+    assert stopping.cancel(batch=batch, actor="key_test", now=timezone.now()) == 1
     assert dict(batch.items.values_list("index", "status")) == {0: "failed", 1: "running"}
 
 
 def test_what_is_refused_after_a_cancel_is_not_submitted_again(provider: SimulatorServer) -> None:
     batch = one("a cat")
     (item,) = claim()
-    assert services.cancel(batch=batch, actor="key_test", now=timezone.now()) == 0
-    submitting._record([(item, NotAccepted(FailureType.CAPACITY, "503"))])
+    assert stopping.cancel(batch=batch, actor="key_test", now=timezone.now()) == 0
+    submitting._record(the_route(), [(item, NotAccepted(FailureType.CAPACITY, "503"))])
     later = timezone.now() + timedelta(minutes=1)
     assert claim(now=later) == []
-    services.fail_what_must_not_be_submitted(now=later)
+    stopping.fail_what_must_not_be_submitted(now=later)
     batch.refresh_from_db()
     assert (batch.state, batch.items.get().failure_type) == ("failed", "canceled")
 
@@ -341,9 +337,9 @@ def test_items_of_a_route_that_is_gone_are_refunded_after_their_deadline() -> No
     batch = submit(customer_with(100), ["a", "b"])
     batch.items.filter(index=0).update(route="closed")
     batch.items.filter(index=1).update(route="closed", status=Status.RUNNING, stage=Stage.POLL, attempts_made=1)
-    services.fail_what_has_no_route(routes=["simulator"], now=timezone.now())
+    stopping.fail_what_waits_in_vain(routes=["simulator"], now=timezone.now())
     assert batch.items.filter(failure_type="").count() == 2
-    services.fail_what_has_no_route(routes=["simulator"], now=timezone.now() + timedelta(hours=1))
+    stopping.fail_what_waits_in_vain(routes=["simulator"], now=timezone.now() + timedelta(days=8))
     batch.refresh_from_db()
     assert (batch.state, batch.refunded) == ("failed", 20)
 

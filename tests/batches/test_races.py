@@ -6,13 +6,13 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from batches import finalization, services
+from batches import finalization, services, stopping
 from batches.execution import outcomes
 from batches.execution.queue import Claimed, Move, claim_submits, move
 from batches.failures import FailureType
 from batches.models import Item, Output, Status
 from ledger.models import Entry
-from tests.batches.engine import customer_with, order_of, submit, wallet_of
+from tests.batches.engine import customer_with, order_of, submit, the_route, wallet_of
 from tests.connections import at_once
 from tests.factories import fund
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def claim(count: int) -> list[Claimed]:
-    return claim_submits(route="simulator", max_in_flight=100, deadline_seconds=900, count=count, now=timezone.now())
+    return claim_submits(route=the_route(), terms={}, retired=[], count=count, now=timezone.now())
 
 
 def finish(item: Claimed, status: Status) -> None:
@@ -49,7 +49,7 @@ def test_cancel_against_a_worker_that_is_submitting(turn: int) -> None:
     customer = customer_with(1000)
     batch = submit(customer, ["a"] * 40)
     results = at_once(
-        lambda: services.cancel(batch=batch, actor="key_test", now=timezone.now()),
+        lambda: stopping.cancel(batch=batch, actor="key_test", now=timezone.now()),
         lambda: len(claim(20)),
     )
     canceled, claimed = results

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from batches import finalization, proofs, services
+from batches import finalization, proofs, services, stopping
 from batches.failures import FailureType
 from batches.models import Batch, Item, Output, Stage, State, Status
 from batches.reconciliation import INVARIANTS
@@ -173,7 +173,7 @@ def test_canceling_fails_only_what_was_never_submitted() -> None:
     customer = customer_with(100)
     batch = submit(customer, ["a", "b", "c"])
     batch.items.filter(index=0).update(status=Status.RUNNING, stage=Stage.LOOKUP, attempts_made=1)
-    assert services.cancel(batch=batch, actor="key_test", now=timezone.now()) == 2
+    assert stopping.cancel(batch=batch, actor="key_test", now=timezone.now()) == 2
     batch.refresh_from_db()
     assert not batch.is_final
     assert figures(customer) == (70, 30, 0)
@@ -185,19 +185,19 @@ def test_canceling_fails_only_what_was_never_submitted() -> None:
 def test_canceling_before_anything_ran_refunds_everything_at_once() -> None:
     customer = customer_with(100)
     batch = submit(customer, ["a", "b", "c"])
-    services.cancel(batch=batch, actor="key_test", now=timezone.now())
+    stopping.cancel(batch=batch, actor="key_test", now=timezone.now())
     batch.refresh_from_db()
     assert (batch.state, figures(customer)) == ("failed", (100, 0, 0))
     assert set(batch.items.values_list("status", "failure_type")) == {("refunded", "canceled")}
-    with pytest.raises(services.BatchFinal):
-        services.cancel(batch=batch, actor="key_test", now=timezone.now())
+    with pytest.raises(stopping.BatchFinal):
+        stopping.cancel(batch=batch, actor="key_test", now=timezone.now())
 
 
 def test_items_that_were_not_submitted_by_the_batch_deadline_fail_as_timeout() -> None:
     batch = submit(customer_with(100), ["a", "b"], deadline="2999-01-01T00:00:00Z")
-    services.fail_what_must_not_be_submitted(now=timezone.now())
+    stopping.fail_what_must_not_be_submitted(now=timezone.now())
     assert batch.items.filter(status="pending").count() == 2
-    services.fail_what_must_not_be_submitted(now=datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC))
+    stopping.fail_what_must_not_be_submitted(now=datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC))
     batch.refresh_from_db()
     assert batch.state == "failed"
     assert set(batch.items.values_list("failure_type", flat=True)) == {"timeout"}

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 from django.db.models import TextChoices
+from django.utils import timezone
 
-from batches.catalogue import MODELS
+from batches.catalogue import catalogue
 from batches.failures import POLICIES, FailureType
 from batches.models import STATUS_OF_STATE, Stage, State, Status
 from batches.models import Attempt as Submit
@@ -117,7 +118,7 @@ def test_kinds_of_entries() -> None:
 def test_scopes_and_roles() -> None:
     assert table("reference/access.md", "Scopes").keys() == {scope.value for scope in SCOPES}
     ours = {permission.value for permission in set(Permission) - set(SCOPES)}
-    assert table("reference/access.md", "Permissions of our own finance").keys() == ours
+    assert table("reference/access.md", "Permissions of our own people").keys() == ours
     for heading, roles in (("Staff roles", STAFF_ROLES), ("Customer roles", CUSTOMER_ROLES)):
         said = {role: codes(cells[0]) for role, cells in table("reference/access.md", heading).items()}
         assert said == {role: {str(permission) for permission in granted} for role, granted in roles.items()}
@@ -147,6 +148,7 @@ def test_endpoints() -> None:
         assert scopes <= set(re.findall(r"[a-z]+:[a-z]+", str(served[endpoint]))), endpoint
 
 
+@pytest.mark.django_db
 def test_prices() -> None:
     assert table("reference/api.md", "Prices") == {
         model.name: [
@@ -155,7 +157,7 @@ def test_prices() -> None:
             ", ".join(map(str, model.seconds)),
             ", ".join(model.sizes),
         ]
-        for model in MODELS.values()
+        for model in catalogue(now=timezone.now()).models.values()
     }
 
 

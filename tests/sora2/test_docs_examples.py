@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from standardwebhooks import WebhookVerificationError
 
-from batches import proofs, services
+from batches import proofs, services, stopping
 from batches.alerts import low_credits_event
 from batches.models import Batch, Proof
 from customers.models import Mode
@@ -96,7 +96,7 @@ def run_hashes(tmp_path: Path, said: object) -> subprocess.CompletedProcess[str]
 def test_the_documented_program_checks_hashes(tmp_path: Path) -> None:
     customer = customer_with(100)
     batch = submit(customer, ["a", "b"])
-    services.cancel(batch=batch, actor="key_test", now=timezone.now())
+    stopping.cancel(batch=batch, actor="key_test", now=timezone.now())
     entries = [entry_json(entry) for entry in Entry.objects.order_by("seq")]
     whole = run_hashes(tmp_path, {"data": entries[::-1]})
     assert whole.stdout == f"3 entries, 1 to 3: every hash fits, head {entries[-1]['hash']}\n", whole.stderr

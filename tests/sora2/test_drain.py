@@ -1,6 +1,7 @@
 """Drain what is due: whatever goes wrong, what is under way is recorded."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -81,3 +82,54 @@ def test_what_takes_long_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_claimed_after_the_time_is_up() -> None:
     assert drain(claim=rows([1]), act=lambda n: n, record=lambda _: None, width=1, seconds=0) == 0
+
+
+def test_what_becomes_due_while_something_runs_is_claimed_too() -> None:
+    release = threading.Event()
+    recorded: list[int] = []
+    chunks: list[list[int]] = [[1], [2]]
+
+    def act(number: int) -> int:
+        if number == 1:
+            release.wait(5)  # A slow one.
+        else:
+            release.set()
+        return number
+
+    drain(claim=lambda _: chunks.pop(0) if chunks else [], act=act, record=recorded.extend, width=4, seconds=5)
+    assert sorted(recorded) == [1, 2]
+
+
+def test_whoever_takes_over_is_told_when_nothing_more_will_be_claimed() -> None:
+    told: list[int] = []
+    recorded: list[int] = []
+    chunks = [[1]]
+
+    def act(number: int) -> int:
+        while not told:
+            time.sleep(0.01)
+        return number
+
+    drain(
+        claim=lambda _: chunks.pop() if chunks else [],
+        act=act,
+        record=recorded.extend,
+        width=4,
+        seconds=0.05,
+        last_claim=lambda: told.append(len(recorded)),
+    )
+    assert told[0] == 0  # While the act still ran.
+    assert recorded == [1]
+
+
+def test_a_process_that_is_to_end_finishes_what_runs_and_claims_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "_ending", bytearray(1))
+    recorded: list[int] = []
+    chunks = [[3], [2], [1]]
+
+    def act(number: int) -> int:
+        draining.end_claiming()
+        return number
+
+    drain(claim=lambda _: chunks.pop() if chunks else [], act=act, record=recorded.extend, width=1, seconds=5)
+    assert (recorded, chunks) == ([1], [[3], [2]])

@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """See BaseCommand."""
         parser.add_argument("--port", type=int, default=8000, help="of the web server; 0: a free one")
-        parser.add_argument("--workers", type=int, default=4, help="processes of the worker")
+        parser.add_argument("--workers", type=int, default=6, help="processes of the worker")
 
     def handle(self, *, port: int, workers: int, **options: Any) -> None:
         """Run until a signal comes, then stop all parts within 30 seconds."""

@@ -1,0 +1,119 @@
+"""Retry: a new batch of those refunded items of another that may succeed, each once, at today's prices."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar
+
+from psycopg.errors import UniqueViolation
+
+from batches import services
+from batches.catalogue import Catalogue, LifeCycle, Model
+from batches.failures import POLICIES
+from batches.intake import BatchOrder, ItemOrder, ModelRetired
+from batches.models import Batch, Item, Priority, Status
+from batches.services import Customer, Refused
+
+RETRYABLE = [failure.value for failure, policy in POLICIES.items() if policy.retryable]
+
+
+class BatchNotFinal(Refused):
+    """The batch has not ended: nothing of it is refunded yet."""
+
+    code = "batch_not_final"
+
+
+class NothingToRetry(Refused):
+    """No item of the batch was refunded after a failure that may not come again."""
+
+    code = "nothing_to_retry"
+
+
+class AlreadyRetried(Refused):
+    """Every item that may succeed is in another batch already: `batch_id`, if it is known."""
+
+    code: ClassVar[str] = "already_retried"
+
+    def __init__(self, batch_id: str | None) -> None:
+        super().__init__(batch_id or "")
+        self.batch_id = batch_id
+
+
+def retry(
+    *,
+    customer: Customer,
+    batch: Batch,
+    request_id: str,
+    body_sha256: str,
+    max_credits: int | None,
+    catalogue: Catalogue,
+    now: datetime,
+) -> tuple[Batch, bool]:
+    """Order the refunded items of `batch` anew, those that may succeed, under a request id of their own.
+
+    Return the new batch and whether this call made it. Raises what `services.submit` raises, BatchNotFinal,
+    NothingToRetry, AlreadyRetried, and ModelRetired when all that is left asks for models that are not offered.
+    """
+    try:
+        order = _order_again(batch, catalogue, max_credits)
+        return services.submit(customer=customer, request_id=request_id, body_sha256=body_sha256, order=order, now=now)
+    except UniqueViolation as error:
+        if error.diag.constraint_name != "batches_item_retried_once":
+            raise
+        refusal: Refused = AlreadyRetried(_retried_in(batch))
+    except (BatchNotFinal, NothingToRetry, AlreadyRetried) as error:
+        refusal = error
+    services.audit_refusal(customer, request_id, refusal.code)
+    raise refusal
+
+
+def _order_again(batch: Batch, catalogue: Catalogue, max_credits: int | None) -> BatchOrder:
+    if not batch.is_final:
+        raise BatchNotFinal
+    items = _waiting_for_another_try(batch)
+    models = {item.model: catalogue.models[item.model] for item in items if item.model in catalogue.models}
+    retired = [model for model in models.values() if model.status == LifeCycle.RETIRED]
+    offered = {name: model for name, model in models.items() if model.status != LifeCycle.RETIRED}
+    again = [_again(item, offered[item.model]) for item in items if item.model in offered]
+    if not again:
+        if retired:
+            raise ModelRetired(retired[0].name, retired[0].replacement)
+        raise NothingToRetry
+    return BatchOrder(
+        items=again,
+        price_version=catalogue.price_version,
+        models=list(offered.values()),
+        webhook_url=batch.webhook_url,
+        metadata=batch.metadata,
+        max_credits=max_credits,
+        priority=Priority(batch.priority),
+        retry_of=batch.pk,
+    )
+
+
+def _waiting_for_another_try(batch: Batch) -> Sequence[Item]:
+    """Return the items that may succeed and were not tried anew. Raises NothingToRetry, AlreadyRetried."""
+    may_succeed = Item.objects.filter(batch=batch, status=Status.REFUNDED, failure_type__in=RETRYABLE)
+    if not may_succeed.exists():
+        raise NothingToRetry
+    left = may_succeed.exclude(pk__in=Item.objects.filter(retry_of__batch=batch).values("retry_of"))
+    items = list(left.order_by("index"))
+    if not items:
+        raise AlreadyRetried(_retried_in(batch))
+    return items
+
+
+def _again(item: Item, model: Model) -> ItemOrder:
+    return ItemOrder(
+        prompt=item.prompt,
+        model=item.model,
+        seconds=item.seconds,
+        size=item.size,
+        custom_id=item.custom_id,
+        metadata=item.metadata,
+        credits=model.price(item.seconds),
+        retry_of=item.pk,
+    )
+
+
+def _retried_in(batch: Batch) -> str | None:
+    return Batch.objects.filter(retry_of=batch).order_by("-pk").values_list("pk", flat=True).first()
