@@ -34,12 +34,12 @@ def add_finished_batches(*, first_wallet: int, wallets: int, batches_per_wallet:
         "failed": ITEM_CREDITS,
         "funds": whole * batches_per_wallet,
     }
-    with transaction.atomic(), _unguarded(), connection.cursor() as cursor:
+    with transaction.atomic(), unguarded(), connection.cursor() as cursor:
         cursor.execute(statements, values)
 
 
 @contextmanager
-def _unguarded() -> Iterator[None]:
+def unguarded() -> Iterator[None]:
     """Switch the triggers off, foreign keys among them, and on again."""
     from django.db import connection
 
