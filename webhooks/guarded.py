@@ -1,4 +1,4 @@
-"""The one HTTP client for addresses that customers chose: it calls public HTTPS servers only and always ends.
+"""The one HTTP client for addresses that others chose (customers, providers): public HTTPS servers only, ends always.
 
 A name is resolved once, every rule is applied to the address it resolved to, and the connection is pinned to
 that address: a name that changes its mind between the check and the call gains nothing. Redirects, proxies,
@@ -17,8 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -30,20 +29,24 @@ import urllib3
 from django.conf import settings
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from webhooks.deadlines import POOL_CLASSES, Call, current_call, watching
 
 _PoolKey = tuple[dict[str, Any], dict[str, Any]]
+_Reader = Callable[[requests.Response], None]
 
 HEADERS = {
     "User-Agent": "Sora2-Webhooks/1.0",
     "Content-Type": "application/json",
     "Accept-Encoding": "identity",
 }
+GET_HEADERS = {"User-Agent": "sora2-enterprise", "Accept-Encoding": "identity"}
 DEADLINE_SECONDS = 20.0
 RESPONSE_MAX_BYTES = 16 * 1024
 # In UTF-8; more than this would not fit into an index row, nor into the columns that keep addresses.
 URL_MAX_BYTES = 2000
+# Addresses that are called and not kept may carry the long signatures of clouds' storage.
+GET_URL_MAX_BYTES = 8000
 PORTS = (443, 8443)
 
 # Names that mean "this machine" or "this network" (RFC 6761, 6762, 8375, and .internal, which clouds use).
@@ -88,8 +91,6 @@ RETRY_AFTER_MAX_SECONDS = 366 * 86400.0
 # Connections kept for reuse: at most 24 × 32 idle ones, which stays below the usual limit of 1024 open files.
 POOLS = 24
 CONNECTIONS_PER_POOL = 32
-# A call may overrun its deadline by this much.
-WATCH_SECONDS = 0.05
 
 
 class ForbiddenTarget(ValueError):
@@ -136,19 +137,20 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds:
 
     Trouble of the network or of the receiver is in the answer, never raised. Safe to call from many threads.
     """
-    started = time.monotonic()
-    try:
-        target = _target(url)
-    except ForbiddenTarget:
-        return Answer(error="forbidden_target")
-    request = requests.Request("POST", target.url, headers={**HEADERS, **headers}, data=body).prepare()
-    client = _client()
-    call = _Call(started, deadline_seconds)
-    answer = _attempt(client, target, request, call)
-    if answer.error == "connection_reset" and answer.status_code is None and call.is_reused:
-        # The receiver closed an idle connection at the moment we used it: no fault worth recording.
-        answer = _attempt(client, target, request, _Call(started, deadline_seconds))
-    return answer
+    response = bytearray()
+    headers = {**HEADERS, **headers}
+    answer = _call("POST", url, headers, body, lambda answer: _read_into(response, answer.raw), deadline_seconds)
+    return replace(answer, response=response.decode(errors="replace").replace("\x00", ""))
+
+
+def get(url: str, *, read: Callable[[requests.Response], None], deadline_seconds: float) -> Answer:
+    """GET `url`, let `read` take the answer, and return what came of it, at the latest `deadline_seconds` from now.
+
+    `read` sees the status and the headers (of a redirect too: it is not followed) and streams the body from
+    `response.raw`. What it raises of its own passes through; trouble of the network is in the answer, as in `post`.
+    Safe to call from many threads.
+    """
+    return _call("GET", url, GET_HEADERS, None, read, deadline_seconds)
 
 
 def parse_retry_after(value: str, now: datetime) -> float | None:
@@ -177,9 +179,9 @@ class _Target:
     is_development: bool
 
 
-def _target(url: str) -> _Target:
+def _target(url: str, max_bytes: int = URL_MAX_BYTES) -> _Target:
     """Apply the rules to `url` as requests will send it, so that no two parsers can disagree."""
-    if len(url.encode(errors="replace")) > URL_MAX_BYTES or re.search(r"[\s\\\x00-\x1f\x7f]", url):
+    if len(url.encode(errors="replace")) > max_bytes or re.search(r"[\s\\\x00-\x1f\x7f]", url):
         raise ForbiddenTarget("The address is too long or contains spaces or control characters.")
     prepared = requests.PreparedRequest()
     try:
@@ -242,57 +244,33 @@ def _is_development_target(scheme: str, host: str, port: int | None) -> bool:
 # --- one call -----------------------------------------------------------------------------------------------
 
 
-class _Call:
-    """One call's deadline, and a handle on its socket by which another thread can end it."""
-
-    def __init__(self, started: float, deadline_seconds: float) -> None:
-        self.started = started
-        self.ends_at = started + deadline_seconds
-        self.is_cut = False
-        self.is_reused = False
-        self._socket: socket.socket | None = None
-        self._lock = threading.Lock()
-
-    def remaining_seconds(self) -> float:
-        return max(self.ends_at - time.monotonic(), 0.001)
-
-    def hold(self, sock: socket.socket, *, is_reused: bool) -> None:
-        """Take hold of the connection that this call uses; the first one counts."""
-        with self._lock:
-            if self._socket is not None:
-                return
-            # A duplicate, because TLS takes the original over: shutting either down ends the connection.
-            self._socket = socket.socket(fileno=os.dup(sock.fileno()))
-            self.is_reused = is_reused
-        if self.is_cut:
-            self.cut()
-
-    def cut(self) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            self.is_cut = True
-            if self._socket is not None:
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def release(self) -> None:
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close()
+def _call(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None, read: _Reader, deadline_seconds: float
+) -> Answer:
+    started = time.monotonic()
+    try:
+        target = _target(url, URL_MAX_BYTES if method == "POST" else GET_URL_MAX_BYTES)
+    except ForbiddenTarget:
+        return Answer(error="forbidden_target")
+    request = requests.Request(method, target.url, headers=headers, data=body).prepare()
+    call = Call(started, deadline_seconds)
+    answer = _attempt(target, request, read, call)
+    if answer.error == "connection_reset" and answer.status_code is None and call.is_reused:
+        # The receiver closed an idle connection at the moment we used it: no fault worth recording.
+        answer = _attempt(target, request, read, Call(started, deadline_seconds))
+    return answer
 
 
-# Set while a thread is inside a call; connections find their call here, as urllib3 hands nothing through.
-_current_call: ContextVar[_Call] = ContextVar("_current_call")
-
-
-def _attempt(client: "_Client", target: _Target, request: requests.PreparedRequest, call: _Call) -> Answer:
-    status_code, retry_after, error, body = None, None, "", bytearray()
-    adapter = client.adapters[target.scheme, target.is_development]
-    with client.watchdog.watching(call):
+def _attempt(target: _Target, request: requests.PreparedRequest, read: _Reader, call: Call) -> Answer:
+    status_code, retry_after, error = None, None, ""
+    adapter = _client().adapters[target.scheme, target.is_development]
+    with watching(call):
         try:
             timeout = urllib3.Timeout(total=call.remaining_seconds())
             with contextlib.closing(adapter.send(request, stream=True, timeout=timeout)) as response:
                 status_code = response.status_code
                 retry_after = parse_retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
-                _read_into(body, response.raw)
+                read(response)
         except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as exception:
             error = _error_code(exception)
     if call.is_cut and error not in ("forbidden_target", "dns"):
@@ -301,7 +279,6 @@ def _attempt(client: "_Client", target: _Target, request: requests.PreparedReque
     return Answer(
         status_code=status_code,
         error=error,
-        response=body.decode(errors="replace").replace("\x00", ""),
         duration_ms=round((time.monotonic() - call.started) * 1000),
         retry_after_seconds=retry_after,
     )
@@ -347,34 +324,6 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
 # --- connections --------------------------------------------------------------------------------------------
 
 
-class _HTTPConnection(HTTPConnection):
-    """Puts its socket into the hands of the call that uses it, from the moment it is connected."""
-
-    def _new_conn(self) -> socket.socket:
-        call = _current_call.get()
-        self.timeout = call.remaining_seconds()
-        sock = super()._new_conn()
-        call.hold(sock, is_reused=False)
-        return sock
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:
-            _current_call.get().hold(self.sock, is_reused=True)
-        super().request(*args, **kwargs)
-
-
-class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
-    """The same, before the TLS handshake."""
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
 class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has no types.
     """Resolves and pins as its base does; adds our own table, a deadline for DNS, sockets that can be cut.
 
@@ -389,7 +338,7 @@ class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has
 
     def init_poolmanager(self, *_: Any, **__: Any) -> None:
         super().init_poolmanager(POOLS, CONNECTIONS_PER_POOL, block=False)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -398,7 +347,7 @@ class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has
         if _is_address(urlsplit(request.url or "").hostname or ""):
             host_params, pool_kwargs = resolve()  # Nothing to wait for.
         else:
-            host_params, pool_kwargs = _resolved_within(_current_call.get().remaining_seconds(), resolve)
+            host_params, pool_kwargs = _resolved_within(current_call.get().remaining_seconds(), resolve)
         address = ipaddress.ip_address(host_params["host"].strip("[]"))
         if not is_public(str(address)) and not (self._is_development and address.is_loopback):
             raise InvalidIPAddress(address)
@@ -431,49 +380,11 @@ def _resolved_within(seconds: float, resolve: Callable[[], _PoolKey]) -> _PoolKe
         raise socket.gaierror(socket.EAI_AGAIN, "no answer in time") from error
 
 
-class _Watchdog(threading.Thread):
-    """Cuts every call that is past its deadline.
-
-    Socket timeouts start anew with each byte that drips in, and can't bound headers or the framing of chunks.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(name="webhooks-watchdog", daemon=True)
-        self._calls: set[_Call] = set()
-        self._changed = threading.Condition()
-        self.start()
-
-    @contextlib.contextmanager
-    def watching(self, call: _Call) -> Iterator[None]:
-        token = _current_call.set(call)
-        with self._changed:
-            self._calls.add(call)
-            if len(self._calls) == 1:
-                self._changed.notify()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._calls.discard(call)
-            call.release()
-            _current_call.reset(token)
-
-    def run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._calls)
-                late = [call for call in self._calls if call.ends_at <= time.monotonic()]
-            for call in late:
-                call.cut()
-            time.sleep(WATCH_SECONDS)
-
-
 class _Client:
-    """What one process keeps between calls: open connections, the trusted authorities, and the watchdog."""
+    """What one process keeps between calls: open connections and the trusted authorities."""
 
     def __init__(self) -> None:
         tls = ssl.create_default_context(cafile=certifi.where())
-        self.watchdog = _Watchdog()
         self.adapters = {
             (scheme, is_development): _GuardedAdapter(scheme, is_development=is_development, tls=tls)
             for scheme, is_development in (("https", False), ("https", True), ("http", True))
@@ -490,5 +401,5 @@ def _client() -> _Client:
 
 @functools.lru_cache(maxsize=1)
 def _client_of_process(_id: int) -> _Client:
-    """Make a new client after a fork: its parent's connections and threads are not the child's to use."""
+    """Make a new client after a fork: its parent's connections are not the child's to use."""
     return _Client()

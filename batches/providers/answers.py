@@ -40,10 +40,10 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float |
             seconds = (parsedate_to_datetime(text).replace(tzinfo=UTC) - now).total_seconds()
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
-    return a_wait(seconds)
+    return bounded_wait(seconds)
 
 
-def a_wait(seconds: float) -> float:
+def bounded_wait(seconds: float) -> float:
     """Return a provider's wish for a pause as one that we grant: at most an hour."""
     return min(MAX_WAIT_SECONDS, max(0.0, seconds))
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,6 @@ from batches.failures import FailureType
 from batches.providers import (
     Ambiguous,
     JobRequest,
-    JobStatus,
     ListedJob,
     NotAccepted,
     Polled,
@@ -33,8 +32,7 @@ from batches.providers.openai_wire import (
     verdict_of,
     wanted_ids,
 )
-from batches.providers.refusals import says_gone
-from batches.providers.singly import Singly
+from batches.providers.singly import Singly, gone_or_silent
 from batches.providers.transport import MaybeSent, NoAnswer, NotSent, Timeouts, Transport
 
 # Up to this many jobs are asked for one by one: as fast as the list, and the answers carry a polling hint.
@@ -112,7 +110,7 @@ class OpenAIVideos:
         verdicts: dict[str, Verdict] = {}
         answered = not job_ids
         try:
-            for page in self._pages_for(missing, since):
+            for page in self._pages_for(len(missing), since):
                 answered = True
                 found = page.verdicts(wanted)
                 verdicts |= found
@@ -147,11 +145,11 @@ class OpenAIVideos:
         """Stream the finished video into the file `target`. Raises DownloadFailed, leaving no file."""
         outputs.download(self._http, f"{self._http.base_url}{_path(job_id)}/content", target, max_bytes=max_bytes)
 
-    def _pages_for(self, job_ids: Collection[str], since: datetime | None) -> Iterator[Page]:
-        """Yield the pages on which these jobs may be. Raises NoAnswer, or NoList."""
-        if len(job_ids) <= ASKED_SINGLY or time.monotonic() < self._no_list_until:
+    def _pages_for(self, count: int, since: datetime | None) -> Iterator[Page]:
+        """Yield the pages on which so many jobs may be, made at or after `since`. Raises NoAnswer, or NoList."""
+        if count <= ASKED_SINGLY or time.monotonic() < self._no_list_until:
             return
-        for page in self._pages(2 * (len(job_ids) // PAGE_SIZE + 1) + SPARE_PAGES):
+        for page in self._pages(2 * (count // PAGE_SIZE + 1) + SPARE_PAGES):
             yield page
             if since is not None and page.is_before(since - CLOCK_SKEW):
                 return
@@ -181,11 +179,7 @@ class OpenAIVideos:
         # Whatever the status: vLLM-Omni answers a failed job with the failure's own.
         if said is not None and their_id is not None and own_id(their_id) == own_id(job_id):
             return verdict_of(said, answer.headers)
-        if says_gone(answer):
-            return Verdict(JobStatus.FAILED, FailureType.PROVIDER_ERROR, "job is gone", again=False)
-        if answer.status == 429 or answer.status >= 500:
-            raise NoAnswer
-        return None
+        return gone_or_silent(answer)
 
 
 def _encoded(request: JobRequest, body_format: BodyFormat) -> tuple[bytes, str]:

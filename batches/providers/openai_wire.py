@@ -13,7 +13,7 @@ from typing import Any
 
 from batches.failures import FailureType
 from batches.providers import JobStatus, ListedJob, SubmitOutcome, Verdict
-from batches.providers.answers import Answer, a_wait, number_of, printable, text_of, time_of
+from batches.providers.answers import Answer, bounded_wait, number_of, printable, text_of, time_of
 from batches.providers.refusals import outcome_of, read_error, refusal
 
 # Gateways pack their own routing into ids; 512 characters hold the longest we have seen.
@@ -125,7 +125,7 @@ def wanted_ids(job_ids: Iterable[str]) -> dict[str, str]:
 def poll_after_seconds(headers: Mapping[str, str]) -> float | None:
     """Read the hint `openai-poll-after-ms`; at most an hour."""
     ms = number_of(headers.get("openai-poll-after-ms"))
-    return None if ms is None else a_wait(ms / 1000)
+    return None if ms is None else bounded_wait(ms / 1000)
 
 
 def _says_something(error: object) -> bool:

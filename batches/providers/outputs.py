@@ -51,7 +51,7 @@ def _follow(http: Transport, url: str, file: BinaryIO, max_bytes: int) -> None:
             _call_stranger(url, hop, seconds)
         if hop.location is None:
             return
-        url = urldefrag(urljoin(url, hop.location)).url
+        url = urldefrag(urljoin(url, http.redacted(hop.location))).url
     raise DownloadFailed(f"more than {MAX_HOPS} redirects", permanent=True)
 
 

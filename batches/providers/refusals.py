@@ -13,7 +13,7 @@ from typing import Any
 
 from batches.failures import FailureType
 from batches.providers import Accepted, Ambiguous, NotAccepted, SubmitOutcome
-from batches.providers.answers import Answer, a_wait, number_of, printable, retry_after_seconds, text_of
+from batches.providers.answers import Answer, bounded_wait, number_of, printable, retry_after_seconds, text_of
 
 # The first line of which a mark occurs in an error's code or type decides. The last words of a line are
 # google.rpc.Code's names.
@@ -185,4 +185,4 @@ def _google_details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _pause(detail: Mapping[str, Any]) -> float | None:
     """Read a RetryInfo's `retryDelay`, such as `17s` or `3.5s`."""
     seconds = number_of(text_of(detail.get("retryDelay")).removesuffix("s"))
-    return None if seconds is None else a_wait(seconds)
+    return None if seconds is None else bounded_wait(seconds)

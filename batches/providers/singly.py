@@ -5,7 +5,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from batches.providers import Verdict
+from batches.failures import FailureType
+from batches.providers import JobStatus, Verdict
+from batches.providers.answers import Answer
+from batches.providers.refusals import says_gone
 from batches.providers.transport import NoAnswer
 
 THREADS = 16
@@ -53,3 +56,15 @@ class Singly:
         turn = (ordered[start:] + ordered[:start])[:MOST]
         self._asked_up_to = turn[-1]
         return turn
+
+
+def gone_or_silent(answer: Answer) -> Verdict | None:
+    """Read an answer that is not the job asked for: the provider has no such job, or gives no verdict.
+
+    Raises NoAnswer when it is in trouble. Whether a job that is gone was made and paid, nobody can tell.
+    """
+    if says_gone(answer):
+        return Verdict(JobStatus.FAILED, FailureType.PROVIDER_ERROR, "job is gone", again=False)
+    if answer.status == 429 or answer.status >= 500:
+        raise NoAnswer
+    return None

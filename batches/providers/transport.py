@@ -87,6 +87,12 @@ class Transport:
         """Say whether `url` is one of the provider's own host: the same scheme, host and port, letter by letter."""
         return url[: len(self._origin) + 1].lower() == f"{self._origin}/"
 
+    def redacted(self, text: str) -> str:
+        """Return `text` without our key, in whatever spelling it stands there."""
+        for spelling in self._key_spellings:
+            text = text.replace(spelling, KEY_PLACE)
+        return text
+
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post on a connection of its own: one kept alive may be dead, and that looks like a job in limbo.
 
@@ -116,9 +122,11 @@ class Transport:
             raise NoAnswer(reason(error)) from None
 
     def stream(self, url: str, *, read: Callable[[requests.Response], None], seconds: float) -> None:
-        """GET `url`, which the provider `owns`, and let `read` take the answer. Raises one of NETWORK_TROUBLE."""
-        # Its own host may have the key back in an address out of which `_read` took it.
-        request = requests.Request("GET", url.replace(KEY_PLACE, quote(self._api_key, safe="")))
+        """GET `url`, which the provider `owns`, and let `read` take the answer.
+
+        Raises one of NETWORK_TROUBLE, or what `read` raises.
+        """
+        request = requests.Request("GET", _without_key(url))
         waits = (self.timeouts.connect, self.timeouts.read)
         with _limit(seconds), self._open(self._adapter(), request, waits) as response:
             read(response)
@@ -131,8 +139,7 @@ class Transport:
     def _read(self, response: requests.Response) -> Answer:
         """Read the whole answer. One that quotes our key doesn't keep it: what it says may be stored."""
         body = b"".join(chunks(response, MAX_ANSWER_BYTES))
-        for spelling in self._key_spellings:
-            body = body.replace(spelling.encode(), KEY_PLACE.encode())
+        body = self.redacted(body.decode("latin-1")).encode("latin-1")  # Any bytes come back as they were.
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body)
 
@@ -169,6 +176,12 @@ def reason(error: BaseException) -> str:
 def _spellings(key: str) -> set[str]:
     """Return how a secret key may stand in an answer: as it is, in JSON of some kinds, and in an address."""
     return {key, key.replace("/", r"\/"), quote(key, safe="")} if len(key) >= SECRET_LENGTH else set()
+
+
+def _without_key(url: str) -> str:
+    """Drop the parameter out of which the key was taken: it goes as a header, as addresses are logged."""
+    parts = urlsplit(url)
+    return parts._replace(query="&".join(p for p in parts.query.split("&") if KEY_PLACE not in p)).geturl()
 
 
 @functools.cache

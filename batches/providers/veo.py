@@ -20,8 +20,7 @@ from batches.providers import (
     Verdict,
     outputs,
 )
-from batches.providers.refusals import says_gone
-from batches.providers.singly import Singly
+from batches.providers.singly import Singly, gone_or_silent
 from batches.providers.transport import MaybeSent, NoAnswer, NotSent, Timeouts, Transport
 from batches.providers.veo_wire import body_of, is_of, output_of, submit_outcome, verdict_of
 
@@ -105,11 +104,7 @@ class Veo:
         operation = answer.json()
         if answer.status == 200 and operation is not None and is_of(operation, job_id):
             return verdict_of(operation)
-        if says_gone(answer):
-            return Verdict(JobStatus.FAILED, FailureType.PROVIDER_ERROR, "job is gone", again=False)
-        if answer.status == 429 or answer.status >= 500:
-            raise NoAnswer
-        return None
+        return gone_or_silent(answer)
 
 
 def _path(job_id: str) -> str:

@@ -17,8 +17,8 @@ from batches.providers import JobRequest, JobStatus, SubmitOutcome, Verdict
 from batches.providers.answers import Answer, number_of, printable, text_of
 from batches.providers.refusals import ErrorSaid, outcome_of, read_error
 
-# An operation's name becomes a path: no segment may lead up, and nothing may end the path.
-NAME = re.compile(r"(?=.{1,512}$)(?!(.*/)?\.+(/|$))[\w.~-]+(/[\w.~-]+)+", re.ASCII)
+# An operation's name becomes a path, of which no segment may be empty or lead up.
+NAME = re.compile(r"(?!(.*/)?\.*(/|$))[\x21-\x7e]{1,512}")
 # What the sizes of our catalogue are called here.
 SIZES = {
     "1280x720": ("16:9", "720p"),
@@ -45,7 +45,7 @@ SAFETY = re.compile(r"safety|sensitive|violat", re.IGNORECASE)
 def body_of(request: JobRequest) -> bytes | None:
     """Return the body that asks for one video, or None if it cannot be made in this size.
 
-    The length is a number, whatever the documents say. Without `sampleCount` some models make two, and bill two.
+    The length is a number, whatever the documents say. One is asked for in so many words: some models make two.
     """
     if request.size not in SIZES:
         return None

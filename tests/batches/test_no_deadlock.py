@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from batches.finalization import finalize_batch_credits
 from batches.models import Batch, Item, Status
-from batches.services import Customer, cancel
+from batches.services import Customer
+from batches.stopping import cancel
 from customers.models import User
 from customers.services import create_staff
 from ledger.approvals import approve, request_credits
