@@ -166,12 +166,13 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
             batch = _insert_batch(customer, wallet, request_id, body_sha256, order, now)
             if batch is None:
                 return None
-            _copy_items(batch, order.items)
+            taken_by = _copy_items(batch, order.items)
             movement = movement_of(batch, actor=customer.actor, reason=items_in_words(batch.total))
             ledger.reserve(movement=movement, amount=batch.credits)
             # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
             _refuse_too_many_open(customer, others=1)
-            bell.ring("batches.submit")
+            for route in taken_by:
+                bell.ring("batches.submit", route=route)
             return batch
     except ledger.InsufficientCredits as error:
         wallet.refresh_from_db()
@@ -234,8 +235,11 @@ ITEM_COLUMNS = (
 COPY_ITEMS = "COPY batches_item ({}) FROM STDIN".format(", ".join(f'"{name}"' for name in ITEM_COLUMNS))
 
 
-def _copy_items(batch: Batch, items: list[ItemOrder]) -> None:
-    """Write all items with one COPY, whose keys are checked at once: the wallet is not locked yet."""
+def _copy_items(batch: Batch, items: list[ItemOrder]) -> set[str]:
+    """Write all items with one COPY, whose keys are checked at once: the wallet is not locked yet.
+
+    Return the routes that they take.
+    """
     route_of, at = routing(batch.mode), batch.created_at
     with connection.cursor() as cursor, cursor.copy(COPY_ITEMS) as copy:
         for index, item in enumerate(items):
@@ -246,6 +250,7 @@ def _copy_items(batch: Batch, items: list[ItemOrder]) -> None:
                     Stage.SUBMIT.value, at, 0, "", at, item.retry_of,
                 )
             )  # fmt: skip
+    return {route_of[item.model] for item in items}
 
 
 def _constraint(error: IntegrityError) -> str | None:

@@ -16,7 +16,7 @@ from batches.execution.submit import submit_due
 from batches.finalization import finalize_ended
 from ledger.reconciliation import UnderWay
 from sora2 import bell
-from sora2.slots import slot
+from sora2.slots import slot, work_in_slot
 
 
 @shared_task(name="batches.submit")
@@ -89,6 +89,5 @@ def _on(name: str | None, task: str, work: Callable[[Route, Callable[[], None]],
             bell.ring(task, route=route.name)
         return
     found = route_named(name)
-    with slot(f"{task} {name}", of=of) as ours:
-        if found is not None and ours is not None:
-            work(found, ours.give_back)
+    if found is not None:
+        work_in_slot(f"{task} {name}", lambda ours: work(found, ours.give_back), of=of)

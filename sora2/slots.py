@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -21,6 +21,13 @@ class Slot:
     def __init__(self, file: int) -> None:
         self._file: int | None = file
 
+    def was_wanted(self) -> bool:
+        """Say whether somebody has found it taken since this was asked last: what they came for may be undone."""
+        if self._file is None or os.fstat(self._file).st_size == 0:
+            return False
+        os.ftruncate(self._file, 0)
+        return True
+
     def give_back(self) -> None:
         """Let another process have it."""
         if self._file is not None:
@@ -28,10 +35,25 @@ class Slot:
             self._file = None
 
 
+def work_in_slot(name: str, work: Callable[[Slot], object], *, of: int = 1) -> None:
+    """Do some work in one of the `of` slots called `name`, and again while others came for it meanwhile.
+
+    When all are taken, whoever has the first of them is told, and nothing else is done.
+    """
+    with slot(name, of=of) as ours:
+        if ours is None:
+            return
+        work(ours)
+        while ours.was_wanted():
+            work(ours)
+
+
 @contextlib.contextmanager
 def slot(name: str, *, of: int = 1) -> Iterator[Slot | None]:
     """Hold one of the `of` slots called `name` while the block runs, or nothing when all are taken."""
     taken = next((held for number in range(of) if (held := _take(f"{name}-{number}"))), None)
+    if taken is None:
+        _leave_word(f"{name}-0")
     try:
         yield taken
     finally:
@@ -40,15 +62,29 @@ def slot(name: str, *, of: int = 1) -> Iterator[Slot | None]:
 
 
 def _take(name: str) -> Slot | None:
-    # Named by a hash: what a name may hold is not the file system's business.
-    path = _folder() / hashlib.sha256(name.encode()).hexdigest()[:32]
-    file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    file = _open(name)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(file)
         return None
+    os.ftruncate(file, 0)
     return Slot(file)
+
+
+def _leave_word(name: str) -> None:
+    """One byte in the file tells its holder that somebody came."""
+    file = _open(name)
+    try:
+        os.pwrite(file, b"1", 0)
+    finally:
+        os.close(file)
+
+
+def _open(name: str) -> int:
+    # Named by a hash: what a name may hold is not the file system's business.
+    path = _folder() / hashlib.sha256(name.encode()).hexdigest()[:32]
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _folder() -> Path:

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from sora2.slots import slot
+from sora2.slots import work_in_slot
 from webhooks import sinks
 from webhooks.delivery import deliver_due
 
@@ -12,9 +12,8 @@ from webhooks.delivery import deliver_due
 @shared_task(name="webhooks.deliver")
 def deliver() -> None:
     """Deliver what is due, in a part of this machine's processes: receivers may be slow."""
-    with slot("webhooks.deliver", of=max(1, settings.WORKER_PROCESSES // 4)) as ours:
-        if ours is not None:
-            deliver_due(ours.give_back)
+    processes = max(1, settings.WORKER_PROCESSES // 4)
+    work_in_slot("webhooks.deliver", lambda ours: deliver_due(ours.give_back), of=processes)
 
 
 @shared_task(name="webhooks.purge_sinks")

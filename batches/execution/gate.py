@@ -101,7 +101,7 @@ def is_refused(route: Route, outcome: SubmitOutcome) -> bool:
     return isinstance(outcome, NotAccepted) and is_down(route, outcome)
 
 
-def _is_up(route: Route, outcome: SubmitOutcome) -> bool:
+def _is_up(outcome: SubmitOutcome) -> bool:
     """Say whether an outcome shows that the provider works: it took the item, or refused it for what it is."""
     if isinstance(outcome, NotAccepted):
         of_itself = outcome.failure in OF_THE_PROVIDER or outcome.failure == FailureType.RATE_LIMITED
@@ -113,7 +113,7 @@ def _is_news(route: Route, said: list[SubmitOutcome], known: RouteHealth | None)
     if any(is_down(route, outcome) or _wait_of(route, outcome) for outcome in said):
         return True
     is_troubled = known is not None and (known.failures > 0 or known.opened_at is not None)
-    return is_troubled and any(_is_up(route, outcome) for outcome in said)
+    return is_troubled and any(_is_up(outcome) for outcome in said)
 
 
 def _judge(route: Route, health: RouteHealth, said: list[SubmitOutcome], now: datetime) -> None:
@@ -121,7 +121,7 @@ def _judge(route: Route, health: RouteHealth, said: list[SubmitOutcome], now: da
     if wait:
         until = now + timedelta(seconds=min(wait, HOLD_MOST_SECONDS))
         health.held_until = max(health.held_until or until, until)
-    if any(_is_up(route, outcome) for outcome in said):
+    if any(_is_up(outcome) for outcome in said):
         _close(route, health)
         return
     down = [outcome for outcome in said if is_down(route, outcome)]

@@ -34,7 +34,7 @@ def poll_due(route: Route) -> int:
     job_ids = [item.job_id for item in items if item.job_id]
     polled = provider_of(route).poll(job_ids, since=min(item.submitted_at for item in items))
     silent_since = gate.heard(route, answered=polled.answered, now=timezone.now())
-    _record(items, polled.verdicts, silent_since=silent_since)
+    _record(route, items, polled.verdicts, silent_since=silent_since)
     due = next_due(route=route.name, stage=Stage.POLL)
     if due is not None:
         wait = max(0.0, (due - timezone.now()).total_seconds())
@@ -59,7 +59,13 @@ def _claim(route: Route) -> list[Claimed]:
     return items
 
 
-def _record(items: Sequence[Claimed], verdicts: Mapping[str, Verdict], *, silent_since: datetime | None = None) -> None:
+def _record(
+    route: Route,
+    items: Sequence[Claimed],
+    verdicts: Mapping[str, Verdict],
+    *,
+    silent_since: datetime | None = None,
+) -> None:
     now = timezone.now()
     judged = [(item, verdicts.get(item.job_id or "", UNKNOWN)) for item in items]
     earlier = outcomes.earlier_failures([item for item, verdict in judged if verdict.status == JobStatus.FAILED])
@@ -70,9 +76,9 @@ def _record(items: Sequence[Claimed], verdicts: Mapping[str, Verdict], *, silent
         tell_attempts([news for item, verdict in kept if (news := _news(item, verdict, now))])
     outcomes.finish(moves, moved, now=now)
     if any(m.stage == Stage.COLLECT for m in moves):
-        bell.ring("batches.collect")
+        bell.ring("batches.collect", route=route.name)
     if any(m.stage != Stage.POLL for m in moves):
-        bell.ring("batches.submit")  # There is room in flight again.
+        bell.ring("batches.submit", route=route.name)  # There is room in flight again.
 
 
 def _news(item: Claimed, verdict: Verdict, now: datetime) -> AttemptNews | None:

@@ -76,7 +76,7 @@ def _record(route: Route, results: Sequence[tuple[Claimed, SubmitOutcome]]) -> N
     outcomes.finish(moves, moved, now=now)
     polls = [m.due_at for m in moves if m.stage == Stage.POLL and m.due_at]
     if polls:
-        bell.ring("batches.poll", delay_seconds=max(0.0, (min(polls) - now).total_seconds()))
+        bell.ring("batches.poll", delay_seconds=max(0.0, (min(polls) - now).total_seconds()), route=route.name)
 
 
 def _waiting(item: Claimed, probe_at: datetime) -> Move:

@@ -214,7 +214,9 @@ def _submit(world: World, order: Submit) -> str:
         customer=world.customers[order.wallet],
         request_id=world.reference_of(order.order),
         body_sha256=hashlib.sha256(repr(order.prices).encode()).hexdigest(),
-        order=BatchOrder(items, price_version="model", deadline=world.began_at + DEADLINE if order.has_deadline else None),
+        order=BatchOrder(
+            items, price_version="model", deadline=world.began_at + DEADLINE if order.has_deadline else None
+        ),
         now=timezone.now(),
     )
     return "made" if is_made else "replayed"

@@ -89,7 +89,7 @@ def _looked_up(told: Told) -> None:
 
 
 def _polled(told: Told) -> None:
-    poll._record([item for item, _ in told], {item.job_id or "": _verdict(word) for item, word in told})
+    poll._record(ROUTE, [item for item, _ in told], {item.job_id or "": _verdict(word) for item, word in told})
 
 
 def _verdict(word: Word) -> Verdict:

@@ -130,10 +130,11 @@ def test_a_long_copy_does_not_hold_the_wallet(monkeypatch: pytest.MonkeyPatch) -
     copied, moved = threading.Event(), threading.Event()
     copy_items = services._copy_items
 
-    def slow_copy(*args: object) -> None:
-        copy_items(*args)  # type: ignore[arg-type]
+    def slow_copy(*args: object) -> set[str]:
+        taken_by = copy_items(*args)  # type: ignore[arg-type]
         copied.set()
         assert moved.wait(10), "another movement of the wallet had to wait for the COPY"
+        return taken_by
 
     def another_movement() -> None:
         copied.wait(10)

@@ -9,7 +9,7 @@ import pytest
 from environ import Env
 from pytest_django import Settings
 
-from sora2.slots import slot
+from sora2.slots import Slot, slot, work_in_slot
 from tests.flows.system import ROOT, clean_environment
 
 HOLDER = """
@@ -67,6 +67,21 @@ def test_a_slot_that_is_given_back_early_is_free_and_giving_it_back_again_harms_
             first.give_back()
             with slot("work") as third:
                 assert third is None
+
+
+def test_whoever_came_in_vain_is_served_by_the_holder() -> None:
+    turns: list[str] = []
+
+    def work(_: Slot) -> None:
+        turns.append("worked")
+        if len(turns) == 1:  # While the slot is held, a bell rings twice more.
+            for _ in range(2):
+                work_in_slot("work", lambda _: turns.append("never"))
+
+    work_in_slot("work", work)
+    assert turns == ["worked", "worked"]
+    work_in_slot("work", work)
+    assert turns == ["worked"] * 3
 
 
 def test_another_process_holds_it_until_it_dies(
