@@ -102,10 +102,9 @@ def is_refused(route: Route, outcome: SubmitOutcome) -> bool:
 
 
 def _is_up(outcome: SubmitOutcome) -> bool:
-    """Say whether an outcome shows that the provider works: it took the item, or refused it for what it is."""
+    """Say whether an outcome shows that the provider works: it took or refused the item, or asked for patience."""
     if isinstance(outcome, NotAccepted):
-        of_itself = outcome.failure in OF_THE_PROVIDER or outcome.failure == FailureType.RATE_LIMITED
-        return outcome.answered and not of_itself and outcome.failure != FailureType.TIMEOUT
+        return outcome.answered and outcome.failure not in OF_THE_PROVIDER
     return isinstance(outcome, Accepted)
 
 
