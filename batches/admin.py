@@ -15,11 +15,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from batches import pages, proofs, reconciliation_pages
+from batches import admin_retention, pages, proofs, reconciliation_pages
 from batches.content import RangeNotSatisfiable, stream
 from batches.finding import address_of
 from batches.home import home as home_of
-from batches.models import Attempt, Batch, Item, Proof, State
+from batches.models import Attempt, Batch, Item, Output, Proof, State
 from batches.reconciliation import reconcile
 from customers.access import Access, Permission
 from customers.models import Mode
@@ -192,7 +192,7 @@ def item_detail(request: HttpRequest, access: Access, batch_id: str, item_id: st
 @page(Permission.BATCHES_READ)
 def item_video(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
     """Stream an item's video, whole or the range that a player asks for."""
-    output = pages.reached_output(access, batch_id=batch_id, item_id=item_id)
+    output = _kept_output(access, batch_id, item_id)
     return _file(request, output.video, output.content_type, etag=output.sha256, filename=f"{item_id}.mp4")
 
 
@@ -200,8 +200,15 @@ def item_video(request: HttpRequest, access: Access, batch_id: str, item_id: str
 @page(Permission.BATCHES_READ)
 def item_poster(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
     """Stream the first frame of an item's video."""
-    output = pages.reached_output(access, batch_id=batch_id, item_id=item_id)
+    output = _kept_output(access, batch_id, item_id)
     return _file(request, output.poster, "image/jpeg", etag=f"{output.sha256}-poster", filename=f"{item_id}.jpg")
+
+
+def _kept_output(access: Access, batch_id: str, item_id: str) -> Output:
+    output = pages.reached_output(access, batch_id=batch_id, item_id=item_id)
+    if output.purged_at is not None:
+        raise Http404
+    return output
 
 
 def _file(request: HttpRequest, name: str, content_type: str, *, etag: str, filename: str) -> HttpResponseBase:
@@ -266,6 +273,7 @@ PAGES = [
     Page("batches/<id:batch_id>/items/<id:item_id>", item_detail, "item"),
     Page("batches/<id:batch_id>/items/<id:item_id>/video", item_video, "item_video", cacheable=True),
     Page("batches/<id:batch_id>/items/<id:item_id>/poster", item_poster, "item_poster", cacheable=True),
+    *admin_retention.PAGES,
 ]
 
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.core.files import File
-from django.core.files.storage import default_storage
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.request import HttpHeaders
+
+from batches.storage import Part, store
 
 CHUNK_BYTES = 64 * 1024
 RANGE = re.compile(r"bytes\s*=\s*(?:(\d{1,99})\s*-\s*(\d{1,99})?|-\s*(\d{1,99}))", re.ASCII | re.IGNORECASE)
@@ -44,13 +44,11 @@ def stream(
     """
     if _has_it(headers.get("If-None-Match", ""), etag):
         return _described(HttpResponse(status=304), etag, filename)
-    file = default_storage.open(name, "rb")
-    try:
-        asked = "" if head else _range_that_holds(headers, etag)  # A Range is for GET (RFC 9110, 14.2).
-        response = _response(file, requested_interval(asked, size=file.size), head=head)
-    except BaseException:
-        file.close()
-        raise
+    size = store().size(name)
+    asked = "" if head else _range_that_holds(headers, etag)  # A Range is for GET (RFC 9110, 14.2).
+    interval = requested_interval(asked, size=size)
+    response = HttpResponse() if head else _part(name, interval or Interval(0, size - 1))
+    _measured(response, interval, size)
     response.headers["Content-Type"] = content_type
     return _described(response, etag, filename)
 
@@ -87,20 +85,16 @@ def _range_that_holds(headers: HttpHeaders, etag: str) -> str:
     return headers.get("Range", "") if condition in (None, f'"{etag}"') else ""
 
 
-def _response(file: "File[bytes]", asked: Interval | None, *, head: bool) -> HttpResponseBase:
-    size = file.size
-    interval = asked or Interval(0, size - 1)
-    response: HttpResponseBase
-    if head:
-        file.close()
-        response = HttpResponse()
-    else:
-        response = StreamingHttpResponse(_Part(file, interval))
-    response.headers["Content-Length"] = str(interval.length)
+def _part(name: str, interval: Interval) -> HttpResponseBase:
+    """Only these bytes are asked of the storage, and they are read when they are sent."""
+    return StreamingHttpResponse(_Chunks(store().part(name, first=interval.first, length=interval.length), interval))
+
+
+def _measured(response: HttpResponseBase, asked: Interval | None, size: int) -> None:
+    response.headers["Content-Length"] = str(asked.length if asked else size)
     if asked is not None:
         response.status_code = 206
         response.headers["Content-Range"] = f"bytes {asked.first}-{asked.last}/{size}"
-    return response
 
 
 def _described(response: HttpResponseBase, etag: str, filename: str) -> HttpResponseBase:
@@ -112,18 +106,17 @@ def _described(response: HttpResponseBase, etag: str, filename: str) -> HttpResp
     return response
 
 
-class _Part:
-    """The bytes of one interval. Closing it closes the file, also when nobody ever read from it."""
+class _Chunks:
+    """The bytes of one interval. Closing it closes the part, also when nobody ever read from it."""
 
-    def __init__(self, file: "File[bytes]", interval: Interval) -> None:
-        self._file = file
+    def __init__(self, part: Part, interval: Interval) -> None:
+        self._part = part
         self._left = interval.length
-        file.seek(interval.first)
 
     def __iter__(self) -> Iterator[bytes]:
-        while self._left > 0 and (chunk := self._file.read(min(CHUNK_BYTES, self._left))):
+        while self._left > 0 and (chunk := self._part.read(min(CHUNK_BYTES, self._left))):
             self._left -= len(chunk)
             yield chunk
 
     def close(self) -> None:
-        self._file.close()
+        self._part.close()

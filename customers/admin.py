@@ -1,6 +1,8 @@
 """Django's own pages of who: organizations, people, keys and the audit log, read-only."""
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
 
 from customers.access import Permission
 from customers.models import ApiKey, AuditEvent, Membership, Organization, User
@@ -16,11 +18,20 @@ class OrganizationAdmin(ReadOnlyAdmin):
         "max_items_per_batch",
         "rate_limit_per_minute",
         "max_open_batches",
+        "retention",
         "created_at",
     ]
+    readonly_fields = ["retention"]
     list_display = ["name", "id", "contact_email", "max_open_batches", "created_at"]
     search_fields = ["id", "name", "contact_email"]
     ordering = ["-id"]
+
+    @admin.display(description="videos are kept")
+    def retention(self, organization: Organization) -> str:
+        """Say for how long, with the form that changes it; that one is for superusers."""
+        days = organization.retention_days
+        kept = f"for {days:,} days" if days else "for ever"
+        return format_html('{} · <a href="{}">change</a>', kept, reverse("admin:retention", args=[organization.pk]))
 
 
 @admin.register(User)

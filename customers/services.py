@@ -17,6 +17,7 @@ from sora2.tracing import current_trace_id
 LAST_USED_PRECISION = timedelta(minutes=1)
 
 DEFAULT_SCOPES = SCOPES
+RETENTION_DAYS_MAX = 36_500
 
 
 class InvalidApiKey(Exception):
@@ -82,6 +83,28 @@ def create_staff(*, username: str, role: str, password: str | None = None) -> tu
     group, _ = Group.objects.get_or_create(name=role)
     user.groups.add(group)
     return user, password
+
+
+@transaction.atomic
+def set_retention(*, organization: Organization, days: int | None, actor: str) -> bool:
+    """Set for how many days the organization's videos are kept (None: for ever); say whether that changes anything.
+
+    The dates of the videos that exist are batches.retention's to change: call it, not this. Raises ValueError.
+    """
+    if days is not None and not 1 <= days <= RETENTION_DAYS_MAX:
+        raise ValueError(f"Videos are kept for 1 to {RETENTION_DAYS_MAX:,} days, or for ever.")
+    before = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk).retention_days
+    if before == days:
+        return False
+    Organization.objects.filter(pk=organization.pk).update(retention_days=days)
+    audit(
+        actor=actor,
+        action="organization.retention",
+        organization_id=organization.pk,
+        subject=organization.pk,
+        detail={"old": before, "new": days},
+    )
+    return True
 
 
 def audit(

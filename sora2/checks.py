@@ -5,17 +5,24 @@ import os
 import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import default_storage
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 SECRET_KEY_MIN_CHARACTERS = 32
 DEVELOPMENT_TARGET = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+):(\*|[0-9]{1,5})", re.IGNORECASE)
+
+BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+ADDRESSING_STYLES = ("auto", "path", "virtual")
+# No signature of S3 holds longer.
+URL_SECONDS_MAX = 7 * 24 * 3600
 
 # The triggers that keep the books, as (table, trigger).
 TRIGGERS: tuple[tuple[str, str], ...] = (
@@ -158,6 +165,45 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     return found
 
 
+@register
+def check_outputs(**_: Any) -> list[CheckMessage]:
+    """Refuse settings of the videos' storage that contradict each other or cannot be right."""
+    faults = [*_faults_of_bucket(), *_faults_of_endpoints()]
+    if bool(settings.S3_ACCESS_KEY_ID) != bool(settings.S3_SECRET_ACCESS_KEY):
+        faults.append("Set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY both, or neither to use the machine's own role.")
+    if settings.S3_ADDRESSING_STYLE not in ADDRESSING_STYLES:
+        faults.append(f"Set S3_ADDRESSING_STYLE to one of: {', '.join(ADDRESSING_STYLES)}.")
+    if not 1 <= settings.OUTPUT_URL_SECONDS <= URL_SECONDS_MAX:
+        faults.append(f"Set OUTPUT_URL_SECONDS to 1 to {URL_SECONDS_MAX}: no signed address holds longer.")
+    return [Error(fault, id="sora2.E009") for fault in faults]
+
+
+def _faults_of_bucket() -> list[str]:
+    needs_it = ["S3_PREFIX", "S3_ENDPOINT_URL", "S3_PUBLIC_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"]
+    given = [name for name in needs_it if getattr(settings, name)]
+    if given and not settings.S3_BUCKET:
+        return [f"Set S3_BUCKET, or remove {', '.join(given)}: without a bucket, videos are kept in MEDIA_ROOT."]
+    if settings.S3_BUCKET and not BUCKET.fullmatch(settings.S3_BUCKET):
+        return ["Set S3_BUCKET to the bare name of a bucket."]
+    return []
+
+
+def _faults_of_endpoints() -> list[str]:
+    names = ("S3_ENDPOINT_URL", "S3_PUBLIC_ENDPOINT_URL")
+    faults = [
+        f"Write {name} as https://host or https://host:port: it is something else."
+        for name in names
+        if getattr(settings, name) and not _is_endpoint(getattr(settings, name))
+    ]
+    public = settings.S3_PUBLIC_ENDPOINT_URL or settings.S3_ENDPOINT_URL
+    if not settings.DEBUG and not faults and public.startswith("http://"):
+        faults.append(
+            "Set S3_PUBLIC_ENDPOINT_URL to the https:// address under which customers reach the bucket: signed "
+            "addresses begin with it."
+        )
+    return faults
+
+
 @register(Tags.database)
 def check_triggers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Refuse a database whose triggers don't guard the books in every session.
@@ -197,6 +243,22 @@ def check_role(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMe
     ]
 
 
+@register(Tags.database, deploy=True)
+def check_bucket(**_: Any) -> list[CheckMessage]:
+    """Refuse a bucket that refuses us; one that does not answer is no reason not to start.
+
+    It is among the checks of the database because it too asks over the network: once per process, not per command.
+    """
+    if not settings.S3_BUCKET:
+        return []
+    storage: Any = default_storage
+    refusal = storage.refusal()
+    if refusal is None:
+        return []
+    text = f"Mend the S3 settings: the server does not let us look into the bucket {settings.S3_BUCKET} ({refusal})."
+    return [Error(text, id="sora2.E011")]
+
+
 def _rulers(alias: str) -> list[str]:
     """Return the role of this session, if it is the owner of the books, or can be, or is a superuser."""
     with connections[alias].cursor() as cursor:
@@ -229,6 +291,16 @@ def _is_secret_key_safe() -> bool:
     except ImproperlyConfigured:  # Django's own word for an empty one.
         return False
     return len(key) >= SECRET_KEY_MIN_CHARACTERS and not key.startswith(("insecure", "django-insecure"))
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    is_plain = not (parts.query or parts.fragment or parts.username)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain
 
 
 def _is_32_bytes(key: str) -> bool:

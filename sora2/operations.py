@@ -113,13 +113,17 @@ RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 @dataclass(frozen=True)
 class Answer:
-    """A success: its schema by content type, the headers of its own, and an example."""
+    """A success: its schema by content type, the headers of its own, and an example.
+
+    `instead` is what it may be as well, by content type; the headers are then those of the first.
+    """
 
     description: str
     schema: Schema
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
     example: Any = None
+    instead: Mapping[str, Schema] = field(default_factory=dict)
 
     def as_openapi(self) -> Schema:
         """Return the response object."""
@@ -130,7 +134,10 @@ class Answer:
         return {
             "description": self.description,
             "headers": {**_common_headers(*RATE_HEADERS), **own},
-            "content": {self.content_type: media},
+            "content": {
+                self.content_type: media,
+                **{content_type: {"schema": schema} for content_type, schema in self.instead.items()},
+            },
         }
 
 

@@ -1,12 +1,15 @@
 """The OpenAPI document: it is valid, names every endpoint, and real answers are as it says."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 
@@ -15,11 +18,15 @@ from customers.models import Mode
 from sora2.api import PROBLEMS
 from sora2.openapi import document
 from sora2.urls import api_patterns
+from tests.batches.offers import change_model, retire
 from tests.factories import Account, Api, end_batch, make_account, make_batch, order
+from tests.sora2.documents import ROOT
 from webhooks.models import Delivery
 from webhooks.services import create_endpoint
 
 HTTP_METHODS = {"get", "post"}
+# What an answer carries only where there is something to say.
+OPTIONAL = {"Idempotent-Replayed", "Retry-After", "Deprecation", "Sunset"}
 
 
 def strict(schema: Any) -> Any:
@@ -68,7 +75,7 @@ def check(response: Any) -> None:
     content_type = response.headers["Content-Type"]
     assert content_type in (usual, *others)
     if content_type == usual:
-        assert set(answer["headers"]) - set(response.headers) <= {"Idempotent-Replayed", "Retry-After"}
+        assert set(answer["headers"]) - set(response.headers) <= OPTIONAL
     if content_type.endswith("json"):
         # A problem's schema is put together of two, so neither may refuse what the other knows.
         exact = content_type == "application/json"
@@ -171,6 +178,63 @@ def test_real_answers_are_as_documented(account: Account) -> None:
     check(api.post(f"/video-batch/{running.pk}/cancel"))
     schema = {"$ref": "#/components/schemas/BatchCompleted"}
     assert faults(json.loads(delivery.event.body), schema) == []
+
+
+@pytest.mark.django_db
+def test_a_retry_is_as_documented(account: Account) -> None:
+    api = account.api
+    schema = {"$ref": "#/components/schemas/RetryOrder"}
+    refused: list[Any] = [{"request_id": ""}, {"request_id": "r", "max_credits": 0}, {"request_id": "r", "items": []}]
+    assert faults({"request_id": "again", "max_credits": 100}, schema) == []
+    assert all(faults(wrong, schema) for wrong in refused)
+    failed = {0: FailureType.TIMEOUT}
+    batch = end_batch(make_batch(api, 2, priority="low", metadata={"a": "b"}), failed=failed)
+    fine = end_batch(make_batch(api, 2, request_id="fine"))
+    running = make_batch(api, 2, request_id="open")
+    path = f"/video-batch/{batch.pk}/retry"
+    made, replayed = (api.post(path, {"request_id": "again", "max_credits": 100}) for _ in range(2))
+    assert (made.status_code, replayed.status_code) == (201, 200)
+    answers = [
+        (made, None),
+        (replayed, None),
+        (api.post(path, {"request_id": "once more"}), "already_retried"),
+        (api.post(path, {"request_id": "again"}), "request_id_reused"),
+        (api.post(path, {}), "request_id_required"),
+        (api.post(path, {"request_id": "r", "colour": "red"}), "validation_error"),
+        (api.post(f"/video-batch/{fine.pk}/retry", {"request_id": "r"}), "nothing_to_retry"),
+        (api.post(f"/video-batch/{running.pk}/retry", {"request_id": "r"}), "batch_not_final"),
+        (api.post("/video-batch/nonsense/retry", {"request_id": "r"}), "not_found"),
+    ]
+    for response, code in answers:
+        assert response.json().get("code") == code
+        check(response)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/video-batch", "/video-batch/quote"])
+def test_the_life_of_a_model_is_as_documented(account: Account, path: str) -> None:
+    api, now = account.api, timezone.now()
+    change_model("sora-2", deprecated_at=now, sunset_at=now + timedelta(days=1), replacement_id="veo-3")
+    warned = api.post(path, order(1, priority="high"))
+    assert {"Deprecation", "Sunset"} <= set(warned.headers)
+    check(warned)
+    check(api.get("/models"))
+    retire("sora-2", replacement="veo-3")
+    gone = api.post(path, order(1, request_id="late"))
+    assert (gone.status_code, gone.json()["replacement"]) == (410, "veo-3")
+    check(gone)
+    check(api.get("/models"))
+
+
+def test_every_member_of_a_problem_is_documented() -> None:
+    """They are what Problem is given beside its code, its detail and its headers."""
+    given = set()
+    for app in ("batches", "customers", "ledger", "webhooks"):
+        for path in (ROOT / app).glob("*.py"):
+            for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+                if ast.unparse(call.func) == "Problem":
+                    given |= {keyword.arg for keyword in call.keywords if keyword.arg}
+    assert given - {"headers"} <= set(document()["components"]["schemas"]["Problem"]["properties"])
 
 
 @pytest.mark.django_db
