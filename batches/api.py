@@ -235,8 +235,7 @@ def _order(view: EnterpriseView, body: Mapping[str, Any], now: datetime) -> inta
 
 
 def _retry(view: EnterpriseView, batch: Batch, request_id: str, body: Mapping[str, Any]) -> Response:
-    """The batch to be tried anew is part of what was asked: the id that retries one cannot retry another."""
-    sha256, customer, now = intake.body_sha256({**body, "retry_of": batch.pk}), _customer(view), timezone.now()
+    sha256, customer, now = intake.retry_sha256(body, batch_id=batch.pk), _customer(view), timezone.now()
     replay = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
     if replay is not None:
         return _replayed(replay)

@@ -77,15 +77,24 @@ class NothingOnOffer(Exception):
 
 
 def catalogue(*, now: datetime) -> Catalogue:
-    """Return what is on offer at `now`. Two queries. Raises NothingOnOffer."""
-    prices = PriceList.objects.filter(effective_from__lte=now).newest_first().first()
-    if prices is None:
+    """Return what is on offer at `now`. Two queries. Raises NothingOnOffer.
+
+    A model that the list in force does not name, because it came when that was written already, keeps its last price.
+    """
+    begun = PriceList.objects.filter(effective_from__lte=now).newest_first()
+    in_force = begun.first()
+    if in_force is None:
         raise NothingOnOffer
-    rows = Price.objects.filter(price_list=prices).select_related("model").order_by("model__position", "model_id")
-    return Catalogue({price.model_id: _model(price, now) for price in rows}, prices.version)
+    newest = Price.objects.filter(price_list__in=begun).order_by(
+        "model_id", "-price_list__effective_from", "-price_list__created_at"
+    )
+    prices = newest.distinct("model_id").select_related("model")
+    ordered = sorted(prices, key=lambda price: (price.model.position, price.model_id))
+    return Catalogue({price.model_id: model_of(price, now) for price in ordered}, in_force.version)
 
 
-def _model(price: Price, now: datetime) -> Model:
+def model_of(price: Price, now: datetime) -> Model:
+    """Return the model of a price as it is on offer at `now`."""
     row = price.model
     return Model(
         name=row.name,
@@ -94,14 +103,15 @@ def _model(price: Price, now: datetime) -> Model:
         seconds=tuple(row.seconds),
         default_seconds=row.default_seconds,
         sizes=tuple(row.sizes),
-        status=_status(row, now),
+        status=life_cycle(row, now),
         deprecated_at=row.deprecated_at,
         sunset_at=row.sunset_at,
         replacement=row.replacement_id,
     )
 
 
-def _status(row: CatalogueModel, now: datetime) -> LifeCycle:
+def life_cycle(row: CatalogueModel, now: datetime) -> LifeCycle:
+    """Return where a model is in its life at `now`."""
     if row.sunset_at is not None and row.sunset_at <= now:
         return LifeCycle.RETIRED
     is_deprecated = row.deprecated_at is not None and row.deprecated_at <= now
@@ -177,16 +187,19 @@ def route_named(name: str) -> Route | None:
 
 
 def routing(mode: Mode | str) -> Mapping[str, str]:
-    """Return the route of each model for new items of `mode`. Test mode is always the simulator's.
-
-    A live model without a route of its own takes `openai` where that has an address, else the simulator: outside
-    DEBUG the check sora2.E007 asks for an address.
-    """
+    """Return the route of each model for new items of `mode`. Test mode is always the simulator's."""
     rows = CatalogueModel.objects.values_list("name", "route_id")
     if mode == Mode.TEST:
         return {name: SIMULATOR for name, _ in rows}
-    usual = OPENAI if settings.PROVIDER_OPENAI_BASE_URL or _has_address(OPENAI) else SIMULATOR
+    usual = usual_route()
     return {name: own or usual for name, own in rows}
+
+
+def usual_route() -> str:
+    """Return the route of a live model that has none of its own: `openai` where that has an address, else the
+    simulator. Outside DEBUG the check sora2.E007 asks for an address.
+    """
+    return OPENAI if settings.PROVIDER_OPENAI_BASE_URL or _has_address(OPENAI) else SIMULATOR
 
 
 def terms(route: Route) -> Mapping[str, Terms]:

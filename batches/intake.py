@@ -3,7 +3,6 @@
 Plain Python over plain values: one pass over 10 000 items, no object per field.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import Any
 
 from batches.catalogue import DEFAULT_MODEL, Catalogue, LifeCycle, Model
 from batches.models import Priority
-from sora2.canonical import canonical_json
+from sora2.canonical import canonical_json, sha256_hex
 from sora2.times import from_timestamp
 from webhooks.guarded import ForbiddenTarget, check_url
 
@@ -129,7 +128,12 @@ def request_id_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
 
 def body_sha256(body: Mapping[str, Any]) -> str:
     """Return the SHA-256 hex of what was sent, the id fields aside: the same order gives the same value."""
-    return hashlib.sha256(canonical_json({k: v for k, v in body.items() if k not in ID_FIELDS}).encode()).hexdigest()
+    return sha256_hex(canonical_json(_without_ids(body)))
+
+
+def retry_sha256(body: Mapping[str, Any], *, batch_id: str) -> str:
+    """Return the SHA-256 hex of a retry as sent: the batch to be tried anew is part of it, and no order equals it."""
+    return sha256_hex(canonical_json([batch_id, _without_ids(body)]))
 
 
 def read_order(body: Mapping[str, Any], *, max_items: int, catalogue: Catalogue, now: datetime) -> BatchOrder:
@@ -324,6 +328,10 @@ class _Reader:
 
 
 _NO_ITEM = ItemOrder(prompt="", model="", seconds=0, size="", custom_id="", metadata={}, credits=0)
+
+
+def _without_ids(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in ID_FIELDS}
 
 
 def _unquoted(key: str) -> str:

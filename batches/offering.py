@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.forms.models import model_to_dict
 
-from batches.catalogue import SIMULATOR
+from batches.catalogue import SIMULATOR, routing
 from batches.models import CatalogueModel, Item, Price, PriceList, ProviderRoute, Stage
 from customers.models import Mode
 from customers.services import audit
@@ -37,8 +38,10 @@ class NewPrice:
 
 def save_route(*, route: ProviderRoute, actor: str, new_key: str | None = None) -> None:
     """Store a new or changed route. `new_key` is the provider's key: encrypted, never shown, never written down;
-    empty forgets the one that is stored, None keeps it.
+    empty forgets the one that is stored, None keeps it. Raises OfferRefused when one stands in the address.
     """
+    if "@" in urlsplit(route.base_url).netloc:
+        raise OfferRefused("The address is shown and written down: give the key by itself, not in the address.")
     with transaction.atomic():
         before = ProviderRoute.objects.select_for_update().filter(pk=route.pk).first()
         if new_key is not None:
@@ -47,9 +50,10 @@ def save_route(*, route: ProviderRoute, actor: str, new_key: str | None = None) 
             route.api_key_encrypted = before.api_key_encrypted
         _keep_pause(route, before)
         route.save()
-        changes = _changes(before, route)
-        if new_key is not None:
-            changes["api_key"] = ["(not shown)", "(not shown)" if new_key else "(none)"]
+        changes = changes_between(before, route)
+        had_key = before is not None and bool(before.api_key_encrypted)
+        if new_key or (new_key == "" and had_key):
+            changes["api_key"] = [_of_key(had_key), _of_key(bool(new_key))]
         _record("route.change" if before else "route.create", route.pk, actor, changes)
 
 
@@ -84,6 +88,10 @@ def _keep_pause(route: ProviderRoute, before: ProviderRoute | None) -> None:
         )
 
 
+def _of_key(is_stored: bool) -> str:
+    return "(not shown)" if is_stored else "(none)"
+
+
 # --- models --------------------------------------------------------------------------------------------------------
 
 
@@ -93,19 +101,22 @@ def save_model(*, model: CatalogueModel, actor: str) -> int:
     What is with a provider stays there. A retired model's waiting items are refunded within a minute.
     Raises OfferRefused.
     """
-    _refuse_impossible(model)
+    refuse_impossible(model)
     with transaction.atomic():
         before = CatalogueModel.objects.select_for_update().filter(pk=model.pk).first()
+        went = routing(Mode.LIVE).get(model.pk)
         model.save()
-        moved = _follow(model) if before and model.route_id and before.route_id != model.route_id else 0
-        changes = _changes(before, model)
+        goes = routing(Mode.LIVE)[model.pk]
+        moved = _follow(model, goes) if before and goes != went else 0
+        changes = changes_between(before, model)
         if moved:
             changes["waiting_items_moved"] = [0, moved]
         _record("model.change" if before else "model.create", model.pk, actor, changes)
     return moved
 
 
-def _refuse_impossible(model: CatalogueModel) -> None:
+def refuse_impossible(model: CatalogueModel) -> None:
+    """Raise OfferRefused for what contradicts itself."""
     if model.default_seconds not in model.seconds:
         raise OfferRefused("The default length must be one of the lengths on offer.")
     if model.sunset_at and (model.deprecated_at is None or model.deprecated_at > model.sunset_at):
@@ -116,10 +127,10 @@ def _refuse_impossible(model: CatalogueModel) -> None:
         raise OfferRefused("Live clips are not simulated. Leave the route empty to take the usual one.")
 
 
-def _follow(model: CatalogueModel) -> int:
+def _follow(model: CatalogueModel, route: str) -> int:
     """Move what waits to be submitted to the model's new route; test items stay with the simulator."""
     waiting = Item.objects.filter(model=model.pk, stage=Stage.SUBMIT, batch__mode=Mode.LIVE)
-    return Item.objects.filter(pk__in=waiting.values("pk"), stage=Stage.SUBMIT).update(route=model.route_id)
+    return Item.objects.filter(pk__in=waiting.values("pk"), stage=Stage.SUBMIT).update(route=route)
 
 
 # --- prices --------------------------------------------------------------------------------------------------------
@@ -136,25 +147,27 @@ def publish_prices(
 ) -> PriceList:
     """Write the price list that is in force from `effective_from` on, for all models. It never changes.
 
-    A batch keeps the prices that it was accepted at. Raises OfferRefused.
+    A batch keeps the prices that it was accepted at. A retired model that is not named keeps its last price, so that
+    an order for it is still told what replaces it. Raises OfferRefused.
     """
-    if not version.strip() or PriceList.objects.filter(pk=version).exists():
-        raise OfferRefused("Give this price list a version that no other has, such as its date.")
-    if not reason.strip():
+    version, reason = version.strip(), reason.strip()[:500]
+    if not reason:
         raise OfferRefused("Say why prices change: it is written down with them.")
     if effective_from < now:
         raise OfferRefused("Prices cannot change in the past. Take a time to come.")
     _refuse_gaps(prices, now)
     with transaction.atomic():
-        before = _prices_in_force(now)
-        made = PriceList.objects.create(
-            version=version, effective_from=effective_from, reason=reason.strip()[:500], created_by=actor
-        )
+        last = _prices_in_force(now)
+        before = {each.model: _in_words(each) for each in last}
+        fields = {"effective_from": effective_from, "reason": reason, "created_by": actor}
+        made, is_new = PriceList.objects.get_or_create(version=version, defaults=fields)
+        if not (version and is_new):
+            raise OfferRefused("Give this price list a version that no other has, such as its date.")
         Price.objects.bulk_create(
             Price(price_list=made, model_id=each.model, credits=each.credits, base_seconds=each.base_seconds)
-            for each in prices
+            for each in [*prices, *_left_out(last, prices)]
         )
-        after = {each.model: f"{each.credits} for {each.base_seconds} s" for each in prices}
+        after = {each.model: _in_words(each) for each in prices}
         changes = {
             name: [before.get(name, ""), price] for name, price in after.items() if before.get(name, "") != price
         }
@@ -166,6 +179,8 @@ def _refuse_gaps(prices: list[NewPrice], now: datetime) -> None:
     if any(each.credits < 1 or each.base_seconds < 1 for each in prices):
         raise OfferRefused("A clip costs at least one credit, for at least one second.")
     named = {each.model for each in prices}
+    if len(named) < len(prices):
+        raise OfferRefused("A price list names each model once.")
     known = {model.name: model for model in CatalogueModel.objects.all()}
     if unknown := sorted(named - known.keys()):
         raise OfferRefused(f"There is no such model: {', '.join(unknown)}.")
@@ -174,17 +189,27 @@ def _refuse_gaps(prices: list[NewPrice], now: datetime) -> None:
         raise OfferRefused(f"A price list names all models on offer. Missing: {', '.join(missing)}.")
 
 
-def _prices_in_force(now: datetime) -> dict[str, str]:
+def _prices_in_force(now: datetime) -> list[NewPrice]:
     current = PriceList.objects.filter(effective_from__lte=now).newest_first().first()
     rows = Price.objects.filter(price_list=current) if current else Price.objects.none()
-    return {row.model_id: f"{row.credits} for {row.base_seconds} s" for row in rows}
+    return [NewPrice(row.model_id, row.credits, row.base_seconds) for row in rows]
+
+
+def _left_out(last: list[NewPrice], prices: list[NewPrice]) -> list[NewPrice]:
+    """Return the last prices of models that are not named: only retired ones may be missing."""
+    named = {each.model for each in prices}
+    return [each for each in last if each.model not in named]
+
+
+def _in_words(price: NewPrice) -> str:
+    return f"{price.credits} for {price.base_seconds} s"
 
 
 # --- writing it down -----------------------------------------------------------------------------------------------
 
 
-def _changes(before: Any, after: Any) -> dict[str, list[Any]]:
-    """Return each field that changed: [before, after], as plain JSON."""
+def changes_between(before: Any, after: Any) -> dict[str, list[Any]]:
+    """Return each field of a row that changed: [before, after], as plain JSON. A new row has no `before`."""
     old = model_to_dict(before) if before else {}
     new = model_to_dict(after)
     return {name: [_plain(old.get(name)), _plain(value)] for name, value in new.items() if old.get(name) != value}

@@ -59,10 +59,15 @@ def retry(
     except UniqueViolation as error:
         if error.diag.constraint_name != "batches_item_retried_once":
             raise
-        refusal: Refused = AlreadyRetried(_retried_in(batch))
-    except (BatchNotFinal, NothingToRetry, AlreadyRetried) as error:
+        refusal: Refused | ModelRetired = AlreadyRetried(_retried_in(batch))
+    except (BatchNotFinal, NothingToRetry, AlreadyRetried, ModelRetired) as error:
         refusal = error
-    services.audit_refusal(customer, request_id, refusal.code)
+    # An equal request may have been faster, and be the very reason that nothing is left.
+    made_before = services.replay(customer=customer, request_id=request_id, body_sha256=body_sha256)
+    if made_before is not None:
+        return made_before, False
+    if isinstance(refusal, Refused):
+        services.audit_refusal(customer, request_id, refusal.code)
     raise refusal
 
 

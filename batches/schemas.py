@@ -109,7 +109,7 @@ _BATCH = {
     "price_version": TEXT,
     "retry_of": nullable(identifier("bat")),
     "webhook_url": nullable(TEXT),
-    "priority": said(choice(list(intake.PRIORITIES)), "Only where one was asked for."),
+    "priority": said(choice(list(intake.PRIORITIES)), "Only where it is not `normal`."),
     "links": record(self=URL, items=URL, dashboard=URL),
 }
 

@@ -13,7 +13,7 @@ from ledger import schemas as ledger
 from ledger import seals_schemas as seals
 from ledger import statements_schemas as statements
 from sora2.api import BASE_PATH, PROBLEMS
-from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, record, said
+from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, nullable, record, said
 from webhooks import schemas as webhooks
 
 INTRODUCTION = (
@@ -22,7 +22,10 @@ INTRODUCTION = (
 )
 PROBLEM = record(
     "An error (RFC 9457). `code` is stable; further members depend on it.",
-    optional=["errors", "scope", "required", "available", "shortfall", "max_credits", "items", "limit"],
+    optional=[
+        *("errors", "scope", "required", "available", "shortfall", "max_credits", "items", "limit"),
+        *("replacement", "retried_in"),
+    ],
     ok={"const": False},
     type=URL,
     title=TEXT,
@@ -38,6 +41,8 @@ PROBLEM = record(
     max_credits=CREDITS,
     items=NUMBER,
     limit=NUMBER,
+    replacement=said(nullable(TEXT), "The model to take instead of one that is retired."),
+    retried_in=said(nullable(TEXT), "The batch in which items were tried anew already."),
 )
 PROBLEM["examples"] = [
     {

@@ -96,14 +96,14 @@ CLAIM_SUBMITS = """
         WHERE EXISTS (
             SELECT FROM batches_item w
             WHERE w.batch_id = open.id AND w.stage = 'submit' AND w.route = %(route)s AND w.due_at <= %(now)s
-              AND w.model <> ALL(%(retired)s))
+              AND w.model <> ALL(%(retired)s) AND (w.deadline_at IS NULL OR w.deadline_at > %(now)s))
     ), waiting AS (
         SELECT i.id, ready.organization_id, ready.id AS batch_id, ready.busy, ready.priority,
                ready.in_flight + row_number() OVER (PARTITION BY ready.id ORDER BY i.index) AS turn_in_batch
         FROM ready CROSS JOIN LATERAL (
             SELECT w.id, w.index FROM batches_item w
             WHERE w.batch_id = ready.id AND w.stage = 'submit' AND w.route = %(route)s AND w.due_at <= %(now)s
-              AND w.model <> ALL(%(retired)s)
+              AND w.model <> ALL(%(retired)s) AND (w.deadline_at IS NULL OR w.deadline_at > %(now)s)
             ORDER BY w.index LIMIT %(count)s
         ) i
         WHERE ready.place <= %(count)s AND ready.place_within <= %(count)s

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from batches import intake, services
+from batches import intake, services, stopping
 from batches.catalogue import SIMULATOR, Route, catalogue, routes
 from batches.execution.collect import collect_due
 from batches.execution.lookup import look_up_due
@@ -56,7 +56,8 @@ def the_route(name: str = SIMULATOR, **changes: Any) -> Route:
 
 
 def one_turn(route: Route) -> None:
-    """Run each stage once."""
+    """Run each stage once, and what the sweep does."""
+    stopping.fail_what_must_not_be_submitted(now=timezone.now())
     submit_due(route)
     poll_due(route)
     collect_due(route)

@@ -1,4 +1,4 @@
-"""Every guard of the money, taken away: what it refuses while it is there, and the damage when it is not."""
+"""Every guard of the money and of its prices, taken away: what it refuses, and the damage when it is not there."""
 
 import json
 from collections.abc import Mapping
@@ -91,6 +91,11 @@ def balance(wallet: str = "$wallet", period: str = "2020-02") -> str:
     )
 
 
+def price(**changed: Any) -> str:
+    """Return the insert of another price, a copy but for what is changed."""
+    return copy("batches_price", "model_id = 'sora-2'", id=999, **changed)
+
+
 POSTING = ("ledger_post",)
 AT_COMMIT = ("batches_entry_has_batch", "ledger_entry_has_request", "ledger_wallet_has_its_entry")
 DECIDES = "UPDATE ledger_creditrequest SET state = 'approved', decided_by_id = '$decides', decided_at = now()"
@@ -105,6 +110,7 @@ TO_FINAL = (
     "UPDATE batches_batch SET state = 'failed', finished_at = now(), succeeded = 0, failed = total, refunded = credits"
     " WHERE id = '$open'"
 )
+MODEL, NAMED = "batches_cataloguemodel", "WHERE name = 'veo-3'"
 FUTURE = f"{CLOSE} ('2999-01', '2020-03-01', '2999-02-01', now())"
 
 # What a TRUNCATE ... CASCADE reaches too.
@@ -608,6 +614,11 @@ GUARDS = (
         says="what was accepted",
     ),
     Guard(
+        "batches_batch_priority_known",
+        "UPDATE batches_batch SET priority = 7 WHERE id = '$open'",
+        "SELECT FROM batches_batch WHERE priority = 7",
+    ),
+    Guard(
         "batches_batch_no_delete",
         "DELETE FROM batches_batch WHERE id = '$final'",
         "SELECT FROM invariant_entry_has_batch",
@@ -676,6 +687,16 @@ GUARDS = (
         says="what was accepted",
     ),
     Guard(
+        "batches_item_retried_once",
+        "UPDATE batches_item SET retry_of_id = '$refunded' WHERE batch_id = '$open'",
+        "SELECT FROM batches_item WHERE retry_of_id = '$refunded' HAVING count(*) = 2",
+    ),
+    Guard(
+        "batches_item_retry_of_exists",
+        "UPDATE batches_item SET retry_of_id = 'itm_none' WHERE id = '$item'",
+        "SELECT FROM batches_item WHERE retry_of_id = 'itm_none'",
+    ),
+    Guard(
         "batches_item_no_delete",
         "DELETE FROM batches_item WHERE id = '$item'",
         "SELECT FROM invariant_batch_items WHERE subject = '$open'",
@@ -714,12 +735,112 @@ GUARDS = (
         "SELECT FROM invariant_proof_fits_batch",
         says="a proof never changes",
     ),
+    # --- what is on offer: routes, models, prices ---
+    Guard("batches_route_pkey", copy("batches_route"), "SELECT FROM batches_route GROUP BY name HAVING count(*) > 1"),
+    Guard(
+        "batches_route_kind_known",
+        "UPDATE batches_route SET kind = 'fax' WHERE name = 'openai'",
+        "SELECT FROM batches_route WHERE kind = 'fax'",
+    ),
+    Guard(
+        "batches_route_limits_positive",
+        "UPDATE batches_route SET submits_per_minute = 0 WHERE name = 'openai'",
+        "SELECT FROM batches_route WHERE submits_per_minute = 0",
+    ),
+    Guard(
+        "batches_cataloguemodel_pkey",
+        copy("batches_cataloguemodel"),
+        "SELECT FROM batches_cataloguemodel GROUP BY name HAVING count(*) > 1",
+    ),
+    Guard(
+        "batches_cataloguemodel_offers_something",
+        f"UPDATE {MODEL} SET sizes = '{{}}' {NAMED}",
+        f"SELECT FROM {MODEL} {NAMED} AND sizes = '{{}}'",
+    ),
+    Guard(
+        "batches_cataloguemodel_default_is_offered",
+        f"UPDATE {MODEL} SET default_seconds = 5 {NAMED}",
+        f"SELECT FROM {MODEL} {NAMED} AND default_seconds = 5",
+    ),
+    Guard(
+        "batches_cataloguemodel_deprecated_before_sunset",
+        f"UPDATE {MODEL} SET deprecated_at = now(), sunset_at = now() - interval '1 day' {NAMED}",
+        f"SELECT FROM {MODEL} {NAMED} AND sunset_at < deprecated_at",
+    ),
+    Guard(
+        "batches_cataloguemodel_route_id",
+        f"UPDATE {MODEL} SET route_id = 'none' {NAMED}",
+        f"SELECT FROM {MODEL} {NAMED} AND route_id = 'none'",
+    ),
+    Guard(
+        "batches_cataloguemod_replacement_id",
+        f"UPDATE {MODEL} SET replacement_id = 'none' {NAMED}",
+        f"SELECT FROM {MODEL} {NAMED} AND replacement_id = 'none'",
+    ),
+    Guard(
+        "batches_cataloguemodel_no_delete",
+        f"DELETE FROM {MODEL} {NAMED}",
+        f"SELECT WHERE NOT EXISTS (SELECT FROM {MODEL} {NAMED})",
+        ("batches_price_model_id",),
+        says="a model is retired, not deleted",
+    ),
+    Guard(
+        "batches_pricelist_pkey",
+        copy("batches_pricelist"),
+        "SELECT FROM batches_pricelist GROUP BY version HAVING count(*) > 1",
+    ),
+    Guard(
+        "batches_pricelist_no_change",
+        "UPDATE batches_pricelist SET effective_from = now()",
+        "SELECT FROM batches_pricelist WHERE effective_from = now()",
+        says="a price list never changes",
+    ),
+    Guard(
+        "batches_price_once",
+        price(credits=1),
+        "SELECT FROM batches_price WHERE model_id = 'sora-2' GROUP BY price_list_id HAVING count(*) > 1",
+    ),
+    Guard(
+        "batches_price_positive",
+        price(credits=0),
+        "SELECT FROM batches_price WHERE credits = 0",
+        ("batches_price_once",),
+    ),
+    Guard(
+        "batches_price_credits_check",
+        price(credits=-10),
+        "SELECT FROM batches_price WHERE credits < 0",
+        ("batches_price_once", "batches_price_positive"),
+    ),
+    Guard(
+        "batches_price_base_seconds_check",
+        price(base_seconds=-4),
+        "SELECT FROM batches_price WHERE base_seconds < 0",
+        ("batches_price_once", "batches_price_positive"),
+    ),
+    Guard(
+        "batches_price_model_id",
+        price(model_id="none"),
+        "SELECT FROM batches_price WHERE model_id = 'none'",
+    ),
+    Guard(
+        "batches_price_price_list_id",
+        price(price_list_id="none"),
+        "SELECT FROM batches_price WHERE price_list_id = 'none'",
+    ),
+    Guard(
+        "batches_price_no_change",
+        "UPDATE batches_price SET credits = 1 WHERE model_id = 'sora-2'",
+        "SELECT FROM batches_price WHERE model_id = 'sora-2' AND credits = 1",
+        says="a price never changes",
+    ),
 )
 
 TABLES = (
     *("credit_ledger", "ledger_wallet", "ledger_creditrequest", "ledger_period", "ledger_periodbalance"),
     *("ledger_seal", "ledger_sealleaf"),
     *("batches_batch", "batches_item", "batches_output", "batches_proof"),
+    *("batches_route", "batches_cataloguemodel", "batches_pricelist", "batches_price"),
 )
 NO_MONEY = {
     "batches_batch_failed_check": "a number of items",
@@ -731,6 +852,12 @@ NO_MONEY = {
     "batches_item_seconds_check": "a length",
     "batches_item_custom_id_once": "the customer's own name of an item",
     "batches_output_duration_ms_check": "a length",
+    "batches_route_max_in_flight_check": "a number of items",
+    "batches_route_submits_per_minute_check": "a number of items",
+    "batches_cataloguemodel_deadline_seconds_check": "a length of time",
+    "batches_cataloguemodel_default_seconds_check": "a length, and one of those on offer",
+    "batches_cataloguemodel_position_check": "an order",
+    "batches_price_pkey": "a number without a meaning",
     "ledger_period_closed_by_id": "who it was",
     "ledger_periodbalance_pkey": "a number without a meaning",
     "ledger_sealleaf_pkey": "a number without a meaning",

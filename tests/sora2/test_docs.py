@@ -13,10 +13,11 @@ from django.core.management import get_commands, load_command_class
 from django.db.models import TextChoices
 from django.utils import timezone
 
-from batches.catalogue import catalogue
+from batches.catalogue import LifeCycle, catalogue
 from batches.failures import POLICIES, FailureType
 from batches.models import STATUS_OF_STATE, Stage, State, Status
 from batches.models import Attempt as Submit
+from batches.operations import RETRY_BATCH, UNREADABLE
 from batches.reconciliation import INVARIANTS
 from batches.simulator.marks import MARK, PLAYABLE
 from customers.access import CUSTOMER_ROLES, SCOPES, STAFF_ROLES, Permission
@@ -48,6 +49,21 @@ def test_faults_of_a_batch() -> None:
         if ast.unparse(call.func) in ("self.fault", "reader.fault", "Fault") and isinstance(call.args[1], ast.Constant)
     }
     assert table("reference/errors.md", "Faults of a batch").keys() == used
+
+
+def test_refusals_of_a_retry() -> None:
+    refused = set(RETRY_BATCH.errors) - set(UNREADABLE)
+    assert table("howto/retry.md", "What is refused").keys() == refused
+
+
+def test_what_ends_an_item_without_a_providers_word() -> None:
+    lines = section("reference/failures.md", "Without a provider's word").splitlines()
+    said = {code for line in lines if line.startswith("|") for code in codes(line.rpartition(" | ")[2])}
+    assert said <= set(FailureType)
+
+
+def test_the_life_of_a_model() -> None:
+    assert table("reference/api.md", "Models").keys() == set(LifeCycle)
 
 
 def test_events() -> None:

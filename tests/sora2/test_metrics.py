@@ -10,6 +10,8 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
+from batches.models import Item, ProviderRoute, RouteHealth, Stage
+from batches.offering import pause_route
 from batches.reconciliation import INVARIANTS, reconcile
 from ledger.models import ReconciliationRun, Seal
 from tests.factories import Account, end_batch, make_batch
@@ -130,12 +132,74 @@ def test_two_scrapes_say_the_same_of_the_same(account: Account) -> None:
         assert first[name] == second[name]
 
 
-def test_a_scrape_takes_four_queries_however_much_there_is(account: Account, django_assert_num_queries: Any) -> None:
-    for number in range(5):
-        make_batch(account.api, request_id=f"order-{number}")
+def test_a_scrape_takes_as_many_queries_however_much_there_is(account: Account, django_assert_num_queries: Any) -> None:
     reconcile(now=timezone.now())
-    with django_assert_num_queries(4):
-        scrape()
+    for number in range(5):
+        with django_assert_num_queries(10):
+            scrape()
+        make_batch(account.api, request_id=f"order-{number}")
+        ProviderRoute.objects.create(name=f"route-{number}", base_url="https://x.example")
+
+
+# --- routes --------------------------------------------------------------------------------------------------------
+
+
+def of_routes() -> dict[str, dict[str, float]]:
+    """Return what is said of routes: by the metric's name without its prefix, the values by route."""
+    prefix = "sora2_route_"
+    return {
+        name.removeprefix(prefix): {route: value for (route,), value in rows.items()}
+        for name, rows in values().items()
+        if name.startswith(prefix)
+    }
+
+
+def test_a_route_that_works_is_up_and_one_that_is_not_configured_is_not_spoken_of() -> None:
+    said = of_routes()
+    assert said["up"] == {"simulator": 1}
+    assert {name: said[name]["simulator"] for name in said if name != "up"} == {
+        "breaker_open": 0, "paused": 0, "in_flight": 0, "waiting": 0, "unanswered_seconds": 0,
+    }  # fmt: skip
+
+
+def test_a_paused_route_and_one_whose_breaker_is_open_are_not_up(account: Account) -> None:
+    now = timezone.now()
+    ProviderRoute.objects.create(name="down", base_url="https://x.example")
+    RouteHealth.objects.create(route="down", opened_at=now, probe_at=now, unanswered_since=now - timedelta(minutes=2))
+    pause_route(name="simulator", reason="x", actor="usr_1", now=now)
+    batch = make_batch(account.api, 5)
+    Item.objects.filter(batch=batch, index=0).update(status="running", stage=Stage.LOOKUP)
+    Item.objects.filter(batch=batch, index=1).update(status="running", stage=Stage.POLL)
+    Item.objects.filter(batch=batch, index=2).update(status="running", stage=Stage.COLLECT)
+    said = of_routes()
+    assert said["up"] == {"simulator": 0, "down": 0}
+    assert (said["paused"], said["breaker_open"]) == ({"simulator": 1, "down": 0}, {"simulator": 0, "down": 1})
+    assert (said["waiting"]["simulator"], said["in_flight"]["simulator"]) == (2, 2)
+    assert (said["waiting"]["down"], said["in_flight"]["down"]) == (0, 0)
+    assert 120 <= said["unanswered_seconds"]["down"] < 180
+
+
+def test_a_route_that_is_not_configured_is_spoken_of_while_it_has_items(account: Account) -> None:
+    make_batch(account.api).items.update(route="openai")
+    said = of_routes()
+    assert (said["up"]["openai"], said["waiting"]["openai"]) == (0, 1)
+
+
+def test_items_that_nobody_takes_are_late_by_stage(account: Account) -> None:
+    batch, now = make_batch(account.api, 4), timezone.now()
+    stages = [(Stage.SUBMIT, 400), (Stage.LOOKUP, 300), (Stage.POLL, 200), (Stage.POLL, -90)]
+    for index, (stage, seconds) in enumerate(stages):
+        rows = Item.objects.filter(batch=batch, index=index)
+        rows.update(status="running", stage=stage, due_at=now - timedelta(seconds=seconds))
+    late = {stage: seconds for (_, stage), seconds in values()["sora2_items_due_late_seconds"].items()}
+    assert {stage: seconds // 100 for stage, seconds in late.items()} == {
+        "submit": 4, "lookup": 3, "poll": 2, "collect": 0,
+    }  # fmt: skip
+    Item.objects.filter(batch=batch, index=2).update(due_at=now + timedelta(seconds=60))
+    assert values()["sora2_items_due_late_seconds"]["simulator", "poll"] == 0
+
+
+# --- documentation -------------------------------------------------------------------------------------------------
 
 
 def test_every_metric_is_documented_with_its_labels(account: Account) -> None:
