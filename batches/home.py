@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from textwrap import shorten
 
 from django.db.models import Count, Min, Q
 from django.urls import reverse
@@ -10,6 +11,7 @@ from django.urls import reverse
 from batches.finding import addresses, batch_address, with_query
 from batches.models import FINAL_STATES, Batch, Item, Status
 from batches.reconciliation_pages import LastCheck, last_check
+from batches.route_pages import Condition, RouteState, routes_in_use
 from customers.access import Access, Permission
 from customers.models import Mode
 from ledger import lows
@@ -52,15 +54,17 @@ class Home:
     funds: Equation | None
     work: Work | None
     telling: webhooks.Load | None
+    providers: list[RouteState] | None
     notices: list[Notice]
 
 
 def home(access: Access, *, now: datetime) -> Home:
-    """Return what somebody's home shows: money, refunds, webhooks and notices of live mode."""
+    """Return what somebody's home shows: money, refunds, webhooks and notices of live mode; the providers to staff."""
     money = access.may(Permission.LEDGER_READ)
     work = access.may(Permission.BATCHES_READ)
     telling = access.may(Permission.WEBHOOKS_READ)
     live = replace(access, mode=Mode.LIVE.value)
+    providers = routes_in_use(now=now) if work and access.organization_ids is None else None
     notices = [
         *(_long_open(live, now) if work else ()),
         *(_undelivered(live) if telling else ()),
@@ -72,7 +76,11 @@ def home(access: Access, *, now: datetime) -> Home:
         funds=all_funds(access, mode=Mode.LIVE) if money else None,
         work=_work(access, now) if work else None,
         telling=webhooks.load(live) if telling else None,
-        notices=sorted(notices, key=lambda notice: notice.at, reverse=True)[:NOTICES_SHOWN],
+        providers=providers,
+        # What holds up everybody comes first: it makes many of the others.
+        notices=[*_of_routes(providers or ()), *sorted(notices, key=lambda notice: notice.at, reverse=True)][
+            :NOTICES_SHOWN
+        ],
     )
 
 
@@ -101,6 +109,35 @@ def _long_open(access: Access, now: datetime) -> Iterable[Notice]:
     for batch in rows.order_by("pk")[:NOTICES_SHOWN]:
         sentence = f"Batch {batch.request_id} is still {batch.state}. Its credits stay held until its last item ends."
         yield Notice(sentence, batch.organization.name, batch.created_at, batch_address(batch.pk))
+
+
+def _of_routes(providers: Iterable[RouteState]) -> Iterable[Notice]:
+    """What is shut holds up all customers. One that is paused, or never was configured, matters once items wait."""
+    for state in providers:
+        if state.is_shut and (state.load.open or state.condition == Condition.DOWN):
+            yield Notice(_shut(state), "all", state.shut_since, reverse("admin:route", args=[state.name]))
+
+
+def _shut(state: RouteState) -> str:
+    """Say what holds back a route's items, how many there are, and that they are safe."""
+    serves = f"{state.name} ({', '.join(state.models)})" if state.models else state.name
+    is_today = state.shut_since.date() == state.now.date()
+    since = f"since {state.shut_since.astimezone(UTC):{'%H:%M' if is_today else '%Y-%m-%d %H:%M'}} UTC"
+    match state.condition:
+        case Condition.DOWN:
+            return f"The provider behind {serves} is down {since}: {_held_back(state)}"
+        case Condition.PAUSED:
+            why = f"by {state.paused_by} ({shorten(state.row.paused_reason, 100, placeholder='…')})"
+            return f"The route {serves} is paused {since} {why}: {_held_back(state)}"
+    return f"The route {serves} is not configured: {_held_back(state)}"
+
+
+def _held_back(state: RouteState) -> str:
+    items = state.load.open if state.condition == Condition.NOT_CONFIGURED else state.load.waiting
+    if not items:
+        return "no item waits."
+    count = f"{'at least ' if state.load.is_least else ''}{items:,} item{' waits' if items == 1 else 's wait'}"
+    return f"{count}; nothing is lost, they fail and are refunded only at their deadlines."
 
 
 def _low(access: Access) -> Iterable[Notice]:

@@ -66,10 +66,13 @@ class Sora2AdminSite(admin.AdminSite):
         return home(request)  # type: ignore[return-value]
 
     def settings_page(self, request: HttpRequest) -> HttpResponseBase:
-        """Show Django's list of model pages, to staff."""
-        from customers.pages import is_staff, missing
+        """Show the pages of what is on offer and Django's list of model pages, to staff."""
+        from customers.access import Permission
+        from customers.pages import access_of, is_staff, missing
 
-        return super().index(request) if is_staff(request) else missing(request)
+        if not is_staff(request):
+            return missing(request)
+        return super().index(request, {"may_see_offer": access_of(request).may(Permission.BATCHES_READ)})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
         """Return Django's own model pages, which are staff's."""
@@ -93,26 +96,28 @@ class Sora2AdminSite(admin.AdminSite):
 def _pages() -> list[Page]:
     # The apps register with this site while it is made, so they are imported when its addresses are first asked for.
     from batches.admin import PAGES as BATCHES
+    from batches.admin_catalogue import PAGES as CATALOGUE
+    from batches.admin_routes import PAGES as ROUTES
     from ledger.admin import PAGES as LEDGER
     from webhooks.admin import PAGES as WEBHOOKS
 
-    return [*BATCHES, *LEDGER, *WEBHOOKS]
+    return [*BATCHES, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS]
 
 
 def _sections(request: HttpRequest) -> list[Section]:
     from customers.access import Permission
     from customers.pages import access_of, is_staff
 
-    access = access_of(request)
+    access, home = access_of(request), reverse("admin:index")
+    # The first page of each section, and those that belong to it though they stand elsewhere.
     shown = [
-        ("Home", reverse("admin:index"), True),
-        ("Batches", reverse("admin:batch_list"), access.may(Permission.BATCHES_READ)),
-        ("Ledger", reverse("admin:wallet_list"), access.may(Permission.LEDGER_READ)),
-        ("Settings", reverse("admin:settings"), is_staff(request)),
+        ("Home", ["index"], True),
+        ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
+        ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
+        ("Settings", ["settings", "catalogue", "route_list"], is_staff(request)),
     ]
-    home = shown[0][1]
+    sections = [(name, [reverse(f"admin:{page}") for page in pages]) for name, pages, granted in shown if granted]
     return [
-        Section(name, address, request.path == home if address == home else request.path.startswith(address))
-        for name, address, granted in shown
-        if granted
+        Section(name, first, request.path == home if first == home else request.path.startswith((first, *others)))
+        for name, (first, *others) in sections
     ]

@@ -1,11 +1,11 @@
 """The metrics for Prometheus, read from the database at each scrape: any web process gives the same answer.
 
 What is heavy was counted by the last reconciliation, whose stored result is read; the rest takes one look at an index
-or at a small table.
+or at a small table. Items that wait are counted up to a limit.
 """
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from django.conf import settings
@@ -18,12 +18,32 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from batches.models import Batch
+from batches.models import Batch, Stage
 from batches.reconciliation import INVARIANTS
+from batches.route_pages import RouteState, watched_routes
 from customers.models import Mode
 from ledger.models import ReconciliationRun, Seal, Wallet
 
 BUCKETS = ("available", "reserved", "settled")
+
+# Of each route: what `sora2_route_…` says, and how it is read off the route's state.
+OF_ROUTES: dict[str, tuple[str, Callable[[RouteState], float]]] = {
+    "up": (
+        "Whether items are submitted to the route: 0 while it is paused, down, or not configured.",
+        lambda state: not state.is_shut,
+    ),
+    "breaker_open": (
+        "Whether the route's provider is taken to be down.",
+        lambda state: state.health.opened_at is not None,
+    ),
+    "paused": ("Whether somebody has paused the route.", lambda state: state.row.paused_at is not None),
+    "in_flight": ("Items that the provider has, or is being given.", lambda state: state.load.in_flight),
+    "waiting": ("Items that wait to be submitted to the route.", lambda state: state.load.waiting),
+    "unanswered_seconds": (
+        "Seconds for which the provider has not answered about its jobs; 0 while it does.",
+        lambda state: state.unanswered_seconds,
+    ),
+}
 
 
 @require_safe
@@ -57,6 +77,7 @@ class _Now(Collector):
         yield self._seal()
         yield _credits()
         yield _open_batches()
+        yield from _routes(self.now)
 
     def _reconciliation(self) -> Iterator[Metric]:
         run = ReconciliationRun.objects.order_by("-started_at").defer("discrepancies").first()
@@ -109,3 +130,25 @@ def _open_batches() -> Metric:
     for mode in Mode.values:
         batches.add_metric([mode], by_mode.get(mode, 0))
     return batches
+
+
+# --- routes --------------------------------------------------------------------------------------------------------
+
+
+def _routes(now: datetime) -> Iterator[Metric]:
+    """Read every route that is configured, or has items all the same, and how late its items are."""
+    states = [state for state in watched_routes(now=now) if state.route is not None or state.load.open]
+    for name, (what, read) in OF_ROUTES.items():
+        metric = GaugeMetricFamily(f"sora2_route_{name}", what, labels=["route"])
+        for state in states:
+            metric.add_metric([state.name], float(read(state)))
+        yield metric
+    late = GaugeMetricFamily(
+        "sora2_items_due_late_seconds",
+        "Seconds for which the oldest item that is due for a stage has waited to be taken; 0 while none does.",
+        labels=["route", "stage"],
+    )
+    for state in states:
+        for stage in Stage.values:
+            late.add_metric([state.name, stage], state.load.late_seconds(stage, now=now))
+    yield late

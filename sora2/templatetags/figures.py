@@ -36,6 +36,22 @@ SIGNS = {
     "not verified": ("✕", "bad"),
     "exhausted": ("✕", "bad"),
     "skipped": ("−", "waiting"),
+    # Of a model.
+    "active": ("✓", "good"),
+    "deprecated": ("◑", "mixed"),
+    "retired": ("−", "waiting"),
+    # Of a price list.
+    "in force": ("✓", "good"),
+    "to come": ("○", "waiting"),
+    "past": ("−", "waiting"),
+    "replaced": ("−", "waiting"),
+    # Of a route.
+    "works": ("✓", "good"),
+    "held": ("◐", "mixed"),
+    "silent": ("◐", "mixed"),
+    "paused": ("‖", "mixed"),
+    "down": ("✕", "bad"),
+    "not configured": ("?", "waiting"),
 }
 # A bar is drawn on this many units, so that one in a thousand still shows.
 BAR_UNITS = 1000

@@ -101,7 +101,11 @@ def test_probes_grow_rarer_and_the_first_that_is_taken_closes_the_breaker() -> N
 
 def test_what_a_script_makes_the_simulator_answer_says_nothing_of_its_health() -> None:
     route = the_route()
-    scripted: list[SubmitOutcome] = [DOWN, NotAccepted(FailureType.PROVIDER_AUTH, "401"), Ambiguous("RemoteDisconnected")]
+    scripted: list[SubmitOutcome] = [
+        DOWN,
+        NotAccepted(FailureType.PROVIDER_AUTH, "401"),
+        Ambiguous("RemoteDisconnected"),
+    ]
     assert learn(*scripted * 5, route=route) is None
     assert not RouteHealth.objects.exists()
 

@@ -12,13 +12,14 @@ from pytest_django.live_server_helper import LiveServer
 
 from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
-from batches.models import Batch, Output
+from batches.models import Batch, CatalogueModel, Output, PriceList
+from batches.offering import pause_route
 from batches.simulator import clips
 from customers.models import User
 from ledger.models import ReconciliationRun
 from tests.browser.conftest import SignIn
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
-from tests.people import member, staff
+from tests.people import member, staff, superuser
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,9 +150,39 @@ def test_an_id_is_copied_whole(ended: Batch, sign_in: SignIn) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == ended.pk
 
 
+def test_sales_ops_retires_a_model_and_raises_a_price_without_javascript(account: Account, sign_in: SignIn) -> None:
+    make_batch(account.api, 3)
+    page = sign_in(staff("sales ops"), java_script_enabled=False)
+    page.goto("/admin/settings/")
+    page.get_by_role("link", name="Catalogue").click()
+    page.get_by_role("link", name="sora-2", exact=True).click()
+    page.get_by_label("Deprecated from").fill("now")
+    page.get_by_label("Retired from").fill("now")
+    page.get_by_label("Replacement").select_option("sora-2-pro")
+    page.get_by_role("button", name="See the effect").click()
+    expect(page.get_by_text("3 items wait. What waits fails within a minute, and its 30 credits")).to_be_visible()
+    page.get_by_role("button", name="Change it").click()
+    expect(page.get_by_label("Retired from")).to_have_value("now")
+    page.get_by_role("button", name="See the effect").click()
+    page.get_by_role("button", name="Save sora-2").click()
+    expect(page.get_by_text("Saved sora-2.")).to_be_visible()
+    assert CatalogueModel.objects.get(pk="sora-2").replacement_id == "sora-2-pro"
+    page.goto("/admin/catalogue/prices/new")
+    page.get_by_label("veo-3: credits").fill("98")
+    page.get_by_label("Version").fill("2030-01-01")
+    page.get_by_label("In force from").fill("now")
+    page.get_by_label("Reason").fill("Inflation")
+    page.get_by_role("button", name="See what clips will cost").click()
+    expect(page.get_by_text("97 → 98")).to_be_visible()
+    page.get_by_role("button", name="Write the price list 2030-01-01").click()
+    expect(page.locator("h1 + .pill")).to_have_text("✓ in force")
+    assert PriceList.objects.filter(pk="2030-01-01").exists()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone_and_can_be_read(ended: Batch, sign_in: SignIn, scheme: str) -> None:
-    page = sign_in(staff(), viewport=PHONE, color_scheme=scheme)
+    page = sign_in(superuser(), viewport=PHONE, color_scheme=scheme)
+    pause_route(name="openai", reason="Maintenance", actor="usr_1", now=timezone.now())
     at = f"/admin/batches/{ended.pk}"
     item = ended.items.get(index=7)
     ledger = f"/admin/ledger/{ended.organization_id}"
@@ -163,6 +194,13 @@ def test_pages_fit_a_phone_and_can_be_read(ended: Batch, sign_in: SignIn, scheme
         f"{at}/webhooks",
         f"{at}/items/{item.pk}",
         ledger,
+        "/admin/catalogue/",
+        "/admin/catalogue/models/sora-2",
+        "/admin/catalogue/prices/new",
+        "/admin/catalogue/prices/2026-01-24",
+        "/admin/routes/",
+        "/admin/routes/openai",
+        "/admin/routes/new",
     ):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
