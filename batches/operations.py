@@ -37,6 +37,11 @@ REFUSED_ORDERS = (
     "request_id_reused",
     "too_many_open_batches",
 )
+REPLAYED = Answer(
+    "The same request came before: the batch that it made, as it now is.",
+    ref("BatchAnswer"),
+    headers={"Idempotent-Replayed": "`true`"},
+)
 
 CREATE_BATCH = Operation(
     name="createBatch",
@@ -56,11 +61,7 @@ CREATE_BATCH = Operation(
             headers={"Location": "The address of the batch.", **LIFE_CYCLE_HEADERS},
             example=EXAMPLE_BATCH,
         ),
-        200: Answer(
-            "The same request came before: the batch that it made, as it now is.",
-            ref("BatchAnswer"),
-            headers={"Idempotent-Replayed": "`true`"},
-        ),
+        200: REPLAYED,
     },
     errors=[
         *UNREADABLE,
@@ -138,11 +139,7 @@ RETRY_BATCH = Operation(
             ref("BatchAnswer"),
             headers={"Location": "The address of the new batch."},
         ),
-        200: Answer(
-            "The same request came before: the batch that it made, as it now is.",
-            ref("BatchAnswer"),
-            headers={"Idempotent-Replayed": "`true`"},
-        ),
+        200: REPLAYED,
     },
     errors=[
         *UNREADABLE,

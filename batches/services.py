@@ -1,4 +1,4 @@
-"""The verbs of a batch: quote, submit, start. Retry: batches.retrying; cancel: batches.stopping; end: batches.finalization.
+"""The verbs of a batch: quote, submit, start. To try it anew: batches.retrying; how it ends: batches.stopping, finalization.
 
 Global lock order: batch, then items, then wallet. Nothing slow happens while a wallet is locked.
 """

@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from pytest_django import Settings
 
-from batches import finalization, services, stopping
+from batches import finalization, stopping
 from batches.catalogue import provider_of, routes
 from batches.execution import submit as submitting
 from batches.execution.collect import LEASE_SECONDS

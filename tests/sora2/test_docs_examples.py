@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from standardwebhooks import WebhookVerificationError
 
-from batches import proofs, services, stopping
+from batches import proofs, stopping
 from batches.alerts import low_credits_event
 from batches.models import Batch, Proof
 from customers.models import Mode

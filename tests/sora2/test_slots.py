@@ -75,7 +75,7 @@ def test_whoever_came_in_vain_is_served_by_the_holder() -> None:
     def work(_: Slot) -> None:
         turns.append("worked")
         if len(turns) == 1:  # While the slot is held, a bell rings twice more.
-            for _ in range(2):
+            for _turn in range(2):
                 work_in_slot("work", lambda _: turns.append("never"))
 
     work_in_slot("work", work)
