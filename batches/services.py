@@ -1,4 +1,4 @@
-"""The verbs of a batch: quote, submit, start. To try it anew: batches.retrying; how it ends: batches.stopping, finalization.
+"""The verbs of a batch: quote, submit, start. Its other ends: batches.retrying, batches.stopping, batches.finalization.
 
 Global lock order: batch, then items, then wallet. Nothing slow happens while a wallet is locked.
 """
