@@ -78,6 +78,7 @@ def test_authentication_comes_before_everything_else() -> None:
         ("GET", "/video-batch/{batch}/items/{item}", Permission.BATCHES_READ),
         ("GET", "/video-batch/{batch}/items/{item}/content", Permission.BATCHES_READ),
         ("POST", "/video-batch/{batch}/cancel", Permission.BATCHES_WRITE),
+        ("POST", "/video-batch/{batch}/retry", Permission.BATCHES_WRITE),
         ("GET", "/video-batch/{batch}/ledger", Permission.LEDGER_READ),
         ("GET", "/video-batch/{batch}/proof", Permission.LEDGER_READ),
         ("GET", "/video-batch/{batch}/proof/items.jsonl", Permission.LEDGER_READ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from django.urls import resolve
@@ -9,8 +10,9 @@ from django.urls import resolve
 from batches.models import Batch, Item
 from customers.models import Mode
 from ledger.models import Wallet
+from sora2.api import JSON_TYPE
 from sora2.urls import api_patterns
-from tests.factories import BASE, Account, Api, end_batch, make_account, make_batch
+from tests.factories import BASE, Account, Api, code_of, end_batch, make_account, make_batch
 from webhooks.models import Delivery
 from webhooks.services import create_endpoint
 
@@ -23,6 +25,7 @@ OBJECTS = [
     ("GET", "/video-batch/{batch}/items/{item}"),
     ("GET", "/video-batch/{batch}/items/{item}/content"),
     ("POST", "/video-batch/{open}/cancel"),
+    ("POST", "/video-batch/{batch}/retry"),
     ("GET", "/video-batch/{batch}/ledger"),
     ("GET", "/video-batch/{batch}/proof"),
     ("GET", "/video-batch/{batch}/proof/items.jsonl"),
@@ -72,7 +75,10 @@ def test_the_tables_name_every_endpoint() -> None:
 
 @pytest.mark.parametrize(("method", "template"), OBJECTS)
 def test_the_owner_reaches_it(account: Account, things: Things, method: str, template: str) -> None:
-    assert account.api.send(method, things.path(template)).status_code == 200
+    response = account.api.send(method, things.path(template), b"{}" if method == "POST" else b"", JSON_TYPE)
+    # A retry is reached, and asks what to call the new batch.
+    reached = "request_id_required" if template.endswith("/retry") else None
+    assert (response.status_code, code(response)) == ((400, reached) if reached else (200, None))
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
@@ -111,6 +117,11 @@ def test_each_key_sees_its_own_wallet(account: Account, things: Things) -> None:
 
 
 PREFIXES = {"batch": "bat", "open": "bat", "item": "itm", "delivery": "dlv"}
+
+
+def code(response: Any) -> str | None:
+    """Return the code of a problem, or None for whatever else was answered."""
+    return code_of(response)[1] if response.status_code >= 400 else None
 
 
 def without_trace(body: dict[str, object]) -> dict[str, object]:
