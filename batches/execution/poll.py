@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from batches.catalogue import Route, provider_of
-from batches.execution import gate, outcomes
-from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, next_due, tell_attempts
-from batches.execution.submit import POLL_PAUSE_MIN_SECONDS
+from batches.execution import gate, outcomes, pace
+from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, count_at, move, next_due, tell_attempts
 from batches.failures import FailureType
 from batches.models import Attempt, Stage
 from batches.providers import JobStatus, Verdict
@@ -18,23 +16,22 @@ from sora2 import bell
 
 # A page of the provider's list holds a hundred jobs: one process watches thousands.
 CHUNK = 5000
-# From so many jobs on, those that are due a little later are asked for along with them: their rounds fall together.
-MANY = 50
+# From so many on they are read off the list, and those that are due within the same round come along.
+SEVERAL = 4
 LEASE_SECONDS = 90.0
-# A provider that does not answer is asked ever more rarely, up to this.
-UNANSWERED_PAUSE_MOST_SECONDS = 30.0
 UNKNOWN = Verdict(JobStatus.RUNNING)
 
 
 def poll_due(route: Route) -> int:
     """Poll what is due for a route, and ring for the next time; return how many items were polled."""
-    items = _claim(route)
+    in_flight = count_at(route=route.name, stage=Stage.POLL)
+    items = _claim(route, in_flight) if in_flight else []
     if not items:
         return 0
     job_ids = [item.job_id for item in items if item.job_id]
     polled = provider_of(route).poll(job_ids, since=min(item.submitted_at for item in items))
     silent_since = gate.heard(route, answered=polled.answered, now=timezone.now())
-    _record(route, items, polled.verdicts, silent_since=silent_since)
+    _record(route, items, polled.verdicts, in_flight=in_flight, silent_since=silent_since)
     due = next_due(route=route.name, stage=Stage.POLL)
     if due is not None:
         wait = max(0.0, (due - timezone.now()).total_seconds())
@@ -42,8 +39,8 @@ def poll_due(route: Route) -> int:
     return len(items)
 
 
-def _claim(route: Route) -> list[Claimed]:
-    def due(count: int, ahead_seconds: float) -> list[Claimed]:
+def _claim(route: Route, in_flight: int) -> list[Claimed]:
+    def due(count: int, ahead_seconds: float = 0.0) -> list[Claimed]:
         return claim_due(
             route=route.name,
             stage=Stage.POLL,
@@ -53,9 +50,9 @@ def _claim(route: Route) -> list[Claimed]:
             ahead_seconds=ahead_seconds,
         )
 
-    items = due(CHUNK, POLL_PAUSE_MIN_SECONDS / 2)
-    if MANY <= len(items) < CHUNK:
-        items += due(CHUNK - len(items), settings.POLL_SECONDS)
+    items = due(CHUNK)
+    if SEVERAL <= len(items) < CHUNK:
+        items += due(CHUNK - len(items), pace.round_seconds(in_flight))
     return items
 
 
@@ -64,12 +61,19 @@ def _record(
     items: Sequence[Claimed],
     verdicts: Mapping[str, Verdict],
     *,
+    in_flight: int = 1,
     silent_since: datetime | None = None,
 ) -> None:
     now = timezone.now()
+
+    def pause(item: Claimed, verdict: Verdict) -> float:
+        return pace.pause(
+            verdict, submitted_at=item.submitted_at, now=now, in_flight=in_flight, silent_since=silent_since
+        )
+
     judged = [(item, verdicts.get(item.job_id or "", UNKNOWN)) for item in items]
     earlier = outcomes.earlier_failures([item for item, verdict in judged if verdict.status == JobStatus.FAILED])
-    moves = [_move(item, verdict, earlier, now, silent_since) for item, verdict in judged]
+    moves = [_move(item, verdict, earlier, now, pause(item, verdict)) for item, verdict in judged]
     with transaction.atomic():
         moved = move(moves=moves, now=now)
         kept = [(item, verdict) for item, verdict in judged if item.claim in moved]
@@ -96,9 +100,7 @@ def _failed(item: Claimed, failure: FailureType, detail: str, now: datetime) -> 
     return AttemptNews(item.attempt_id, Attempt.State.FAILED, ended_at=now, failure_type=failure.value, detail=detail)
 
 
-def _move(
-    item: Claimed, verdict: Verdict, earlier: outcomes.Earlier, now: datetime, silent_since: datetime | None
-) -> Move:
+def _move(item: Claimed, verdict: Verdict, earlier: outcomes.Earlier, now: datetime, pause: float) -> Move:
     if verdict.status == JobStatus.SUCCEEDED:
         return Move(item, stage=Stage.COLLECT, due_at=now)
     if verdict.status == JobStatus.FAILED:
@@ -108,13 +110,4 @@ def _move(
         return outcomes.failed_or_again(item, failure, earlier=earlier, now=now)
     if now >= item.deadline_at:
         return outcomes.failed(item, FailureType.TIMEOUT)
-    due_at = now + timedelta(seconds=_pause(verdict, now, silent_since))
-    return Move(item, stage=Stage.POLL, due_at=min(due_at, item.deadline_at))
-
-
-def _pause(verdict: Verdict, now: datetime, silent_since: datetime | None) -> float:
-    """The provider's hint counts where it gives one."""
-    pause = max(verdict.poll_after_seconds or settings.POLL_SECONDS, POLL_PAUSE_MIN_SECONDS)
-    if silent_since is None:
-        return pause
-    return max(pause, min((now - silent_since).total_seconds() / 2, UNANSWERED_PAUSE_MOST_SECONDS))
+    return Move(item, stage=Stage.POLL, due_at=min(now + timedelta(seconds=pause), item.deadline_at))

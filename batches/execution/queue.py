@@ -141,9 +141,34 @@ CLAIM_DUE = """
     UPDATE batches_item i SET lease = %(lease)s, due_at = %(lease_ends)s
     FROM ours, batches_attempt a
     WHERE i.id = ours.id AND a.item_id = i.id AND a.number = i.attempts_made
-    RETURNING i.id, i.batch_id, i.lease, coalesce(nullif(a.model, ''), i.model), i.prompt, i.seconds, i.size,
-              i.deadline_at, i.attempts_made,
-              a.id, a.state, a.provider_job_id, a.submitted_at, a.ready_at, a.failure_type
+    RETURNING {claimed}
+"""
+CLAIMED = """
+    i.id, i.batch_id, i.lease, coalesce(nullif(a.model, ''), i.model), i.prompt, i.seconds, i.size, i.deadline_at,
+    i.attempts_made, a.id, a.state, a.provider_job_id, a.submitted_at, a.ready_at, a.failure_type
+"""
+
+# Fair between organizations, and within one between its batches: a large batch that comes in faster than its videos are
+# fetched keeps nobody waiting. Looks at the oldest due, which a route's limit in flight keeps few.
+CLAIM_TO_COLLECT = """
+    WITH due AS (
+        SELECT id, batch_id, due_at FROM batches_item
+        WHERE route = %(route)s AND stage = 'collect' AND due_at <= %(now)s ORDER BY due_at LIMIT 5000
+    ), of_batches AS (
+        SELECT id, batch_id, due_at, row_number() OVER (PARTITION BY batch_id ORDER BY due_at, id) AS place FROM due
+    ), ranked AS (
+        SELECT d.id, d.due_at,
+               row_number() OVER (PARTITION BY b.organization_id ORDER BY d.place, d.due_at, d.id) AS turn
+        FROM of_batches d JOIN batches_batch b ON b.id = d.batch_id
+        ORDER BY turn, due_at, id LIMIT %(count)s
+    ), ours AS (
+        SELECT id FROM batches_item
+        WHERE id IN (SELECT id FROM ranked) AND stage = 'collect' AND due_at <= %(now)s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE batches_item i SET lease = %(lease)s, due_at = %(lease_ends)s
+    FROM ours, batches_attempt a
+    WHERE i.id = ours.id AND a.item_id = i.id AND a.number = i.attempts_made
+    RETURNING {claimed}
 """
 
 RENEW_LEASES = """
@@ -246,8 +271,9 @@ def claim_due(
         "lease": uuid.uuid4(),
         "lease_ends": now + timedelta(seconds=lease_seconds),
     }
+    statement = CLAIM_TO_COLLECT if stage == Stage.COLLECT else CLAIM_DUE
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM_DUE, values)
+        cursor.execute(statement.format(claimed=CLAIMED), values)
         return [Claimed(*row) for row in cursor.fetchall()]
 
 
@@ -260,6 +286,14 @@ def renew(*, items: Sequence[Claimed], lease_seconds: float, now: datetime) -> N
     ]
     with connection.cursor() as cursor:
         cursor.execute(RENEW_LEASES, values)
+
+
+def count_at(*, route: str, stage: Stage) -> int:
+    """Return how many items stand at `stage`, due or not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM batches_item WHERE route = %s AND stage = %s", [route, stage.value])
+        count: int = _scalar(cursor)
+        return count
 
 
 def next_due(*, route: str, stage: Stage) -> datetime | None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from batches import services
 from batches.catalogue import Route, provider_of, retired_models, terms
-from batches.execution import gate, outcomes
+from batches.execution import gate, outcomes, pace
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_submits, move, tell_attempts
 from batches.failures import FailureType
 from batches.models import Attempt, Stage
@@ -21,8 +21,6 @@ from sora2.drain import drain
 # Posts at once from one machine.
 WIDTH = 32
 RUN_SECONDS = 120.0
-# Whatever a provider hints: asking more often than this is of no use to anybody.
-POLL_PAUSE_MIN_SECONDS = 0.1
 
 
 def submit_due(route: Route, last_claim: Callable[[], None] | None = None) -> int:
@@ -103,7 +101,7 @@ def _news(item: Claimed, outcome: SubmitOutcome, now: datetime) -> AttemptNews:
 def _move(item: Claimed, outcome: SubmitOutcome, earlier: outcomes.Earlier, now: datetime) -> Move:
     match outcome:
         case Accepted(poll_after_seconds=hint):
-            due_at = now + timedelta(seconds=max(hint or settings.POLL_SECONDS, POLL_PAUSE_MIN_SECONDS))
+            due_at = now + timedelta(seconds=pace.first_pause(hint))
             return Move(item, stage=Stage.POLL, due_at=min(due_at, item.deadline_at))
         case NotAccepted(failure=failure, retry_after_seconds=pause):
             return outcomes.failed_or_again(item, failure, earlier=earlier, now=now, retry_after_seconds=pause)
