@@ -22,11 +22,17 @@ CREATE TABLE IF NOT EXISTS job (
     size TEXT NOT NULL,
     error_code TEXT,
     error_message TEXT,
-    bad_output INTEGER NOT NULL
+    bad_output INTEGER NOT NULL,
+    client_id TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS submit_count (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
-COLUMNS = "number, id, created_at, work_seconds, model, prompt, seconds, size, error_code, error_message, bad_output"
+COLUMNS = (
+    "number, id, created_at, work_seconds, model, prompt, seconds, size, error_code, error_message, bad_output,"
+    " client_id"
+)
+# For files that were written before jobs kept what their clients called them.
+ADD_CLIENT_ID = "ALTER TABLE job ADD COLUMN client_id TEXT NOT NULL DEFAULT ''"
 # The share of its time that a job spends waiting for its turn.
 QUEUED_SHARE = 0.1
 # Files are served for a day.
@@ -35,7 +41,10 @@ KEPT_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a submit asks for and how it ends: `work_seconds` None is never, `error_code` None success."""
+    """What a submit asks for and how it ends: `work_seconds` None is never, `error_code` None success.
+
+    `client_id` is what the client called its submit: no part of the format, but kept for who looks into the file.
+    """
 
     model: str
     prompt: str
@@ -45,6 +54,7 @@ class NewJob:
     error_code: str | None = None
     error_message: str | None = None
     bad_output: bool = False
+    client_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,15 +99,17 @@ class JobStore:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(SCHEMA)
+        if "client_id" not in {name for _, name, *_ in self._db.execute("PRAGMA table_info(job)")}:
+            self._db.execute(ADD_CLIENT_ID)
 
     def add(self, new: NewJob, *, now: float) -> Job:
         """Store a job and return it with its id."""
         job_id = f"video_{secrets.token_hex(24)}"
-        row = (job_id, now, new.work_seconds, new.model, new.prompt, new.seconds, new.size)
+        row = (job_id, now, new.work_seconds, new.model, new.prompt, new.seconds, new.size, new.client_id)
         with self._lock:
             cursor = self._db.execute(
-                "INSERT INTO job (id, created_at, work_seconds, model, prompt, seconds, size,"
-                " error_code, error_message, bad_output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO job (id, created_at, work_seconds, model, prompt, seconds, size, client_id,"
+                " error_code, error_message, bad_output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*row, new.error_code, new.error_message, new.bad_output),
             )
         return Job(**vars(new), number=cursor.lastrowid or 0, id=job_id, created_at=now)
@@ -106,6 +118,12 @@ class JobStore:
         """Return the job, or None."""
         found = self._select("WHERE id = ?", (job_id,))
         return found[0] if found else None
+
+    def last_number(self) -> int:
+        """Return how many jobs were ever taken, forgotten ones included."""
+        with self._lock:
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'job'").fetchone()
+        return int(row[0]) if row else 0
 
     def page(self, *, after: Job | None, limit: int, newest_first: bool) -> list[Job]:
         """Return up to `limit` jobs that follow `after` in order of creation. Served by the primary key."""

@@ -3,25 +3,30 @@
 import hashlib
 import hmac
 import json
-import random
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batches.failures import FailureType
 from batches.simulator import clips, wire
+from batches.simulator.chance import Dice
 from batches.simulator.jobs import Job, JobStore, NewJob
 from batches.simulator.marks import Script, UnplayableMark, script_of
 from batches.simulator.wire import ApiError
 
 # The hint how soon to look again: what is left of the job, within these bounds.
 POLL_AFTER_MS = (100, 5000)
+# What every clip shows where all are the same.
+SAME_PROMPT = "A clip"
 VARIANTS = {"thumbnail": ("WEBP", "image/webp"), "spritesheet": ("JPEG", "image/jpeg")}
 
 
 class DropConnection(Exception):
     """The connection is to be closed without an answer."""
+
+
+class ResetConnection(DropConnection):
+    """The same, and the client is to see a reset."""
 
 
 class GatewayDown(Exception):
@@ -30,13 +35,28 @@ class GatewayDown(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """How the provider behaves where a prompt doesn't say. Rates are from 0 to 1; `seed` repeats the dice."""
+    """How the provider behaves where a prompt doesn't say.
+
+    Rates are from 0 to 1: of jobs that fail, are refused, hang, or bring a file that doesn't play; of submits that are
+    answered 429; of requests that are answered 500, reset, or answered over up to `slow_seconds`; of downloads that
+    break off. `seed` repeats the dice. With `same_clip`, all clips of one length and size are one file. Without `hints`
+    nobody is told when to look again.
+    """
 
     latency_seconds: float = 0.3
     failure_rate: float = 0.0
-    error_rate: float = 0.0
+    refusal_rate: float = 0.0
+    hang_rate: float = 0.0
+    corrupt_rate: float = 0.0
     rate_limit_rate: float = 0.0
+    error_rate: float = 0.0
+    reset_rate: float = 0.0
+    slow_rate: float = 0.0
+    truncate_rate: float = 0.0
+    slow_seconds: float = 5.0
     seed: int | None = None
+    same_clip: bool = False
+    hints: bool = True
     api_key: str = ""
 
 
@@ -53,12 +73,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """One HTTP answer."""
+    """One HTTP answer. Its body takes `slow_seconds`, and breaks off after `cut_at` bytes if that is given."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    slow_seconds: float = 0.0
+    cut_at: int | None = None
 
 
 # What a submit is answered for a failure that shows at once.
@@ -98,11 +120,27 @@ class SimulatedProvider:
         self._options = options
         self._clock = clock
         self._clips = clips.ClipCache()
-        self._dice = random.Random(options.seed)  # noqa: S311 (dice, not secrets)
-        self._dice_lock = threading.Lock()
+        self._dice = Dice(options.seed, turn=store.last_number())
 
     def answer(self, request: Request) -> Reply:
         """Answer one request. Raises DropConnection when it gets no answer."""
+        if (request.method, request.path) == ("GET", "/healthz"):
+            return _json({"status": "ok"})
+        reset = self._dice.hits(self._options.reset_rate)
+        if reset and self._dice.hits(0.5):
+            raise ResetConnection  # Nothing was done.
+        reply = self._answer(request)
+        if reset:
+            raise ResetConnection  # What was asked for is done.
+        if self._dice.hits(self._options.slow_rate):
+            return replace(reply, slow_seconds=self._dice.up_to(self._options.slow_seconds))
+        return reply
+
+    def close(self) -> None:
+        """Stop what is being made."""
+        self._clips.close()
+
+    def _answer(self, request: Request) -> Reply:
         try:
             return self._route(request)
         except ApiError as error:
@@ -111,13 +149,7 @@ class SimulatedProvider:
             page = b"<html><body><h1>521: Web server is down</h1></body></html>"
             return Reply(521, page, content_type="text/html")
 
-    def close(self) -> None:
-        """Stop what is being made."""
-        self._clips.close()
-
     def _route(self, request: Request) -> Reply:
-        if (request.method, request.path) == ("GET", "/healthz"):
-            return _json({"status": "ok"})
         self._authenticate(request)
         self._stumble()
         match (request.method, request.path.strip("/").split("/")):
@@ -142,7 +174,7 @@ class SimulatedProvider:
             raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
 
     def _stumble(self) -> None:
-        if self._roll(self._options.error_rate):
+        if self._dice.hits(self._options.error_rate):
             raise ApiError(500, "The server had an error while processing your request.", kind="server_error")
 
     def _create(self, request: Request) -> Reply:
@@ -154,7 +186,8 @@ class SimulatedProvider:
         failure = script.failure_at(self._submit_number(request, asked.prompt, script)) or self._bad_luck()
         if failure in REFUSALS:
             raise REFUSALS[failure]()
-        job = self._store.add(self._job_for(asked, script, failure), now=self._clock())
+        new = self._job_for(asked, script, failure, request.headers.get("x-client-request-id", ""))
+        job = self._store.add(new, now=self._clock())
         if script.ambiguous:
             raise DropConnection
         return self._show(job)
@@ -168,15 +201,17 @@ class SimulatedProvider:
         return self._store.next_submit(key, steps=len(script.first), cycle=not item)
 
     def _bad_luck(self) -> FailureType | None:
-        if self._roll(self._options.rate_limit_rate):
-            return FailureType.RATE_LIMITED
-        return FailureType.PROVIDER_ERROR if self._roll(self._options.failure_rate) else None
+        """Roll for each kind of trouble that a submit can meet; the first that comes up is it."""
+        kinds = (
+            (FailureType.RATE_LIMITED, self._options.rate_limit_rate),
+            (FailureType.PROVIDER_ERROR, self._options.failure_rate),
+            (FailureType.CONTENT_REFUSED, self._options.refusal_rate),
+            (FailureType.TIMEOUT, self._options.hang_rate),
+            (FailureType.OUTPUT_INVALID, self._options.corrupt_rate),
+        )
+        return next((kind for kind, rate in kinds if self._dice.hits(rate)), None)
 
-    def _roll(self, rate: float) -> bool:
-        with self._dice_lock:
-            return rate > 0 and self._dice.random() < rate
-
-    def _job_for(self, asked: wire.Create, script: Script, failure: FailureType | None) -> NewJob:
+    def _job_for(self, asked: wire.Create, script: Script, failure: FailureType | None, client_id: str) -> NewJob:
         latency = self._options.latency_seconds if script.slow_seconds is None else script.slow_seconds
         code, message = JOB_ERRORS.get(failure, (None, None)) if failure else (None, None)
         return NewJob(
@@ -188,14 +223,15 @@ class SimulatedProvider:
             error_code=code,
             error_message=message,
             bad_output=failure is FailureType.OUTPUT_INVALID,
+            client_id=client_id,
         )
 
     def _show(self, job: Job) -> Reply:
         now = self._clock()
         least, most = POLL_AFTER_MS
         left_ms = most if job.ends_at is None else int((job.ends_at - now) * 1000) + 1
-        headers = {"openai-poll-after-ms": str(min(most, max(least, left_ms)))}
-        return _json(wire.video_object(job, now), headers=headers)
+        hint = {"openai-poll-after-ms": str(min(most, max(least, left_ms)))}
+        return _json(wire.video_object(job, now), headers=hint if self._options.hints else {})
 
     def _list(self, request: Request) -> Reply:
         after, limit, newest_first = wire.read_page(request.query)
@@ -217,9 +253,16 @@ class SimulatedProvider:
             raise ApiError(404, "Video is not ready yet, use GET /v1/videos/{video_id} to check status.")
         if job.expired(now):
             raise ApiError(404, "The files of this video have expired.")
+        reply = self._file(job, variant)
+        if self._dice.hits(self._options.truncate_rate):
+            return replace(reply, cut_at=int(self._dice.up_to(len(reply.body))))
+        return reply
+
+    def _file(self, job: Job, variant: str) -> Reply:
         if job.bad_output:
             return Reply(200, clips.BAD_OUTPUT, content_type="video/mp4")
-        return self._video(job) if variant == "video" else self._still(job, *VARIANTS[variant])
+        painted = replace(job, prompt=SAME_PROMPT) if self._options.same_clip else job
+        return self._video(painted) if variant == "video" else self._still(painted, *VARIANTS[variant])
 
     def _video(self, job: Job) -> Reply:
         width, height = (int(side) for side in job.size.split("x"))

@@ -1,7 +1,9 @@
 """The HTTP server in front of the simulated provider: HTTP/1.1, connections kept alive, a thread for each."""
 
 import http.server
+import os
 import socket
+import struct
 import time
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -9,13 +11,22 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import structlog
 
 from batches.simulator.jobs import JobStore
-from batches.simulator.provider import DropConnection, Options, Reply, Request, SimulatedProvider
+from batches.simulator.provider import (
+    DropConnection,
+    Options,
+    Reply,
+    Request,
+    ResetConnection,
+    SimulatedProvider,
+)
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 IDLE_SECONDS = 75
 REMEMBERED_SECONDS = 7 * 86_400
+# A slow body comes in so many pieces.
+PIECES = 50
 
 
 class SimulatorServer(http.server.ThreadingHTTPServer):
@@ -88,6 +99,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except _Refused as error:
             self.close_connection = True
             reply = Reply(error.status, b'{"error": {"message": "The request could not be read."}}')
+        except ResetConnection:
+            self._reset()
+            return
         except (DropConnection, OSError):  # Or the client hung up, or fell silent.
             self._drop()
             return
@@ -128,8 +142,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(reply.body)
+        self._send_body(reply)
+
+    def _send_body(self, reply: Reply) -> None:
+        body = reply.body[: reply.cut_at]
+        size = max(1, -(-len(body) // PIECES)) if reply.slow_seconds else len(body) or 1
+        for start in range(0, len(body), size):
+            if reply.slow_seconds:
+                self.wfile.flush()
+                time.sleep(reply.slow_seconds / PIECES)
+            self.wfile.write(body[start : start + size])
+        if reply.cut_at is not None:
+            self.wfile.flush()
+            self._drop()
 
     def _drop(self) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _reset(self) -> None:
+        """Close so that the client sees a reset: at once, whoever else still holds the socket."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ import pytest
 from PIL import Image
 
 from batches.failures import FailureType
-from batches.providers import Accepted, Ambiguous, JobRequest, JobStatus, NotAccepted
+from batches.providers import Accepted, Ambiguous, DownloadFailed, JobRequest, JobStatus, NotAccepted
 from batches.providers.openai_videos import OpenAIVideos
 from batches.simulator import clips
 from batches.simulator.marks import PLAYABLE, Script, UnplayableMark, script_of
@@ -73,7 +74,7 @@ def submit(server: SimulatorServer, prompt: str, client_id: str = "") -> Accepte
 
 def verdict(server: SimulatorServer, outcome: object) -> tuple[JobStatus, FailureType | None]:
     assert isinstance(outcome, Accepted)
-    found = OpenAIVideos(server.base_url).poll([outcome.job_id])[outcome.job_id]
+    found = OpenAIVideos(server.base_url).poll([outcome.job_id]).verdicts[outcome.job_id]
     return found.status, found.failure
 
 
@@ -265,6 +266,92 @@ def test_errors_and_rate_limits_come_at_their_rates() -> None:
         assert call(server, "GET", "/v1/videos")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("rate", "status", "failure"),
+    [
+        ("failure_rate", JobStatus.FAILED, FailureType.PROVIDER_ERROR),
+        ("refusal_rate", JobStatus.FAILED, FailureType.CONTENT_REFUSED),
+        ("hang_rate", JobStatus.RUNNING, None),
+        ("corrupt_rate", JobStatus.SUCCEEDED, None),
+    ],
+)
+def test_a_job_with_bad_luck_ends_in_its_way(
+    tmp_path: Path, rate: str, status: JobStatus, failure: FailureType | None
+) -> None:
+    with simulator(None, **{rate: 1.0}) as server:
+        outcome = submit(server, "A cat")
+        assert verdict(server, outcome) == (status, failure)
+        if rate == "corrupt_rate":
+            assert isinstance(outcome, Accepted)
+            OpenAIVideos(server.base_url).download(outcome.job_id, tmp_path / "clip.mp4", max_bytes=1_000_000)
+            with pytest.raises(av.FFmpegError):
+                av.open(tmp_path / "clip.mp4")
+
+
+def test_a_prompt_s_own_script_comes_before_bad_luck() -> None:
+    with simulator(hang_rate=1.0) as server:
+        assert verdict(server, submit(server, "[[fail:content_refused]]"))[1] == FailureType.CONTENT_REFUSED
+
+
+def test_a_request_that_is_reset_was_done_or_not_and_nobody_is_told(tmp_path: Path) -> None:
+    state = tmp_path / "simulator.sqlite"
+    with simulator(state, reset_rate=1.0, seed=7) as server:
+        outcomes = [submit(server, "A cat", f"itm_{number}.1") for number in range(20)]
+        assert all(isinstance(outcome, Ambiguous) for outcome in outcomes)
+        assert 0 < len(jobs_in(state)) < 20
+        with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as connection:
+            connection.sendall(b"GET /v1/videos HTTP/1.1\r\nHost: x\r\n\r\n")
+            with pytest.raises(ConnectionResetError):
+                connection.recv(65536)
+
+
+def test_a_slow_answer_comes_in_pieces_and_whole() -> None:
+    with simulator(slow_rate=1.0, slow_seconds=0.5) as server:
+        assert call(server, "GET", "/v1/videos")[2]["data"] == []
+        with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as connection:
+            connection.sendall(b"GET /v1/videos HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            pieces = list(iter(lambda: connection.recv(65536), b""))
+        assert len(pieces) > 2
+        assert pieces[0].endswith(b"\r\n\r\n")
+
+
+def test_a_download_that_breaks_off_is_no_file_and_may_be_tried_again(tmp_path: Path) -> None:
+    with simulator(truncate_rate=1.0) as server:
+        outcome = submit(server, "A cat")
+        assert isinstance(outcome, Accepted)
+        with pytest.raises(DownloadFailed) as broken:
+            OpenAIVideos(server.base_url).download(outcome.job_id, tmp_path / "clip.mp4", max_bytes=1_000_000)
+    assert not broken.value.permanent
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_after_a_download_that_broke_off_the_next_one_may_be_whole(tmp_path: Path) -> None:
+    with simulator(truncate_rate=0.5, seed=7) as server:
+        outcome = submit(server, "A cat")
+        assert {plays(server, outcome, tmp_path / "clip.mp4") for _ in range(20)} == {True, False}
+
+
+def plays(server: SimulatorServer, outcome: object, target: Path) -> bool:
+    """Say whether the clip arrives, and then see that it plays."""
+    assert isinstance(outcome, Accepted)
+    try:
+        OpenAIVideos(server.base_url).download(outcome.job_id, target, max_bytes=1_000_000)
+    except DownloadFailed:
+        return False
+    av.open(target).close()
+    return True
+
+
+def test_a_simulator_that_was_started_again_goes_on_rolling(tmp_path: Path) -> None:
+    def run(state: Path) -> list[JobStatus]:
+        with simulator(state, failure_rate=0.5, seed=7) as server:
+            return [verdict(server, submit(server, "A cat"))[0] for _ in range(30)]
+
+    first = run(tmp_path / "one.sqlite")
+    assert run(tmp_path / "one.sqlite") != first
+    assert run(tmp_path / "another.sqlite") == first
+
+
 # --- the format's edges ---------------------------------------------------------------------------------------------
 
 
@@ -340,6 +427,11 @@ def test_a_hint_says_when_to_look_again() -> None:
         _, headers, said = call(server, "POST", "/v1/videos", {"prompt": "x"})
         assert 1500 <= int(headers["openai-poll-after-ms"]) <= 2001
         assert int(call(server, "GET", f"/v1/videos/{said['id']}")[1]["openai-poll-after-ms"]) <= 2001
+
+
+def test_a_provider_may_give_no_hints() -> None:
+    with simulator(hints=False) as server:
+        assert "openai-poll-after-ms" not in call(server, "POST", "/v1/videos", {"prompt": "x"})[1]
 
 
 @pytest.mark.parametrize(
@@ -419,6 +511,16 @@ def test_the_cache_gives_up_what_was_used_longest_ago() -> None:
     assert cache.get(("b",), lambda: b"again") == b"again"
 
 
+def test_all_clips_may_be_the_same() -> None:
+    with simulator(same_clip=True) as server:
+        client = client_of(server)
+        made = [client.videos.create(prompt=prompt, seconds="4").id for prompt in ("A cat", "A dog")]
+        made.append(client.videos.create(prompt="A cat", seconds="8").id)
+        cat, dog, longer = (client.videos.download_content(video_id).read() for video_id in made)
+        assert cat == dog
+        assert cat != longer
+
+
 # --- the server -----------------------------------------------------------------------------------------------------
 
 
@@ -431,6 +533,33 @@ def test_jobs_and_counts_survive_a_restart(tmp_path: Path) -> None:
     with simulator(state, latency_seconds=60) as server:
         assert verdict(server, outcome)[0] == JobStatus.SUCCEEDED
         assert isinstance(submit(server, "[[fail_once:capacity]]", "itm_a.2"), Accepted)
+
+
+def test_the_file_says_which_submit_made_which_job(tmp_path: Path) -> None:
+    state = tmp_path / "simulator.sqlite"
+    with simulator(state) as server:
+        assert isinstance(submit(server, "A cat [[ambiguous]]", "itm_a.1"), Ambiguous)
+        assert isinstance(submit(server, "[[fail:capacity]]", "itm_b.1"), NotAccepted)
+        assert isinstance(submit(server, "A dog"), Accepted)
+        assert jobs_in(state) == [("itm_a.1", "A cat [[ambiguous]]"), ("", "A dog")]
+
+
+def test_a_file_from_before_jobs_kept_their_client_s_id_goes_on_serving(tmp_path: Path) -> None:
+    state = tmp_path / "simulator.sqlite"
+    with simulator(state) as server:
+        outcome = submit(server, "A cat", "itm_a.1")
+    with sqlite3.connect(state) as file:
+        file.execute("ALTER TABLE job DROP COLUMN client_id")
+    with simulator(state) as server:
+        assert verdict(server, outcome)[0] == JobStatus.SUCCEEDED
+        submit(server, "A dog", "itm_b.1")
+    assert jobs_in(state) == [("", "A cat"), ("itm_b.1", "A dog")]
+
+
+def jobs_in(state: Path) -> list[tuple[str, str]]:
+    """Return the client's id and the prompt of each job that was taken."""
+    with sqlite3.connect(f"file:{state}?mode=ro", uri=True) as file:
+        return file.execute("SELECT client_id, prompt FROM job ORDER BY number").fetchall()
 
 
 def test_a_hundred_connections_at_once_are_served() -> None:
@@ -458,6 +587,23 @@ def test_the_command_says_where_it_serves_and_ends_at_once_on_sigterm(tmp_path: 
         assert process.wait(10) == 0
         assert time.monotonic() - started < 3
         idle.close()
+
+
+def test_the_command_takes_one_rate_for_all_that_can_go_wrong(tmp_path: Path) -> None:
+    command = [sys.executable, "manage.py", "simulate_provider", "--port", "0", "--state", str(tmp_path / "jobs")]
+    options = ["--chaos", "1", "--reset-rate", "0", "--slow-rate", "0"]
+    with subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().split(":")[2].split("/")[0])
+            for path, status in (("/healthz", 200), ("/v1/videos", 500)):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                connection.request("GET", path)
+                assert connection.getresponse().status == status
+                connection.close()
+        finally:
+            process.terminate()
+        assert process.wait(10) == 0
 
 
 @pytest.mark.parametrize("wrong", [["--failure-rate", "2"], ["--latency", "-1"], ["--latency", "nan"]])

@@ -91,6 +91,27 @@ class System:
         )
         return batch
 
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Return a program's processes, its first one first; none while it is down."""
+        try:
+            state = self.state
+            first = psutil.Process(state["pids"][name])
+            # A number may be another's by now: what the stack did not start is none of ours.
+            return [first, *first.children(recursive=True)] if first.ppid() == state["pid"] else []
+        except (KeyError, psutil.NoSuchProcess):
+            return []
+
+    def log(self, name: str) -> str:
+        """Return what a program has written into its log."""
+        file = self.directory / "log" / f"{name}.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    @property
+    def database_url(self) -> str:
+        """Where its database is."""
+        url: str = {**self.settings, **self.state["environment"]}["DATABASE_URL"]
+        return url
+
     def kill(self, name: str) -> None:
         """Kill -9 a program of the stack with all its children, by their pids."""
         parent = psutil.Process(self.state["pids"][name])

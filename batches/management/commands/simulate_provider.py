@@ -10,6 +10,19 @@ from django.core.management.base import BaseCommand, CommandError
 from batches.simulator.provider import Options
 from batches.simulator.server import SimulatorServer
 
+# What can go wrong at random: the option's name, and the share of what it is.
+RATES = {
+    "failure_rate": "jobs that fail",
+    "refusal_rate": "jobs that end refused for their content",
+    "hang_rate": "jobs that never end",
+    "corrupt_rate": "jobs whose file does not play",
+    "rate_limit_rate": "submits answered 429",
+    "error_rate": "requests answered 500",
+    "reset_rate": "requests whose connection is reset, half of them once they are done",
+    "slow_rate": "answers whose body drips",
+    "truncate_rate": "downloads that break off",
+}
+
 
 class Command(BaseCommand):
     """Serves the OpenAI Videos format on a port of its own; needs neither database nor broker."""
@@ -21,21 +34,26 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=8199, help="port to listen on (8199; 0 takes a free one)")
         parser.add_argument("--latency", type=_seconds, default=0.3, help="seconds that a clip takes (0.3)")
-        parser.add_argument("--failure-rate", type=_rate, default=0.0, help="share of jobs that fail, 0 to 1")
-        parser.add_argument("--error-rate", type=_rate, default=0.0, help="share of requests answered 500, 0 to 1")
-        parser.add_argument("--rate-limit-rate", type=_rate, default=0.0, help="share of submits answered 429, 0 to 1")
-        parser.add_argument("--seed", type=int, help="makes the random failures repeatable")
+        for name, of in RATES.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", type=_rate, help=f"share of {of}, 0 to 1 (as --chaos)")
+        parser.add_argument("--chaos", type=_rate, default=0.0, help="every rate that is not given itself, 0 to 1 (0)")
+        parser.add_argument("--slow-seconds", type=_seconds, default=5.0, help="most that a body drips for (5)")
+        parser.add_argument("--seed", type=int, help="makes what happens at random repeatable")
+        parser.add_argument("--same-clip", action="store_true", help="make one clip for each length and size")
+        parser.add_argument("--no-hints", action="store_true", help="don't say when to look again")
         parser.add_argument("--api-key", default="", help="the only key that is accepted (any)")
         parser.add_argument("--state", type=Path, help="SQLite file that keeps the jobs over a restart")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        rates = {name: options["chaos"] if options[name] is None else options[name] for name in RATES}
         behaviour = Options(
             latency_seconds=options["latency"],
-            failure_rate=options["failure_rate"],
-            error_rate=options["error_rate"],
-            rate_limit_rate=options["rate_limit_rate"],
+            slow_seconds=options["slow_seconds"],
             seed=options["seed"],
+            same_clip=options["same_clip"],
+            hints=not options["no_hints"],
             api_key=options["api_key"],
+            **rates,
         )
         try:
             server = SimulatorServer(options["host"], options["port"], behaviour, state=options["state"])

@@ -1,0 +1,1 @@
+"""Who does the work that `benchmarks.execution` measures: a running system of ours, and the naive design beside it."""
