@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -93,10 +94,15 @@ def _open(name: str) -> int:
 
 
 def _folder() -> Path:
-    """Return this system's own folder: another system on the same machine has other slots."""
+    """Return this system's own folder on this machine: another system on it has other slots.
+
+    With the data of an embedded system, where there are such, so that they go together.
+    """
     database = settings.DATABASES["default"]
     of_this = "\n".join(str(database.get(part, "")) for part in ("HOST", "PORT", "NAME"))
-    mark = hashlib.sha256(f"{settings.SORA2_DATA_DIR}\n{of_this}".encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir(), f"sora2-slots-{os.getuid()}-{mark}")
+    mark = hashlib.sha256(f"{settings.SORA2_DATA_DIR}\n{socket.gethostname()}\n{of_this}".encode()).hexdigest()[:16]
+    data = Path(settings.SORA2_DATA_DIR)
+    place = data if os.access(data, os.W_OK) else Path(tempfile.gettempdir())
+    folder = place / f"sora2-slots-{os.getuid()}-{mark}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder

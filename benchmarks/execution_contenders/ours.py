@@ -18,7 +18,6 @@ import requests
 from sora2.processes import last_lines
 from tests.flows.system import System, running
 
-PRICE = 10
 CREDITS = 100_000
 LOOK_SECONDS = 0.02
 LOOKING = "worker, looking into files"
