@@ -13,7 +13,7 @@ from customers.models import Membership, Mode, Organization, User
 from ledger import services as ledger
 from ledger.models import PILOT_CREDITS_MAX, CreditRequest
 from pilots.models import Pilot
-from webhooks import services as webhooks
+from webhooks import endpoints as webhooks
 from webhooks.sinks import create_sink
 
 # What a new organization's test wallet holds: play money for the simulator.

@@ -146,6 +146,7 @@ CELERY_BEAT_SCHEDULE = {
     # It asks the last seal whether it is due, so that beat may be restarted as often as it likes.
     "ledger.seal": {"task": "ledger.seal", "schedule": min(SEAL_SECONDS, 60.0), "options": {"expires": 60.0}},
     "batches.waiting": {"task": "batches.waiting", "schedule": 60.0, "options": {"expires": 60.0}},
+    "webhooks.judge_endpoints": {"task": "webhooks.judge_endpoints", "schedule": 60.0, "options": {"expires": 60.0}},
     "webhooks.purge_sinks": {"task": "webhooks.purge_sinks", "schedule": 3600.0},
     "batches.purge_outputs": {"task": "batches.purge_outputs", "schedule": 600.0, "options": {"expires": 600.0}},
 }
@@ -268,6 +269,11 @@ EMAIL_BACKEND = (
     "django.core.mail.backends.filebased.EmailBackend" if DEBUG else "django.core.mail.backends.smtp.EmailBackend"
 )
 EMAIL_FILE_PATH = str(SORA2_DATA_DIR / "mail")
+# A mail server, as in smtp+tls://user:password@mail.example.com:587; under DEBUG mails are files until it is set.
+if env.str("EMAIL_URL", default=""):
+    vars().update(env.email("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=SUPPORT_EMAIL)
+EMAIL_TIMEOUT = 20
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {

@@ -1,4 +1,4 @@
-"""HTTP connections that end at a deadline, whatever the other side does.
+"""HTTP connections that end at a deadline, whatever the other side does, and whose answers have a whole head.
 
 Socket timeouts start anew with each byte that drips in, and bound neither headers nor the framing of chunks. So
 one thread of the process watches the calls under way, and shuts the socket of one that is past its deadline.
@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from http.client import HTTPResponse, RemoteDisconnected
+from typing import Any, BinaryIO
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -28,6 +29,7 @@ class Call:
         self.started = started
         self.ends_at = started + deadline_seconds
         self.is_cut = False
+        # The connection had served before, and nothing of an answer has come: it may have been closed while idle.
         self.is_reused = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -74,8 +76,49 @@ def watching(call: Call) -> Iterator[None]:
         current_call.reset(token)
 
 
+class _Lines:
+    """The lines of an answer's head as they are read; `last` is the latest one."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._stream.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _HTTPResponse(HTTPResponse):
+    """Refuses an answer that breaks off in its head, which its base takes for whole: `HTTP/1.1 200` would be a success.
+
+    Waits for the final answer, too: to its base all interim ones (1xx) are final but 100, and what follows them would
+    be the answer to the next request.
+    """
+
+    def begin(self) -> None:
+        stream = self.fp
+        lines = _Lines(stream)
+        self.fp: Any = lines
+        try:
+            while self.headers is None:
+                super().begin()
+                if lines.last not in (b"\r\n", b"\n"):
+                    current_call.get().is_reused = False
+                    raise RemoteDisconnected("The answer broke off in its head.")
+                if self.status < 200:
+                    self.headers: Any = None
+        finally:
+            if self.fp is lines:
+                self.fp = stream
+
+
 class _HTTPConnection(HTTPConnection):
     """Puts its socket into the hands of the call that uses it, from the moment it is connected."""
+
+    response_class = _HTTPResponse
 
     def _new_conn(self) -> socket.socket:
         call = current_call.get()

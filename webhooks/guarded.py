@@ -103,8 +103,8 @@ class Answer:
 
     `error` is empty when an answer was read whole (or up to its limit), else one of: `forbidden_target`,
     `dns`, `tls`, `timeout`, `connection_refused`, `connection_reset`, `unreachable`, `invalid_response`.
-    `status_code` is set as soon as a status was read, so it may stand beside an error. `response` is the
-    beginning of the body.
+    `status_code` is set as soon as the head of an answer was read whole, so it may stand beside an error. `response`
+    is the beginning of the body.
     """
 
     status_code: int | None = None
@@ -163,7 +163,7 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
         return min(float(value), RETRY_AFTER_MAX_SECONDS)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
@@ -187,7 +187,8 @@ def _target(url: str, max_bytes: int = URL_MAX_BYTES) -> _Target:
     try:
         prepared.prepare_url(url, None)
         parts = urlsplit(prepared.url or "")
-        scheme, host, port = parts.scheme, (parts.hostname or "").rstrip("."), parts.port
+        # One dot is that of the root, which names may end with.
+        scheme, host, port = parts.scheme, (parts.hostname or "").removesuffix("."), parts.port
         given = urlsplit(url)
         if port != given.port:  # requests drops a port of 0 without a word.
             raise ValueError(given.port)
@@ -353,6 +354,8 @@ class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has
             raise InvalidIPAddress(address)
         if self._is_https_proto:
             pool_kwargs["ssl_context"] = self._tls
+            # Certificates are made out without the dot of the root.
+            pool_kwargs["assert_hostname"] = pool_kwargs["assert_hostname"].removesuffix(".")
         return host_params, pool_kwargs
 
     def cert_verify(self, *_: Any, **__: Any) -> None:

@@ -1,11 +1,11 @@
 """Telling: endpoints, events with their exact bytes, and the deliveries that carry them, attempt by attempt."""
 
+import hashlib
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import MD5, Coalesce
+from django.db.models import Q
 from django.utils import timezone
 
 from customers.models import Mode, Organization, OwnedQuerySet
@@ -16,9 +16,18 @@ from sora2.ids import new_id
 class EventType(models.TextChoices):
     """What a customer can be told. `webhook.test` goes only where it was asked for."""
 
+    BATCH_STARTED = "batch.started"
     BATCH_COMPLETED = "batch.completed"
+    ITEM_SUCCEEDED = "item.succeeded"
+    ITEM_FAILED = "item.failed"
     CREDITS_LOW = "credits.low"
     WEBHOOK_TEST = "webhook.test"
+
+
+# What an endpoint can subscribe to.
+SUBSCRIBABLE = tuple(EventType(value) for value in EventType.values if value != EventType.WEBHOOK_TEST)
+# One for each item of a batch: an endpoint that has not subscribed gets no skipped delivery of these.
+ONE_PER_ITEM = (EventType.ITEM_SUCCEEDED, EventType.ITEM_FAILED)
 
 
 def new_endpoint_id() -> str:
@@ -33,16 +42,44 @@ def new_delivery_id() -> str:
     return new_id("dlv")
 
 
+def lane_of(*, organization_id: str, endpoint_id: str | None, url: str) -> str:
+    """Return the lane of a delivery: the endpoint's id, or a digest, for URLs are longer than index rows."""
+    digest = hashlib.sha256(f"{organization_id} {url}".encode()).hexdigest()
+    return endpoint_id or digest[:32]
+
+
 def default_events() -> list[str]:
     return [EventType.BATCH_COMPLETED.value]
 
 
+class RotatingSecret(models.Model):
+    """A signing secret, and the one before it while both sign."""
+
+    secret_encrypted = models.TextField(editable=False)
+    previous_secret_encrypted = models.TextField(blank=True, editable=False)
+    previous_secret_until = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def secret(self) -> str:
+        """Return the signing secret, `whsec_…`."""
+        return decrypt(self.secret_encrypted)
+
+
 class EndpointQuerySet(OwnedQuerySet["Endpoint"]):
-    pass
+    def present(self) -> Self:
+        """Keep those that were not deleted."""
+        return self.filter(deleted_at=None)
 
 
-class Endpoint(models.Model):
-    """An address of a customer that wants events, with its own signing secret."""
+class Endpoint(RotatingSecret):
+    """An address of a customer that wants events, with its own signing secret.
+
+    Its health is what its attempts said since the last that was taken: `failing_since` is when the first of them
+    failed, None while it works. `paused_until` is as long as nothing is sent, after an answer that asks for patience.
+    """
 
     id = models.CharField(primary_key=True, max_length=30, default=new_endpoint_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="endpoints")
@@ -50,41 +87,73 @@ class Endpoint(models.Model):
     url = models.URLField(max_length=2000)
     events = ArrayField(models.CharField(max_length=30, choices=EventType), default=default_events)
     description = models.CharField(max_length=200, blank=True)
-    secret_encrypted = models.TextField(editable=False)
     enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Its deliveries stay on record, so the row does too.
+    deleted_at = models.DateTimeField(null=True, editable=False)
+    failing_since = models.DateTimeField(null=True, editable=False)
+    consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
+    paused_until = models.DateTimeField(null=True, editable=False)
 
     objects = EndpointQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["organization", "mode", "url"], name="webhooks_endpoint_url_once"),
+            models.UniqueConstraint(
+                fields=["organization", "mode", "url"], condition=Q(deleted_at=None), name="webhooks_endpoint_url_once"
+            ),
             models.CheckConstraint(condition=Q(mode__in=["live", "test"]), name="webhooks_endpoint_mode_known"),
+            models.CheckConstraint(
+                condition=Q(deleted_at=None) | Q(enabled=False), name="webhooks_endpoint_deleted_is_disabled"
+            ),
+        ]
+        indexes = [
+            # The few that somebody must look at.
+            models.Index(fields=["failing_since"], condition=Q(enabled=True), name="webhooks_endpoint_failing"),
         ]
 
     def __str__(self) -> str:
         return self.url
 
-    @property
-    def secret(self) -> str:
-        """Return the signing secret, `whsec_…`."""
-        return decrypt(self.secret_encrypted)
 
-
-class DefaultSecret(models.Model):
+class DefaultSecret(RotatingSecret):
     """The organization's own secret, in both modes, for a batch's `webhook_url` that is no endpoint."""
 
     organization = models.OneToOneField(Organization, on_delete=models.PROTECT, primary_key=True, related_name="+")
-    secret_encrypted = models.TextField(editable=False)
 
     def __str__(self) -> str:
         return f"default secret of {self.organization_id}"
 
-    @property
-    def secret(self) -> str:
-        """Return the signing secret, `whsec_…`."""
-        return decrypt(self.secret_encrypted)
+
+class Notice(models.Model):
+    """A mail to an organization's contacts about an endpoint: written with what it tells, sent after, and kept."""
+
+    class Kind(models.TextChoices):
+        FAILING = "failing"
+        ABOUT_TO_BE_DISABLED = "about to be disabled"
+        DISABLED = "disabled"
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="notices")
+    kind = models.CharField(max_length=20, choices=Kind)
+    # Since when the endpoint had failed: each spell of failures is told once.
+    failing_since = models.DateTimeField()
+    recipients = ArrayField(models.EmailField())
+    subject = models.CharField(max_length=300)
+    body = models.TextField()
+    created_at = models.DateTimeField()
+    # When it is to be sent, or sent again: whoever takes it moves this on, and may die.
+    due_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["endpoint", "kind", "failing_since"], name="webhooks_notice_once"),
+        ]
+        indexes = [models.Index(fields=["due_at"], condition=Q(sent_at=None), name="webhooks_notice_unsent")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.endpoint_id}"
 
 
 class EventQuerySet(OwnedQuerySet["Event"]):
@@ -99,6 +168,8 @@ class Event(models.Model):
     mode = models.CharField(max_length=4, choices=Mode)
     type = models.CharField(max_length=30, choices=EventType)
     reference = models.CharField(max_length=300)
+    # What part of the reference it is about: an item of a batch. Empty for the whole.
+    part = models.CharField(max_length=30, blank=True)
     body = models.TextField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -110,6 +181,17 @@ class Event(models.Model):
                 fields=["reference"],
                 condition=Q(type="batch.completed"),
                 name="webhooks_batch_completed_once",
+            ),
+            models.UniqueConstraint(
+                fields=["reference"],
+                condition=Q(type="batch.started"),
+                name="webhooks_batch_started_once",
+            ),
+            # An item ends once, in one way.
+            models.UniqueConstraint(
+                fields=["part"],
+                condition=Q(type__in=["item.succeeded", "item.failed"]),
+                name="webhooks_item_end_once",
             ),
             models.CheckConstraint(condition=Q(mode__in=["live", "test"]), name="webhooks_event_mode_known"),
         ]
@@ -129,13 +211,10 @@ class Trigger(models.TextChoices):
 
 
 class DeliveryQuerySet(OwnedQuerySet["Delivery"]):
-    organization_path = "event__organization_id"
-    mode_path = "event__mode"
-
     def whole(self) -> Self:
-        """Load each with its event, and its attempts in order."""
+        """Load each with its event and its endpoint, and its attempts in order."""
         attempts = models.Prefetch("attempts", Attempt.objects.order_by("number"))
-        return self.select_related("event").prefetch_related(attempts)
+        return self.select_related("event", "endpoint").prefetch_related(attempts)
 
     def about(self, reference: str) -> Self:
         """Keep the deliveries of the events about this reference."""
@@ -143,7 +222,10 @@ class DeliveryQuerySet(OwnedQuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One event on its way to one address. Due while `due_at` is set; a claim moves it past the lease's end."""
+    """One event on its way to one address. Due while `due_at` is set; a claim moves it past the lease's end.
+
+    `url` is where it was last sent, or will be: an endpoint's deliveries follow its address.
+    """
 
     class State(models.TextChoices):
         PENDING = "pending"  # -> DELIVERED, EXHAUSTED, SKIPPED
@@ -153,8 +235,13 @@ class Delivery(models.Model):
 
     id = models.CharField(primary_key=True, max_length=30, default=new_delivery_id, editable=False)
     event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="deliveries")
+    # The event's own, here too: logs and claims read them by the million.
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    mode = models.CharField(max_length=4, choices=Mode)
     endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, null=True, related_name="deliveries")
     url = models.URLField(max_length=2000)
+    # Deliveries of one lane wait for each other: one for each endpoint, and for each other URL of an organization.
+    lane = models.CharField(max_length=32, editable=False)
     state = models.CharField(max_length=9, choices=State, default=State.PENDING)
     skipped_reason = models.CharField(max_length=200, blank=True)
     due_at = models.DateTimeField(null=True)
@@ -171,7 +258,7 @@ class Delivery(models.Model):
     class Meta:
         verbose_name_plural = "deliveries"
         constraints = [
-            models.UniqueConstraint(fields=["event", "url"], name="webhooks_delivery_one_per_url"),
+            models.UniqueConstraint(fields=["event", "lane"], name="webhooks_delivery_once_per_lane"),
             models.CheckConstraint(
                 condition=Q(state__in=["pending", "delivered", "exhausted", "skipped"]),
                 name="webhooks_delivery_state_known",
@@ -182,14 +269,18 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            # One lane for each endpoint, and for each other URL (as a digest, for URLs are longer than index rows).
-            models.Index(
-                Coalesce(F("endpoint_id"), MD5("url")),
-                F("due_at"),
-                condition=Q(state="pending"),
-                name="webhooks_delivery_lane",
-            ),
+            models.Index(fields=["lane", "due_at"], condition=Q(state="pending"), name="webhooks_delivery_lane_due"),
             models.Index(fields=["event"], condition=Q(state="exhausted"), name="webhooks_delivery_given_up"),
+            # What is in flight is few.
+            models.Index(fields=["lane"], condition=Q(lease__isnull=False), name="webhooks_delivery_in_flight"),
+            # The logs, newest first: an organization's, an endpoint's, and what has not arrived.
+            models.Index(fields=["organization", "mode", "id"], name="webhooks_delivery_log"),
+            models.Index(fields=["endpoint", "id"], name="webhooks_delivery_log_endpoint"),
+            models.Index(
+                fields=["organization", "mode", "id"],
+                condition=~Q(state="delivered"),
+                name="webhooks_delivery_undelivered",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -204,6 +295,7 @@ class Attempt(models.Model):
     """
 
     delivery = models.ForeignKey(Delivery, on_delete=models.PROTECT, related_name="attempts")
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, null=True, related_name="+")
     number = models.PositiveIntegerField()
     at = models.DateTimeField()
     trigger = models.CharField(max_length=6, choices=Trigger, default=Trigger.AUTO)
@@ -214,6 +306,8 @@ class Attempt(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="webhooks_attempt_number_once")]
+        # For the health of an endpoint.
+        indexes = [models.Index(fields=["endpoint", "at"], name="webhooks_attempt_by_endpoint")]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.delivery_id}"

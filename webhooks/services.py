@@ -1,33 +1,28 @@
-"""The verbs of telling: create an endpoint, publish an event, deliver it once more."""
+"""Telling: publish events. How endpoints are kept is in webhooks.endpoints, how events are sent again in replay."""
 
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F
 from django.utils import timezone
 
-from customers.models import Organization
 from sora2 import bell
-from sora2.crypto import encrypt
-from webhooks.guarded import check_url
-from webhooks.models import DefaultSecret, Delivery, Endpoint, Event, EventType, Trigger
-from webhooks.signing import new_secret
+from webhooks.models import ONE_PER_ITEM, Delivery, Endpoint, Event, EventType, Trigger, lane_of
+
+NOT_SUBSCRIBED = "the endpoint has not subscribed to this event"
+DISABLED = "the endpoint is disabled"
+ROWS_AT_ONCE = 1000
 
 
-def create_endpoint(*, organization: Organization, mode: str, url: str, description: str = "") -> tuple[Endpoint, str]:
-    """Create an endpoint that wants `batch.completed`; return it with its secret. Raises ForbiddenTarget."""
-    check_url(url)
-    secret = new_secret()
-    endpoint = Endpoint.objects.create(
-        organization=organization, mode=mode, url=url, description=description, secret_encrypted=encrypt(secret)
-    )
-    return endpoint, secret
+@dataclass(frozen=True)
+class Message:
+    """An event to be published: its exact body, and what it is about (`part`: an item of it)."""
 
-
-def create_default_secret(*, organization: Organization) -> str:
-    """Create and return the organization's default secret, which signs for a batch's own `webhook_url`."""
-    secret = new_secret()
-    DefaultSecret.objects.create(organization=organization, secret_encrypted=encrypt(secret))
-    return secret
+    event_type: EventType
+    event_id: str
+    body: str
+    reference: str
+    part: str = ""
 
 
 def publish(
@@ -39,58 +34,101 @@ def publish(
     body: str,
     reference: str,
     extra_url: str = "",
+    only_to: Endpoint | None = None,
+    trigger: Trigger = Trigger.AUTO,
 ) -> Event:
     """Write an event and one delivery for each address that is to hear of it, in the caller's transaction.
 
-    That is every endpoint of the organization and mode, and `extra_url`. An endpoint that is disabled or has not
-    subscribed gets a skipped delivery with the reason, which can be replayed; `extra_url` was asked for by the batch
-    itself, so a subscription is not needed.
+    That is every endpoint of the organization and mode, and `extra_url`; or `only_to` one endpoint, whatever it has
+    subscribed to. An endpoint that is disabled or has not subscribed gets a skipped delivery with the reason, which can
+    be replayed; `extra_url` was asked for by the batch itself, so a subscription is not needed.
     """
-    now = timezone.now()
-    event = Event.objects.create(
-        id=event_id,
-        organization_id=organization_id,
-        mode=mode,
-        type=event_type,
-        reference=reference,
-        body=body,
-        created_at=now,
-    )
-    endpoints = Endpoint.objects.filter(organization_id=organization_id, mode=mode).order_by("pk")
-    deliveries = [_delivery(event, endpoint, asked_for=endpoint.url == extra_url, now=now) for endpoint in endpoints]
-    if extra_url and all(delivery.url != extra_url for delivery in deliveries):
-        deliveries.append(Delivery(event=event, url=extra_url, due_at=now, created_at=now))
-    Delivery.objects.bulk_create(deliveries)
-    bell.ring("webhooks.deliver")
+    message = Message(event_type, event_id, body, reference)
+    endpoints = _endpoints_of(organization_id, mode) if only_to is None else [only_to]
+    asked_for = {endpoint.pk for endpoint in endpoints if endpoint is only_to or endpoint.url == extra_url}
+    (event,) = _write(organization_id, mode, [message], endpoints, asked_for=asked_for, trigger=trigger)
+    if extra_url and not asked_for:
+        Delivery.objects.create(
+            event=event,
+            organization_id=organization_id,
+            mode=mode,
+            url=extra_url,
+            lane=lane_of(organization_id=organization_id, endpoint_id=None, url=extra_url),
+            due_at=event.created_at,
+            created_at=event.created_at,
+        )
     return event
 
 
-def redeliver(*, delivery: Delivery, trigger: Trigger) -> bool:
-    """Send an event once more, under its id, however its delivery ended; return False while that is still pending.
+def publish_all(*, organization_id: str, mode: str, messages: Sequence[Message]) -> None:
+    """Write many events with their deliveries in a few statements, in the caller's transaction."""
+    _write(organization_id, mode, messages, _endpoints_of(organization_id, mode))
 
-    The next attempt is due now and bears `trigger`. Attempts are numbered on, but the schedule starts anew: who asks
-    for a message after repairing a receiver is not to lose it to the next hiccup. What was delivered before is
-    pending again, and its attempts show that it once arrived.
+
+def subscribers(event_types: Collection[EventType]) -> set[tuple[str, str]]:
+    """Return the organizations and modes of which an endpoint has subscribed to one of these; one small query.
+
+    What nobody has subscribed to need not be written.
     """
-    ended = Delivery.objects.filter(pk=delivery.pk).exclude(state=Delivery.State.PENDING)
-    changed = ended.update(
-        state=Delivery.State.PENDING,
-        skipped_reason="",
-        due_at=timezone.now(),
-        next_trigger=trigger,
-        attempts_before=F("attempts_made"),
-    )
-    if changed:
-        bell.ring("webhooks.deliver")
-    return bool(changed)
+    endpoints = Endpoint.objects.present().filter(events__overlap=[event.value for event in event_types])
+    return set(endpoints.values_list("organization_id", "mode"))
 
 
-def _delivery(event: Event, endpoint: Endpoint, *, asked_for: bool, now: datetime) -> Delivery:
-    delivery = Delivery(event=event, endpoint=endpoint, url=endpoint.url, due_at=now, created_at=now)
+def _endpoints_of(organization_id: str, mode: str) -> list[Endpoint]:
+    return list(Endpoint.objects.present().filter(organization_id=organization_id, mode=mode).order_by("pk"))
+
+
+def _write(
+    organization_id: str,
+    mode: str,
+    messages: Sequence[Message],
+    endpoints: Iterable[Endpoint],
+    *,
+    asked_for: Collection[str] = (),
+    trigger: Trigger = Trigger.AUTO,
+) -> list[Event]:
+    now = timezone.now()
+    events = [
+        Event(
+            id=message.event_id,
+            organization_id=organization_id,
+            mode=mode,
+            type=message.event_type,
+            reference=message.reference,
+            part=message.part,
+            body=message.body,
+            created_at=now,
+        )
+        for message in messages
+    ]
+    Event.objects.bulk_create(events, batch_size=ROWS_AT_ONCE)
+    deliveries = [
+        _delivery(event, endpoint, asked_for=endpoint.pk in asked_for, trigger=trigger, now=now)
+        for endpoint in endpoints
+        for event in events
+        if event.type not in ONE_PER_ITEM or event.type in endpoint.events
+    ]
+    Delivery.objects.bulk_create(deliveries, batch_size=ROWS_AT_ONCE)
+    bell.ring("webhooks.deliver")
+    return events
+
+
+def _delivery(event: Event, endpoint: Endpoint, *, asked_for: bool, trigger: Trigger, now: datetime) -> Delivery:
+    reason = ""
     if not endpoint.enabled:
-        delivery.skipped_reason = endpoint.disabled_reason or "the endpoint is disabled"
+        reason = endpoint.disabled_reason or DISABLED
     elif event.type not in endpoint.events and not asked_for:
-        delivery.skipped_reason = "the endpoint has not subscribed to this event"
-    if delivery.skipped_reason:
-        delivery.state, delivery.due_at = Delivery.State.SKIPPED, None
-    return delivery
+        reason = NOT_SUBSCRIBED
+    return Delivery(
+        event=event,
+        organization_id=event.organization_id,
+        mode=event.mode,
+        endpoint=endpoint,
+        url=endpoint.url,
+        lane=endpoint.pk,
+        state=Delivery.State.SKIPPED if reason else Delivery.State.PENDING,
+        skipped_reason=reason,
+        due_at=None if reason else now,
+        next_trigger=trigger,
+        created_at=now,
+    )

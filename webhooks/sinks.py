@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from customers.models import Organization
+from webhooks.endpoints import create_endpoint
 from webhooks.models import Endpoint, Sink, SinkMessage
-from webhooks.services import create_endpoint
 from webhooks.signing import verify
 
 BODY_MAX_BYTES = 256 * 1024

@@ -4,8 +4,8 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from sora2.slots import work_in_slot
-from webhooks import sinks
+from sora2.slots import slot, work_in_slot
+from webhooks import health, sinks
 from webhooks.delivery import deliver_due
 
 
@@ -14,6 +14,15 @@ def deliver() -> None:
     """Deliver what is due, in a part of this machine's processes: receivers may be slow."""
     processes = max(1, settings.WORKER_PROCESSES // 4)
     work_in_slot("webhooks.deliver", lambda ours: deliver_due(ours.give_back), of=processes)
+
+
+@shared_task(name="webhooks.judge_endpoints")
+def judge_endpoints() -> None:
+    """Warn of endpoints that fail, disable those that failed for too long, and send the mails about it."""
+    with slot("webhooks.judge_endpoints") as ours:
+        if ours is not None:
+            health.judge(now=timezone.now())
+            health.send_notices(now=timezone.now())
 
 
 @shared_task(name="webhooks.purge_sinks")

@@ -14,7 +14,7 @@ from sora2.api import JSON_TYPE
 from sora2.urls import api_patterns
 from tests.factories import BASE, Account, Api, code_of, end_batch, make_account, make_batch
 from webhooks.models import Delivery
-from webhooks.services import create_endpoint
+from webhooks.endpoints import create_endpoint
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,7 @@ from tests.batches.offers import change_model, retire
 from tests.factories import Account, Api, end_batch, make_account, make_batch, order
 from tests.sora2.documents import ROOT
 from webhooks.models import Delivery
-from webhooks.services import create_endpoint
+from webhooks.endpoints import create_endpoint
 
 HTTP_METHODS = {"get", "post"}
 # What an answer carries only where there is something to say.

@@ -9,8 +9,8 @@ from pytest_django import DjangoAssertNumQueries
 from batches.models import Batch
 from customers.models import Mode
 from tests.factories import Account, end_batch, make_batch
+from webhooks.endpoints import create_endpoint
 from webhooks.models import Attempt, Delivery, Endpoint
-from webhooks.services import create_endpoint
 
 pytestmark = pytest.mark.django_db
 

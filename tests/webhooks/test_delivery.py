@@ -21,9 +21,11 @@ from standardwebhooks import Webhook
 from customers.models import Mode, Organization
 from tests.webhooks.receivers import Received, Receiver, answers, free_port, in_turn, serve
 from webhooks import delivery
+from webhooks.endpoints import create_default_secret, create_endpoint
 from webhooks.guarded import Answer
-from webhooks.models import Attempt, Delivery, Endpoint, Event, EventType, Trigger, new_event_id
-from webhooks.services import create_default_secret, create_endpoint, publish, redeliver
+from webhooks.models import Attempt, Delivery, Endpoint, Event, EventType, new_event_id
+from webhooks.replay import redeliver
+from webhooks.services import publish
 
 pytestmark = pytest.mark.django_db
 
@@ -72,6 +74,7 @@ def tell(acme: Organization, *, mode: Mode = Mode.LIVE, extra_url: str = "", bod
 
 def pass_time() -> None:
     """Make everything pending due, as if its time had come."""
+    Endpoint.objects.update(paused_until=None)
     Delivery.objects.filter(state=State.PENDING).update(due_at=timezone.now() - timedelta(seconds=1))
 
 
@@ -306,8 +309,9 @@ def test_410_from_an_address_that_was_changed_meanwhile_disables_nothing(acme: O
     with serve(answers(410)) as gone:
         endpoint, _ = endpoint_of(acme, gone.url)
         tell(acme)
+        (claimed,) = delivery.claim(count=1, now=timezone.now())
         Endpoint.objects.update(url="https://example.com/new")
-        delivery.deliver_due()
+        delivery.record([(claimed, delivery.post(claimed))], now=timezone.now())
     endpoint.refresh_from_db()
     assert endpoint.enabled
     assert only_delivery().state == State.EXHAUSTED
@@ -395,8 +399,7 @@ def test_whatever_has_ended_can_be_redelivered_under_the_same_id(
     endpoint_of(acme, receiver.url)
     event = tell(acme)
     Delivery.objects.update(state=state, due_at=None, skipped_reason="why", attempts_made=0)
-    assert redeliver(delivery=only_delivery(), trigger=Trigger.MANUAL)
-    assert not redeliver(delivery=only_delivery(), trigger=Trigger.MANUAL)
+    assert redeliver(delivery=only_delivery(), actor="test", now=timezone.now())
     delivery.deliver_due()
     assert [request.headers["webhook-id"] for request in receiver.requests] == [event.pk]
     assert attempts() == [(1, "manual", 200, "")]
@@ -411,7 +414,7 @@ def test_a_redelivery_begins_the_schedule_anew_and_its_retries_are_automatic(acm
             pass_time()
             delivery.deliver_due()
         assert only_delivery().state == State.EXHAUSTED
-        redeliver(delivery=only_delivery(), trigger=Trigger.MANUAL)
+        redeliver(delivery=only_delivery(), actor="test", now=timezone.now())
         delivery.deliver_due()
         due_at = only_delivery().due_at
         assert due_at is not None
@@ -468,7 +471,7 @@ def test_a_worker_that_reports_late_does_not_undo_a_redelivery(acme: Organizatio
     tell(acme)
     [late] = delivery.claim(count=10, now=timezone.now())
     delivery.record([(late, Answer(status_code=200, duration_ms=5))], now=timezone.now())
-    redeliver(delivery=only_delivery(), trigger=Trigger.MANUAL)
+    redeliver(delivery=only_delivery(), actor="test", now=timezone.now())
     delivery.record([(late, Answer(status_code=200, duration_ms=5))], now=timezone.now())
     assert only_delivery().state == State.PENDING
 

@@ -1,0 +1,30 @@
+"""`GET /docs/enterprise/webhooks/verify`: what is wrong with a signature, worked out in the visitor's browser."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+# The visitor types a secret: the browser is to refuse every way out of the page, whatever its script would do.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'none'",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+@require_safe
+@cache_control(public=True, max_age=300)
+def verify_page(request: HttpRequest) -> HttpResponse:
+    """Answer the page, the same for everybody."""
+    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    page = render(request, "docs/verify.html")
+    page.headers.update(headers)
+    return page
