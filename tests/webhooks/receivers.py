@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import functools
 import ipaddress
 import socket
 import ssl
@@ -124,13 +125,13 @@ def drips_body() -> Behaviour:
     return drips(b"x", before=b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
 
 
-def huge_body(total_bytes: int) -> Behaviour:
-    """Answer 200 with so many bytes, as fast as they are taken."""
+def floods(data: bytes, *, before: bytes = b"") -> Behaviour:
+    """Send `before`, then `data` over and over, as fast as it is taken, until the caller goes away."""
 
-    def behave(connection: socket.socket, _: Receiver, __: Received) -> None:
-        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {total_bytes}\r\n\r\n".encode())
-        for _position in range(0, total_bytes, 65536):
-            connection.sendall(b"x" * 65536)
+    def behave(connection: socket.socket, receiver: Receiver, _: Received) -> None:
+        connection.sendall(before)
+        while not receiver.closing.is_set():
+            connection.sendall(data)
 
     return behave
 
@@ -156,8 +157,11 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
     return behave
 
 
-def self_signed(host: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return a server's TLS context for `host` (a name or an address), and the file of its certificate."""
+def self_signed(host: str, folder: Path, *, valid_days: int = 1) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's TLS context for `host` (a name or an address), and the file of its certificate.
+
+    With `valid_days` below 0 it has expired.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     try:
@@ -168,8 +172,8 @@ def self_signed(host: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
     certificate = (
         x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=10))
+        .not_valid_after(now + timedelta(days=valid_days))
         .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -184,13 +188,17 @@ def self_signed(host: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 
 @contextlib.contextmanager
-def serve(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """Run a receiver on a free port of loopback until the block ends."""
+def serve(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, reads_bodies: bool = True) -> Iterator[Receiver]:
+    """Run a receiver on a free port of loopback until the block ends.
+
+    One that doesn't read bodies has what it wants once it has read the headers of a request.
+    """
     scheme = "https" if tls else "http"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         receiver = Receiver(url=f"{scheme}://127.0.0.1:{port}/hook", port=port)
-        threading.Thread(target=_accept, args=(listener, receiver, behaviour, tls), daemon=True).start()
+        converse = functools.partial(_converse, receiver=receiver, behaviour=behaviour, tls=tls, reads=reads_bodies)
+        threading.Thread(target=_accept, args=(listener, receiver, converse), daemon=True).start()
         try:
             yield receiver
         finally:
@@ -220,31 +228,33 @@ def free_port() -> int:
         return port
 
 
-def _accept(listener: socket.socket, receiver: Receiver, behaviour: Behaviour, tls: ssl.SSLContext | None) -> None:
+def _accept(listener: socket.socket, receiver: Receiver, converse: Callable[[socket.socket], None]) -> None:
     while not receiver.closing.is_set():
         try:
             connection, _ = listener.accept()
         except OSError:  # The listener was shut down.
             return
         receiver.connections += 1
-        threading.Thread(target=_converse, args=(connection, receiver, behaviour, tls), daemon=True).start()
+        threading.Thread(target=converse, args=(connection,), daemon=True).start()
 
 
-def _converse(connection: socket.socket, receiver: Receiver, behaviour: Behaviour, tls: ssl.SSLContext | None) -> None:
+def _converse(
+    connection: socket.socket, *, receiver: Receiver, behaviour: Behaviour, tls: ssl.SSLContext | None, reads: bool
+) -> None:
     # The caller may go away at any point, or not speak HTTP; that is what many of the tests are about.
     with contextlib.suppress(OSError, ValueError), connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         talking = tls.wrap_socket(connection, server_side=True) if tls else connection
         with talking, talking.makefile("rb") as incoming:
             while not receiver.closing.is_set():
-                received = _read_request(incoming)
+                received = _read_request(incoming, reads)
                 if received is None:
                     return
                 receiver.requests.append(received)
                 behaviour(talking, receiver, received)
 
 
-def _read_request(incoming: BinaryIO) -> Received | None:
+def _read_request(incoming: BinaryIO, reads_body: bool) -> Received | None:
     line = incoming.readline().decode()
     if not line:
         return None
@@ -253,5 +263,5 @@ def _read_request(incoming: BinaryIO) -> Received | None:
     for raw in iter(incoming.readline, b"\r\n"):
         name, _, value = raw.decode().partition(":")
         headers[name.lower()] = value.strip()
-    body = incoming.read(int(headers.get("content-length", "0")))
+    body = incoming.read(int(headers.get("content-length", "0"))) if reads_body else b""
     return Received(method=method, path=path, headers=headers, body=body)
