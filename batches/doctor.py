@@ -15,6 +15,7 @@ from batches.catalogue import Route, routes
 from batches.execution.gate import health_by_route
 from batches.models import ProviderRoute, RouteHealth
 from ledger.models import ReconciliationRun
+from webhooks import health as webhooks
 
 # What is due is taken within a second or two; this much later, nobody takes it.
 LATE = timedelta(seconds=60)
@@ -186,9 +187,6 @@ def _stuck_batches(now: datetime) -> Iterator[Finding]:
 
 # --- around it -----------------------------------------------------------------------------------------------------
 
-DELIVERIES = """
-    SELECT count(*), min(due_at) FROM webhooks_delivery d WHERE state = 'pending' AND due_at < %(late)s
-"""
 UNPURGED = """
     SELECT count(*), min(expires_at) FROM batches_output
     WHERE expires_at IS NOT NULL AND purged_at IS NULL AND expires_at < %(long_ago)s
@@ -197,11 +195,14 @@ UNPURGED = """
 
 def _around(now: datetime) -> Iterator[Finding]:
     logs = "Look whether workers and beat run, and at their logs."
-    for count, since in _rows(DELIVERIES, late=now - LATE):
-        if count:
-            yield Finding(
-                "not_delivered", "webhooks", since, f"{count} deliveries are due, and no worker takes them", logs
-            )
+    count, due_since = webhooks.late(before=now - LATE)
+    if due_since is not None:
+        says = f"{count} deliveries are due, and no worker takes them"
+        yield Finding("not_delivered", "webhooks", due_since, says, logs)
+    unsent_since = webhooks.oldest_unsent()
+    if unsent_since is not None and unsent_since < now - LATE:
+        says = "mails about failing endpoints cannot be sent"
+        yield Finding("not_mailed", "webhooks", unsent_since, says, "Look at EMAIL_URL, and at the workers' logs.")
     for count, since in _rows(UNPURGED, long_ago=now - LONG_OPEN):
         if count:
             says = f"{count} videos are kept past the end of their customers' retention"

@@ -18,6 +18,8 @@ from typing import Any, TextIO
 import av
 from PIL import Image
 
+# A clip can wait for a moment; what keeps the providers busy goes first.
+NICENESS = 10
 MEMORY_BYTES = 1024 * 1024 * 1024
 # The parent gives up on a clip sooner; this is for a child whose parent is dead.
 ALARM_SECONDS = 60
@@ -48,6 +50,7 @@ def main() -> None:
 
 
 def _confine() -> None:
+    os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     if sys.platform == "linux":  # macOS refuses to limit the address space.

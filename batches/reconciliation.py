@@ -42,6 +42,11 @@ INVARIANTS = (
     Invariant("invariant_entry_in_proof", "A final batch's entries are those that its proof shows."),
     Invariant("invariant_items_fit_proof", "A final batch's items are those that its proof was made over."),
     Invariant("invariant_end_is_told", "The end of a batch is delivered, or on its way, to its webhook_url."),
+    Invariant("invariant_event_reaches_endpoints", "Every event has a delivery to each endpoint that was there."),
+    Invariant(
+        "invariant_delivery_is_explained",
+        "A delivery is pending, delivered by an attempt, given up after attempts, or skipped with its reason.",
+    ),
 )
 
 

@@ -1,9 +1,9 @@
-"""The verbs of a batch: quote, submit, start. Its other ends: batches.retrying, batches.stopping, batches.finalization.
+"""The verbs of a batch: quote, submit. The others: batches.retrying, batches.telling (start), batches.stopping,
+batches.finalization.
 
 Global lock order: batch, then items, then wallet. Nothing slow happens while a wallet is locked.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from batches.catalogue import Line, price_lines, routing
 from batches.finalization import items_in_words, movement_of
 from batches.intake import BatchOrder, ItemOrder
-from batches.models import Batch, Stage, State, Status, new_batch_id, new_item_id
+from batches.models import Batch, Stage, Status, new_batch_id, new_item_id
 from customers.models import Mode, Organization
 from customers.services import audit
 from ledger import services as ledger
@@ -131,11 +131,6 @@ def submit(
     if winner is None:
         raise RuntimeError("a batch that stood in the way is gone")  # Batches are never deleted.
     return winner, False
-
-
-def start(*, batch_ids: Iterable[str], now: datetime) -> None:
-    """Move queued batches to processing: their first item has been submitted."""
-    Batch.objects.filter(pk__in=sorted(batch_ids), state=State.QUEUED).update(state=State.PROCESSING, started_at=now)
 
 
 def audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:

@@ -13,6 +13,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce
 from structlog import get_logger
 
+from batches import telling
 from batches.catalogue import retired_models
 from batches.failures import FailureType
 from batches.finalization import finalize_ended
@@ -88,17 +89,18 @@ FAIL_OVERDUE = """
         failure_type = coalesce(nullif((SELECT a.failure_type FROM batches_attempt a
                                         WHERE a.item_id = i.id AND a.number = i.attempts_made), ''), 'timeout')
     FROM late WHERE i.id = late.id
-    RETURNING i.batch_id
+    RETURNING i.id, i.batch_id
 """
 
 
 def _fail_overdue(now: datetime) -> None:
     """Fail what waits for another submit past its own deadline: nobody claims it while its route is shut."""
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(FAIL_OVERDUE, {"now": now})
-        batch_ids = {batch_id for (batch_id,) in cursor.fetchall()}
-    if batch_ids:
-        finalize_ended(among=batch_ids, now=now)
+        failed = dict(cursor.fetchall())
+        telling.tell_ended(item_ids=failed, now=now)
+    if failed:
+        finalize_ended(among=set(failed.values()), now=now)
 
 
 def _fail_retired(now: datetime) -> None:
@@ -120,7 +122,7 @@ def _fail_unrouted(routes: Iterable[str], now: datetime) -> None:
     batch_ids = set(overdue.values_list("batch_id", flat=True))
     if batch_ids:
         log.error("batches.route_unknown", batch_ids=sorted(batch_ids))
-        Item.objects.filter(pk__in=overdue.values("pk")).update(**_failed(FailureType.INTERNAL_ERROR, now))
+        _fail(Item.objects.filter(pk__in=overdue.values("pk")), FailureType.INTERNAL_ERROR, now)
         finalize_ended(among=batch_ids, now=now)
 
 
@@ -131,10 +133,14 @@ def _fail_waiting_of(batch_ids: list[str], failure: FailureType, now: datetime) 
 
 def _fail_waiting(items: QuerySet[Item], failure: FailureType, now: datetime) -> int:
     """Fail those of `items` that wait to be submitted; return how many. A claim that was faster keeps its item."""
-    return items.filter(stage=Stage.SUBMIT).update(**_failed(failure, now))
+    return _fail(items.filter(stage=Stage.SUBMIT), failure, now)
 
 
-def _failed(failure: FailureType, now: datetime) -> dict[str, Any]:
-    """Return the fields of an item that has failed."""
-    ended = {"stage": None, "due_at": None, "lease": None, "finished_at": now}
-    return {"status": Status.FAILED, "failure_type": failure, **ended}
+def _fail(items: QuerySet[Item], failure: FailureType, now: datetime) -> int:
+    """Fail these items, and tell of it in the same transaction; return how many."""
+    ended: dict[str, Any] = {"stage": None, "due_at": None, "lease": None, "finished_at": now}
+    with transaction.atomic():
+        ids = list(items.order_by("pk").select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))
+        Item.objects.filter(pk__in=ids).update(status=Status.FAILED, failure_type=failure, **ended)
+        telling.tell_ended(item_ids=ids, now=now)
+    return len(ids)

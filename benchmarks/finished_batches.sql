@@ -122,17 +122,22 @@ FROM (
     ) e ON e.reference = p.batch_id
 ) b;
 
-INSERT INTO webhooks_event (id, organization_id, mode, type, reference, body, created_at)
-SELECT 'evt_' || right(p.batch_id, 26), p.organization_id, 'live', 'batch.completed', p.batch_id,
+INSERT INTO webhooks_event (id, organization_id, mode, type, reference, part, body, created_at)
+SELECT 'evt_' || right(p.batch_id, 26), p.organization_id, 'live', 'batch.completed', p.batch_id, '',
        format('{"event": "batch.completed", "batch_id": "%%s", "proof": {"url": "", "sha256": "%%s"}}', p.batch_id,
               f.sha256), p.at
 FROM plan p JOIN batches_proof f ON f.batch_id = p.batch_id;
 
 INSERT INTO webhooks_delivery
-    (id, event_id, url, state, skipped_reason, attempts_made, attempts_before, next_trigger, created_at)
-SELECT 'dlv_' || right(batch_id, 26), 'evt_' || right(batch_id, 26), 'https://example.com/hook', 'delivered', '', 1, 0,
-       'auto', at
+    (id, event_id, organization_id, mode, lane, url, state, skipped_reason, attempts_made, attempts_before,
+     next_trigger, created_at)
+SELECT 'dlv_' || right(batch_id, 26), 'evt_' || right(batch_id, 26), organization_id, 'live',
+       left(encode(sha256(convert_to(organization_id || ' https://example.com/hook', 'UTF8')), 'hex'), 32),
+       'https://example.com/hook', 'delivered', '', 1, 0, 'auto', at
 FROM plan;
+
+INSERT INTO webhooks_attempt (delivery_id, number, at, trigger, status_code, error, duration_ms, response)
+SELECT 'dlv_' || right(batch_id, 26), 1, at, 'auto', 200, '', 12, 'ok' FROM plan;
 
 -- One month is closed, in the middle of it all, and one seal made for each call.
 INSERT INTO ledger_period (month, starts_at, ends_at, closed_at)

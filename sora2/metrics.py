@@ -23,6 +23,7 @@ from batches.reconciliation import INVARIANTS
 from batches.route_pages import RouteState, watched_routes
 from customers.models import Mode
 from ledger.models import ReconciliationRun, Seal, Wallet
+from webhooks import health as webhooks
 
 BUCKETS = ("available", "reserved", "settled")
 
@@ -78,6 +79,7 @@ class _Now(Collector):
         yield _credits()
         yield _open_batches()
         yield from _routes(self.now)
+        yield from _webhooks(self.now)
 
     def _reconciliation(self) -> Iterator[Metric]:
         run = ReconciliationRun.objects.order_by("-started_at").defer("discrepancies").first()
@@ -130,6 +132,22 @@ def _open_batches() -> Metric:
     for mode in Mode.values:
         batches.add_metric([mode], by_mode.get(mode, 0))
     return batches
+
+
+def _webhooks(now: datetime) -> Iterator[Metric]:
+    failing = GaugeMetricFamily(
+        "sora2_webhook_endpoints_failing", "Enabled endpoints that take nothing, by mode.", labels=["mode"]
+    )
+    by_mode = webhooks.failing_by_mode()
+    for mode in Mode.values:
+        failing.add_metric([mode], by_mode.get(mode, 0))
+    yield failing
+    _, since = webhooks.late(before=now)
+    yield GaugeMetricFamily(
+        "sora2_webhooks_due_late_seconds",
+        "Seconds for which the oldest delivery to an endpoint that works has waited to be sent; 0 while none does.",
+        value=(now - since).total_seconds() if since else 0,
+    )
 
 
 # --- routes --------------------------------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """The verbs of an endpoint: create, change, delete, rotate its secret, send it a test."""
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from customers.models import Mode, Organization
 from customers.services import audit
@@ -28,6 +30,8 @@ from webhooks.signing import new_secret
 # Of an organization in one mode: each batch writes a delivery for each of them.
 ENDPOINTS_MOST = 20
 OVERLAP_HOURS, OVERLAP_HOURS_MOST = 24, 168
+# How long who sent a test waits for what came of it, and how often it looks.
+TEST_WAIT_SECONDS, TEST_LOOK_SECONDS = 5.0, 0.1
 
 SWITCHED_OFF = "the endpoint was switched off"
 DELETED = "the endpoint was deleted"
@@ -37,11 +41,17 @@ HEALTHY: dict[str, Any] = {"failing_since": None, "consecutive_failures": 0, "pa
 
 
 class UrlTaken(ValueError):
-    """The organization has an endpoint at this address already, in this mode."""
+    """The organization has an endpoint at this address already, in this mode: that one, unless it is gone by now."""
+
+    def __init__(self, endpoint_id: str | None) -> None:
+        super().__init__(endpoint_id)
+        self.endpoint_id = endpoint_id
 
 
 class TooManyEndpoints(ValueError):
     """The organization has as many endpoints in this mode as it may have."""
+
+    limit = ENDPOINTS_MOST
 
 
 def create_endpoint(
@@ -51,6 +61,7 @@ def create_endpoint(
     url: str,
     events: Sequence[str] | None = None,
     description: str = "",
+    enabled: bool = True,
     actor: str = "system",
 ) -> tuple[Endpoint, str]:
     """Create an endpoint (by default one that wants `batch.completed`); return it with its secret.
@@ -65,6 +76,8 @@ def create_endpoint(
         url=url,
         events=list(events) if events else default_events(),
         description=description,
+        enabled=enabled,
+        disabled_reason="" if enabled else SWITCHED_OFF,
         secret_encrypted=encrypt(secret),
     )
     with transaction.atomic():
@@ -73,7 +86,7 @@ def create_endpoint(
         if Endpoint.objects.present().filter(organization=organization, mode=mode).count() >= ENDPOINTS_MOST:
             raise TooManyEndpoints
         _save(endpoint)
-        _audit(endpoint, actor, "create", url=url, events=endpoint.events)
+        _audit(endpoint, actor, "create", url=url, events=endpoint.events, enabled=enabled)
     return endpoint, secret
 
 
@@ -95,6 +108,8 @@ def change_endpoint(*, endpoint: Endpoint, actor: str, **changes: Any) -> Endpoi
             changed["disabled_reason"] = "" if changed["enabled"] else SWITCHED_OFF
         if changed.keys() & {"url", "enabled"}:
             changed |= HEALTHY
+        if "url" in changed:
+            changed["moved_at"] = timezone.now()
         for name, value in changed.items():
             setattr(locked, name, value)
         _save(locked)
@@ -170,13 +185,28 @@ def send_test(*, endpoint: Endpoint, actor: str, now: datetime) -> Delivery:
     return event.deliveries.get()
 
 
+def end_of_test(delivery: Delivery) -> Delivery:
+    """Return the delivery of a test, whole, when it has ended, or after five seconds as it then is.
+
+    Looks at the row instead of being told: there are few tests, and no transaction or lock is held meanwhile.
+    """
+    until = time.monotonic() + TEST_WAIT_SECONDS
+    pending = Delivery.objects.filter(pk=delivery.pk, state=Delivery.State.PENDING)
+    while pending.exists() and time.monotonic() < until:
+        time.sleep(TEST_LOOK_SECONDS)
+    return Delivery.objects.whole().get(pk=delivery.pk)
+
+
 def _save(endpoint: Endpoint) -> None:
     try:
         with transaction.atomic():
             endpoint.save()
     except IntegrityError as error:
         if "webhooks_endpoint_url_once" in str(error):
-            raise UrlTaken from error
+            same = Endpoint.objects.present().filter(
+                organization_id=endpoint.organization_id, mode=endpoint.mode, url=endpoint.url
+            )
+            raise UrlTaken(same.values_list("pk", flat=True).first()) from error
         raise
 
 

@@ -9,12 +9,13 @@ it is: a mail is a row first, so that none is lost.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import connection, transaction
-from django.db.models import Min
+from django.db.models import Count, Min
 from django.template.loader import render_to_string
 from structlog import get_logger
 
@@ -32,6 +33,15 @@ EXHAUSTED_LEAST = 2
 FIGURES_OVER = timedelta(hours=24)
 SENDING = timedelta(minutes=10)
 MAILS_AT_ONCE = 50
+
+
+class HealthState(StrEnum):
+    """An endpoint's health in one word."""
+
+    HEALTHY = "healthy"
+    FAILING = "failing"
+    PAUSED = "paused"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,37 @@ def _health(endpoint: Endpoint, figures: Any, waiting: Any) -> Health:
     if due_at is not None and endpoint.paused_until is not None:
         due_at = max(due_at, endpoint.paused_until)
     return Health(attempts, succeeded, p50_ms, p95_ms, pending, due_at)
+
+
+def state_of(endpoint: Endpoint, *, now: datetime) -> HealthState:
+    """Return an endpoint's health in one word: of several, what keeps most from it."""
+    if not endpoint.enabled:
+        return HealthState.DISABLED
+    if endpoint.paused_until is not None and endpoint.paused_until > now:
+        return HealthState.PAUSED
+    return HealthState.HEALTHY if endpoint.failing_since is None else HealthState.FAILING
+
+
+# What a failing or paused endpoint keeps waiting is not late: that is as it should be.
+LATE = """
+    SELECT count(*), min(d.due_at) FROM webhooks_delivery d LEFT JOIN webhooks_endpoint p ON p.id = d.endpoint_id
+    WHERE d.state = 'pending' AND d.due_at <= %s AND p.failing_since IS NULL
+      AND (p.paused_until IS NULL OR p.paused_until <= %s)
+"""
+
+
+def late(*, before: datetime) -> tuple[int, datetime | None]:
+    """Return how many deliveries were due before then and nobody took them, and since when the first."""
+    with connection.cursor() as cursor:
+        cursor.execute(LATE, [before, before])
+        count, since = cursor.fetchone()
+    return count, since
+
+
+def failing_by_mode() -> Mapping[str, int]:
+    """Count the enabled endpoints that fail."""
+    rows = Endpoint.objects.filter(enabled=True, failing_since__isnull=False).values("mode").annotate(count=Count("pk"))
+    return {row["mode"]: row["count"] for row in rows}
 
 
 # --- judging -------------------------------------------------------------------------------------------------------

@@ -90,6 +90,8 @@ class Endpoint(RotatingSecret):
     enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # When its address was changed last: events before that went to another one.
+    moved_at = models.DateTimeField(null=True, editable=False)
     # Its deliveries stay on record, so the row does too.
     deleted_at = models.DateTimeField(null=True, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)

@@ -130,6 +130,7 @@ def _record(results: Sequence[tuple[Claimed, Collected | NotCollected]]) -> None
         collected = [(item, result) for item, result in kept if isinstance(result, Collected)]
         expiries = retention.expiries(batch_ids={item.batch_id for item, _ in collected}, created_at=now)
         Output.objects.bulk_create([_output(item, result, now, expiries[item.batch_id]) for item, result in collected])
+        outcomes.tell(moves, moved, now=now)
     outcomes.finish(moves, moved, now=now)
 
 

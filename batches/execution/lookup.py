@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from batches import services
+from batches import telling
 from batches.catalogue import Route, provider_of
 from batches.execution import outcomes
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_due, move, tell_attempts
@@ -81,10 +81,11 @@ def _record(items: Sequence[Claimed], found: Mapping[str, str]) -> None:
         known = {item.attempt_id for item in items if item.job_id} | told
         moves = [_move(item, earlier, now, known=item.attempt_id in known) for item in items]
         moved = move(moves=moves, now=now)
+        outcomes.tell(moves, moved, now=now)
         lost = {m.item.attempt_id for m in moves if m.stage is None and m.item.claim in moved}
         tell_attempts([_lost(item, now) for item in items if item.attempt_id in lost])
     # Whoever submitted them may have died before starting their batches.
-    services.start(batch_ids={m.item.batch_id for m in moves}, now=now)
+    telling.start(batch_ids={m.item.batch_id for m in moves}, now=now)
     outcomes.finish(moves, moved, now=now)
     if any(m.stage == Stage.POLL for m in moves):
         bell.ring("batches.poll")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count
 
+from batches import telling
 from batches.execution.queue import Claimed, Move
 from batches.failures import POLICIES, FailureType
 from batches.finalization import finalize_ended
@@ -55,6 +56,12 @@ def failed_or_again(
     if due_at >= item.deadline_at:
         return failed(item, failure)
     return Move(item, stage=Stage.SUBMIT, due_at=due_at)
+
+
+def tell(moves: Sequence[Move], moved: set[tuple[str, uuid.UUID]], *, now: datetime) -> None:
+    """Publish the ends of items, in the transaction of the moves; of those that succeeded, once they have outputs."""
+    ended = [m.item.item_id for m in moves if m.stage is None and m.item.claim in moved]
+    telling.tell_ended(item_ids=ended, now=now)
 
 
 def finish(moves: Sequence[Move], moved: set[tuple[str, uuid.UUID]], *, now: datetime) -> None:

@@ -76,6 +76,7 @@ def _record(
     moves = [_move(item, verdict, earlier, now, pause(item, verdict)) for item, verdict in judged]
     with transaction.atomic():
         moved = move(moves=moves, now=now)
+        outcomes.tell(moves, moved, now=now)
         kept = [(item, verdict) for item, verdict in judged if item.claim in moved]
         tell_attempts([news for item, verdict in kept if (news := _news(item, verdict, now))])
     outcomes.finish(moves, moved, now=now)

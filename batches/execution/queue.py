@@ -112,7 +112,9 @@ CLAIM_SUBMITS = """
                    PARTITION BY organization_id ORDER BY priority DESC, turn_in_batch, batch_id) AS turn
         FROM waiting ORDER BY turn, id LIMIT %(count)s
     ), ours AS (
-        SELECT i.id FROM batches_item i WHERE i.id IN (SELECT id FROM ranked) AND i.stage = 'submit'
+        -- Asked again of the locked row: it may have gone to another route since it was read.
+        SELECT i.id FROM batches_item i
+        WHERE i.id IN (SELECT id FROM ranked) AND i.stage = 'submit' AND i.route = %(route)s
         FOR UPDATE SKIP LOCKED
     )
     UPDATE batches_item i

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from batches import services
+from batches import telling
 from batches.catalogue import Route, provider_of, retired_models, terms
 from batches.execution import gate, outcomes, pace
 from batches.execution.queue import AttemptNews, Claimed, Move, claim_submits, move, tell_attempts
@@ -39,7 +39,7 @@ def _claim(route: Route, count: int) -> Sequence[Claimed]:
     now = timezone.now()
     claimed = claim_submits(route=route, terms=terms(route), retired=retired_models(now=now), count=count, now=now)
     if claimed:
-        services.start(batch_ids={item.batch_id for item in claimed}, now=now)
+        telling.start(batch_ids={item.batch_id for item in claimed}, now=now)
     return claimed
 
 
@@ -71,6 +71,7 @@ def _record(route: Route, results: Sequence[tuple[Claimed, SubmitOutcome]]) -> N
             if item.attempt_id in told
         ]
         moved = move(moves=moves, now=now)
+        outcomes.tell(moves, moved, now=now)
     outcomes.finish(moves, moved, now=now)
     polls = [m.due_at for m in moves if m.stage == Stage.POLL and m.due_at]
     if polls:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from batches import services
+from batches import telling
 from batches.catalogue import SIMULATOR, Route
 from batches.execution import collect, lookup, poll, submit
 from batches.execution.queue import Claimed, claim_due, claim_submits
@@ -49,7 +49,7 @@ def known_of(item: Claimed) -> Known:
 def start(turn: Turn, claimed: Iterable[Claimed]) -> None:
     """Say that the batches of what is to be submitted are under way."""
     if turn.stage == Stage.SUBMIT:
-        services.start(batch_ids={item.batch_id for item in claimed}, now=timezone.now())
+        telling.start(batch_ids={item.batch_id for item in claimed}, now=timezone.now())
 
 
 def report(stage: str, told: Told) -> None:

@@ -16,8 +16,8 @@ from ledger.models import Entry, Wallet
 from tests.connections import at_once
 from tests.factories import Account, end_batch, fund, make_account, make_batch
 from tests.people import member, staff, words_of
-from webhooks.models import Delivery, Endpoint, Event
 from webhooks.endpoints import create_endpoint
+from webhooks.models import Delivery, Endpoint, Event
 
 pytestmark = pytest.mark.django_db
 

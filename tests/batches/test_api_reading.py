@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from batches import finalization, services
+from batches import finalization
 from batches.failures import FailureType
 from batches.models import Batch, Item
 from tests.factories import VIDEO, Account, code_of, end_batch, end_items, make_account, make_batch, order
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 def test_a_batch_shows_its_progress_and_then_its_totals(account: Account) -> None:
     batch = make_batch(account.api, 8)
-    services.start(batch_ids=[batch.pk], now=timezone.now())
+    telling.start(batch_ids=[batch.pk], now=timezone.now())
     end_items(
         batch, succeeded=[0, 1], failed={2: FailureType.TIMEOUT, 3: FailureType.CAPACITY, 4: FailureType.CAPACITY}
     )
@@ -124,7 +124,7 @@ def test_pages_hold_still_while_batches_are_added(account: Account) -> None:
 def test_batches_are_filtered(account: Account) -> None:
     ended = end_batch(make_batch(account.api, request_id="a"), failed={0: FailureType.TIMEOUT})
     running = make_batch(account.api, request_id="b")
-    services.start(batch_ids=[running.pk], now=timezone.now())
+    telling.start(batch_ids=[running.pk], now=timezone.now())
 
     def found(**query: str) -> list[str]:
         return [batch["batch_id"] for batch in account.api.get("/video-batch", query).json()["data"]]
@@ -247,7 +247,7 @@ def test_canceling_ends_what_was_not_submitted(account: Account) -> None:
 def test_canceling_leaves_what_was_submitted(account: Account) -> None:
     batch = make_batch(account.api, 2)
     Item.objects.filter(batch=batch, index=0).update(status="running", stage="poll", attempts_made=1)
-    services.start(batch_ids=[batch.pk], now=timezone.now())
+    telling.start(batch_ids=[batch.pk], now=timezone.now())
     answer = account.api.post(f"/video-batch/{batch.pk}/cancel").json()
     assert answer["summary"] == {"total": 2, "pending": 0, "running": 1, "succeeded": 0, "failed": 1}
     assert answer["ledger"] == {"reserved": 20, "settled": 0, "refunded": 0}

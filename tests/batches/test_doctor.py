@@ -18,7 +18,8 @@ from batches.providers import NotAccepted
 from tests.batches.engine import customer_with, submit, the_route
 from tests.factories import end_items, make_account, make_batch
 
-pytestmark = pytest.mark.django_db
+# It dates batches back, which only the owner can.
+pytestmark = [pytest.mark.django_db, pytest.mark.owner]
 
 
 def found(now: datetime | None = None) -> dict[str, Finding]:

@@ -16,6 +16,7 @@ from pytest_django import Settings
 
 from batches import finalization, services, stopping, tasks
 from batches.catalogue import Route, provider_of
+from batches.execution import outcomes
 from batches.execution import submit as submitting
 from batches.execution.collect import collect_due
 from batches.execution.lookup import look_up_due
@@ -29,7 +30,8 @@ from batches.simulator.server import SimulatorServer
 from ledger.models import Entry
 from tests.batches.engine import customer_with, drive, one_turn, submit, the_route, wallet_of
 from tests.batches.offers import retire
-from webhooks.models import Event
+from webhooks.endpoints import create_endpoint
+from webhooks.models import SUBSCRIBABLE, Event
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +80,12 @@ def scene(provider: SimulatorServer, settings: Settings, tmp_path: Path) -> Call
 
     def made(prompt: str) -> Scene:
         customer = customer_with(100)
+        create_endpoint(
+            organization=customer.organization,
+            mode=customer.mode,
+            url="https://example.com/everything",
+            events=[event.value for event in SUBSCRIBABLE],
+        )
         items = [{"prompt": "A neighbour"}, {"prompt": prompt, "seconds": 8}]
         batch = submit(customer, [], items=items, deadline=DEADLINE.isoformat())
         submit_due(the_route(max_in_flight=1))
@@ -170,7 +178,9 @@ def worker_dies_after_the_post(scene: Scene) -> None:
 
 def worker_dies_before_the_end(scene: Scene) -> None:
     ended = Move(claimed(scene), status=Status.FAILED, failure_type=FailureType.PROVIDER_ERROR.value)
-    assert move(moves=[ended], now=timezone.now())
+    moved = move(moves=[ended], now=timezone.now())
+    outcomes.tell([ended], moved, now=timezone.now())
+    assert moved
     assert not Batch.objects.get(pk=scene.batch.pk).is_final
     tasks.sweep()
 
@@ -285,6 +295,19 @@ def holds(scene: Scene, failure: FailureType | None) -> None:
     ]
     wallet = wallet_of(scene.customer)
     assert (wallet.available, wallet.reserved, wallet.settled) == (100 - settled, 0, settled)
+    assert told(scene) == {
+        ("batch.started", ""),
+        ("item.succeeded", batch.items.get(index=0).pk),
+        ("item.failed" if failure else "item.succeeded", item.pk),
+        ("batch.completed", ""),
+    }
+
+
+def told(scene: Scene) -> set[tuple[str, str]]:
+    """Return what was published about the batch, each once, and about which item of it."""
+    events = list(Event.objects.filter(reference=scene.batch.pk).values_list("type", "part"))
+    assert len(events) == len(set(events))
+    return set(events)
 
 
 def entries(scene: Scene) -> list[tuple[str, int]]:

@@ -16,8 +16,8 @@ from batches.failures import POLICIES, FailureType
 from batches.finalization import finalize_batch_credits
 from batches.models import Attempt, Batch, Item, Output, Stage, Status
 from batches.reconciliation import reconcile
-from batches.services import start
 from batches.stopping import cancel
+from batches.telling import start
 from customers.models import Mode
 from ledger.models import ReconciliationRun
 from ledger.reconciliation import Discrepancy, Findings, extent, keep_run

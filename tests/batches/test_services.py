@@ -220,8 +220,8 @@ def test_a_batch_that_cannot_be_finalized_keeps_no_other_from_it() -> None:
     with connection.cursor() as cursor:
         # An event about it exists already, which the database allows once.
         cursor.execute(
-            """INSERT INTO webhooks_event (id, organization_id, mode, type, reference, body, created_at)
-               VALUES ('evt_x', %s, 'live', 'batch.completed', %s, '{}', now())""",
+            """INSERT INTO webhooks_event (id, organization_id, mode, type, reference, part, body, created_at)
+               VALUES ('evt_x', %s, 'live', 'batch.completed', %s, '', '{}', now())""",
             [stuck.organization_id, stuck.pk],
         )
     assert finalization.finalize_ended(now=timezone.now()) == 1

@@ -13,9 +13,12 @@ from pytest_django import Settings
 from batches.models import Item, ProviderRoute, RouteHealth, Stage
 from batches.offering import pause_route
 from batches.reconciliation import INVARIANTS, reconcile
+from customers.models import Mode
 from ledger.models import ReconciliationRun, Seal
 from tests.factories import Account, end_batch, make_batch
 from tests.sora2.documents import table
+from webhooks.endpoints import create_endpoint
+from webhooks.models import Delivery, Endpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -135,7 +138,7 @@ def test_two_scrapes_say_the_same_of_the_same(account: Account) -> None:
 def test_a_scrape_takes_as_many_queries_however_much_there_is(account: Account, django_assert_num_queries: Any) -> None:
     reconcile(now=timezone.now())
     for number in range(5):
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(12):
             scrape()
         make_batch(account.api, request_id=f"order-{number}")
         ProviderRoute.objects.create(name=f"route-{number}", base_url="https://x.example")
@@ -208,3 +211,23 @@ def test_every_metric_is_documented_with_its_labels(account: Account) -> None:
     families = text_string_to_metric_families(scrape().content.decode())
     labels = {family.name: ", ".join(f"`{name}`" for name in family.samples[0].labels) or "none" for family in families}
     assert {name: cells[0] for name, cells in table("reference/metrics.md", "Names").items()} == labels
+
+
+def test_endpoints_that_fail_and_deliveries_that_nobody_takes(account: Account) -> None:
+    fine, failing = (
+        create_endpoint(organization=account.organization, mode=Mode.LIVE, url=f"https://example.com/{name}")[0]
+        for name in ("fine", "failing")
+    )
+
+    def late() -> float:
+        return values()["sora2_webhooks_due_late_seconds"][()]
+
+    Endpoint.objects.filter(pk=failing.pk).update(failing_since=timezone.now())
+    assert late() == 0
+    end_batch(make_batch(account.api))
+    Delivery.objects.update(due_at=timezone.now() - timedelta(minutes=5))
+    Delivery.objects.filter(endpoint=failing).update(due_at=timezone.now() - timedelta(days=5))
+    assert 300 <= late() < 400
+    assert values()["sora2_webhook_endpoints_failing"] == {("live",): 1, ("test",): 0}
+    Endpoint.objects.filter(pk=fine.pk).update(paused_until=timezone.now() + timedelta(minutes=1))
+    assert late() == 0

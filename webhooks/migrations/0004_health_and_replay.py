@@ -83,6 +83,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='endpoint',
+            name='moved_at',
+            field=models.DateTimeField(editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name='endpoint',
             name='paused_until',
             field=models.DateTimeField(editable=False, null=True),
         ),
