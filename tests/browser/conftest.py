@@ -1,9 +1,6 @@
 """A real Chromium against a real server. Where none is installed these tests skip and say so; under CI they fail."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +8,9 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 from pytest_django.live_server_helper import LiveServer
 
-CANDIDATES = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+from tests.programs import program
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -23,12 +22,8 @@ ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 
+OpenPage = Callable[..., Page]
 SignIn = Callable[..., Page]
-
-
-def chromium() -> str | None:
-    """Return where Chromium is installed, if it is."""
-    return next((path for path in CANDIDATES if Path(path).exists()), None) or shutil.which("chromium")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,16 +37,13 @@ def _unsafe() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
     """Start the installed Chromium, headless and silent towards the network."""
-    path = chromium()
-    if path is None:
-        reason = "No Chromium is installed: install the package chromium to run the tests in a browser."
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    path = program(*CHROMIUM, package="chromium")
     return {"executable_path": path, "args": list(ARGUMENTS), "headless": True}
 
 
 @pytest.fixture
-def sign_in(live_server: LiveServer, browser: Browser) -> Iterator[SignIn]:
-    """Return a function that opens a page for whoever a test client is signed in as.
+def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
+    """Return a function that opens a page for whoever has not signed in.
 
     Options are those of a Playwright context (`viewport`, `java_script_enabled`, …). The test fails in the end when a
     page said something on its console: a broken script, a file that is missing, or a breach of the content policy.
@@ -59,12 +51,10 @@ def sign_in(live_server: LiveServer, browser: Browser) -> Iterator[SignIn]:
     contexts: list[BrowserContext] = []
     said: list[str] = []
 
-    def open_page(client: Client, **options: Any) -> Page:
+    def open_page(**options: Any) -> Page:
         context = browser.new_context(base_url=live_server.url, **options)
         contexts.append(context)
         context.set_default_timeout(10_000)
-        cookie = client.cookies["sessionid"]
-        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
         page = context.new_page()
         page.on("console", lambda message: said.append(_words(message)))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -74,6 +64,19 @@ def sign_in(live_server: LiveServer, browser: Browser) -> Iterator[SignIn]:
     for context in contexts:
         context.close()
     assert said == []
+
+
+@pytest.fixture
+def sign_in(live_server: LiveServer, open_page: OpenPage) -> SignIn:
+    """Return a function that opens a page, as `open_page` does, for whoever a test client is signed in as."""
+
+    def sign_in(client: Client, **options: Any) -> Page:
+        page = open_page(**options)
+        cookie = client.cookies["sessionid"]
+        page.context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
+        return page
+
+    return sign_in
 
 
 def _words(message: ConsoleMessage) -> str:
