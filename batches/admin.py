@@ -151,7 +151,14 @@ def batch_billing(request: HttpRequest, access: Access, batch_id: str) -> HttpRe
 def batch_webhooks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show what was told about a batch, and every attempt to deliver it."""
     head = pages.head(access, batch_id=batch_id)
-    return _tab(request, access, head, "webhooks", events=pages.told(access, head.batch))
+    return _tab(
+        request,
+        access,
+        head,
+        "webhooks",
+        told=pages.told(access, head.batch, now=timezone.now()),
+        may_act=access.may(Permission.WEBHOOKS_WRITE),
+    )
 
 
 def _tab(request: HttpRequest, access: Access, head: pages.Head, tab: str, **context: Any) -> HttpResponseBase:

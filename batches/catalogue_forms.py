@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -16,29 +16,14 @@ from batches.catalogue_pages import Offer
 from batches.models import CatalogueModel, PriceList, ProviderRoute
 from batches.offering import NewPrice
 from sora2.canonical import canonical_json, sha256_hex
+from sora2.forms import MomentField, text_input, whole_number
 
-# What the database holds of a whole number.
-SMALL_MAX, MOST = 32_767, 2_147_483_647
+# What the database holds of a small whole number.
+SMALL_MAX = 32_767
 SECONDS_MAX = 3600
 SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 # The address of the page that makes a new one.
 NEW = "new"
-
-
-def text_input(**attributes: str) -> forms.TextInput:
-    return forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", **attributes})
-
-
-def whole_number(label: str, *, most: int = MOST, least: int = 1, **more: Any) -> forms.IntegerField:
-    """Return a field for a whole number, written as text."""
-    return forms.IntegerField(
-        label=label,
-        min_value=least,
-        max_value=most,
-        widget=text_input(inputmode="numeric"),
-        error_messages={"invalid": "Write a whole number without separators."},
-        **more,
-    )
 
 
 def new_name(value: str, *, what: str, exists: bool) -> str:
@@ -47,29 +32,6 @@ def new_name(value: str, *, what: str, exists: bool) -> str:
     if exists or value == NEW:
         raise ValidationError(f"There is a {what} of this name already." if exists else "Take another name.")
     return value
-
-
-class MomentField(forms.DateTimeField):
-    """A time in UTC, or the word now."""
-
-    default_error_messages = {"invalid": "Write a time in UTC, such as 2026-12-31 00:00, or now."}
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(widget=text_input(placeholder="2026-12-31 00:00"), **more)
-        self.now: datetime | None = None
-
-    def to_python(self, value: Any) -> datetime | None:
-        """Return the time."""
-        if isinstance(value, str):
-            text = value.strip().removesuffix("UTC").strip()
-            if text.lower() == "now" and self.now is not None:
-                return self.now
-            value = text
-        return super().to_python(value)
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return the time as it is written here."""
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else value
 
 
 class ListField(forms.CharField):

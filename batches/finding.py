@@ -3,14 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
-from django.db.models import Q
 from django.urls import reverse
 from django.utils.http import urlencode
 
 from batches.models import Batch, Item
 from customers.access import Access
 from ledger.models import CreditRequest, Entry, Wallet
-from webhooks.models import Delivery, Event
+from webhooks.models import Delivery, Endpoint, Event
 
 
 def addresses(access: Access, ids: Iterable[str]) -> dict[str, str]:
@@ -79,15 +78,24 @@ def _requests(access: Access, ids: set[str]) -> Found:
     return [(pk, reverse("admin:credit_request", args=[pk])) for (pk,) in rows.filter(pk__in=ids).values_list("pk")]
 
 
+def _endpoints(access: Access, ids: set[str]) -> Found:
+    rows = Endpoint.objects.within(access).filter(pk__in=ids).values_list("pk")
+    return [(pk, reverse("admin:endpoint", args=[pk])) for (pk,) in rows]
+
+
 def _events(access: Access, ids: set[str]) -> Found:
-    rows = Event.objects.within(access).filter(pk__in=ids, reference__startswith="bat_").values_list("pk", "reference")
-    return [(pk, reverse("admin:batch_webhooks", args=[reference])) for pk, reference in rows]
+    for pk, reference, part in Event.objects.within(access).filter(pk__in=ids).values_list("pk", "reference", "part"):
+        of_a_batch = reference.startswith("bat_") and not part
+        yield pk, _batch_webhooks(reference) if of_a_batch else with_query("admin:delivery_list", about=pk)
 
 
 def _deliveries(access: Access, ids: set[str]) -> Found:
-    rows = Delivery.objects.within(access).filter(Q(pk__in=ids), event__reference__startswith="bat_")
-    for pk, reference in rows.values_list("pk", "event__reference"):
-        yield pk, reverse("admin:batch_webhooks", args=[reference]) + f"#{pk}"
+    rows = Delivery.objects.within(access).filter(pk__in=ids).values_list("pk")
+    return [(pk, reverse("admin:delivery", args=[pk])) for (pk,) in rows]
+
+
+def _batch_webhooks(batch_id: str) -> str:
+    return reverse("admin:batch_webhooks", args=[batch_id])
 
 
 _LOOKUPS: Mapping[str, Callable[[Access, set[str]], Found]] = {
@@ -97,6 +105,7 @@ _LOOKUPS: Mapping[str, Callable[[Access, set[str]], Found]] = {
     "org": _organizations,
     "led": _entries,
     "crq": _requests,
+    "whe": _endpoints,
     "evt": _events,
     "dlv": _deliveries,
 }

@@ -8,7 +8,7 @@ from textwrap import shorten
 from django.db.models import Count, Min, Q
 from django.urls import reverse
 
-from batches.finding import addresses, batch_address, with_query
+from batches.finding import batch_address, with_query
 from batches.models import FINAL_STATES, Batch, Item, Status
 from batches.reconciliation_pages import LastCheck, last_check
 from batches.route_pages import Condition, RouteState, routes_in_use
@@ -18,7 +18,6 @@ from ledger import lows
 from ledger.models import CreditRequest
 from ledger.pages import Equation, all_funds
 from webhooks import pages as webhooks
-from webhooks.models import Delivery
 
 # An open batch that is older than this wants a look: an item has a quarter of an hour, and may wait for its turn.
 LONG_OPEN = timedelta(hours=1)
@@ -65,9 +64,10 @@ def home(access: Access, *, now: datetime) -> Home:
     telling = access.may(Permission.WEBHOOKS_READ)
     live = replace(access, mode=Mode.LIVE.value)
     providers = routes_in_use(now=now) if work and access.organization_ids is None else None
+    load = webhooks.load(live, now=now, limit=NOTICES_SHOWN) if telling else None
     notices = [
         *(_long_open(live, now) if work else ()),
-        *(_undelivered(live) if telling else ()),
+        *(_of_webhooks(load) if load else ()),
         *(_low(live) if money else ()),
         *(_undecided(live) if access.may(Permission.CREDITS_APPROVE) else ()),
     ]
@@ -75,7 +75,7 @@ def home(access: Access, *, now: datetime) -> Home:
         check=last_check(access, now=now) if money else None,
         funds=all_funds(access, mode=Mode.LIVE) if money else None,
         work=_work(access, now) if work else None,
-        telling=webhooks.load(live) if telling else None,
+        telling=load,
         providers=providers,
         # What holds up everybody comes first: it makes many of the others.
         notices=[*_of_routes(providers or ()), *sorted(notices, key=lambda notice: notice.at, reverse=True)][
@@ -158,11 +158,6 @@ def _undecided(access: Access) -> Iterable[Notice]:
         yield Notice(sentence, request.wallet.organization.name, request.requested_at, address)
 
 
-def _undelivered(access: Access) -> Iterable[Notice]:
-    rows = webhooks.undelivered(access, limit=NOTICES_SHOWN)
-    where = addresses(access, [delivery.pk for delivery in rows])
-    for delivery in rows:
-        given_up = delivery.state == Delivery.State.EXHAUSTED
-        what = "could not be delivered" if given_up else "is not delivered yet"
-        sentence = f"{delivery.event.type} {what} after {delivery.attempts_made} attempts to {delivery.url}."
-        yield Notice(sentence, delivery.event.organization.name, delivery.created_at, where.get(delivery.pk, ""))
+def _of_webhooks(load: webhooks.Load) -> Iterable[Notice]:
+    for trouble in load.troubles:
+        yield Notice(trouble.sentence, trouble.who, trouble.at, trouble.address)

@@ -13,11 +13,11 @@ from typing import Any
 from batches.catalogue import DEFAULT_MODEL, Catalogue, LifeCycle, Model
 from batches.models import Priority
 from sora2.canonical import canonical_json, sha256_hex
-from sora2.times import from_timestamp
+from sora2.faults import Fault, Invalid, Reader, token
+from sora2.times import from_rfc3339
 from webhooks.guarded import ForbiddenTarget, check_url
 
 MAX_ITEMS = 10_000
-MAX_FAULTS = 100
 PROMPT_MAX, CUSTOM_ID_MAX, REQUEST_ID_MAX = 32_000, 64, 255
 BATCH_METADATA_MAX, ITEM_METADATA_MAX, METADATA_KEY_MAX, METADATA_VALUE_MAX = 50, 16, 40, 500
 ID_FIELDS = ("request_id", "x-request-id")
@@ -26,24 +26,6 @@ RETRY_FIELDS = frozenset({*ID_FIELDS, "max_credits"})
 ITEM_FIELDS = frozenset({"prompt", "model", "seconds", "size", "custom_id", "metadata"})
 CREDITS_MAX = 2**63 - 1
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong, where (a JSON pointer), with a stable code and what to do."""
-
-    pointer: str
-    code: str
-    detail: str
-
-
-class InvalidBatch(Exception):
-    """The batch has `count` faults; the first 100 of them are told."""
-
-    def __init__(self, faults: list[Fault], count: int | None = None) -> None:
-        self.faults, self.count = faults, count or len(faults)
-        super().__init__(f"{self.count} faults")
 
 
 class BatchTooLarge(Exception):
@@ -110,7 +92,7 @@ class BatchOrder:
 def request_id_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     """Return the batch's request id from body or headers.
 
-    Raises RequestIdMissing, RequestIdConflict, or InvalidBatch when it is no text of 1 to 255 characters.
+    Raises RequestIdMissing, RequestIdConflict, or Invalid when it is no text of 1 to 255 characters.
     """
     candidates = [body.get(name) for name in ID_FIELDS]
     candidates += [headers.get("X-Request-Id"), _unquoted(headers.get("Idempotency-Key", ""))]
@@ -122,7 +104,7 @@ def request_id_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
         raise RequestIdConflict
     if not isinstance(request_id, str) or len(request_id) > REQUEST_ID_MAX or "\0" in request_id:
         detail = f"A request id is a text of 1 to {REQUEST_ID_MAX} characters without NUL."
-        raise InvalidBatch([Fault("/request_id", "invalid", detail)])
+        raise Invalid([Fault("/request_id", "invalid", detail)])
     return request_id
 
 
@@ -139,7 +121,7 @@ def retry_sha256(body: Mapping[str, Any], *, batch_id: str) -> str:
 def read_order(body: Mapping[str, Any], *, max_items: int, catalogue: Catalogue, now: datetime) -> BatchOrder:
     """Return the order in `body`, at the catalogue's prices.
 
-    Raises BatchTooLarge, InvalidBatch with every fault, or ModelRetired when nothing else is wrong.
+    Raises BatchTooLarge, Invalid with every fault, or ModelRetired when nothing else is wrong.
     """
     items = body.get("items")
     if isinstance(items, list) and len(items) > min(max_items, MAX_ITEMS):
@@ -156,8 +138,7 @@ def read_order(body: Mapping[str, Any], *, max_items: int, catalogue: Catalogue,
         deadline=reader.deadline(body.get("deadline"), now),
         priority=reader.priority(body.get("priority")),
     )
-    if reader.faults:
-        raise InvalidBatch(reader.faults, reader.count)
+    reader.finish()
     for model in order.models:
         if model.status == LifeCycle.RETIRED:
             raise ModelRetired(model.name, model.replacement)
@@ -165,33 +146,22 @@ def read_order(body: Mapping[str, Any], *, max_items: int, catalogue: Catalogue,
 
 
 def read_retry(body: Mapping[str, Any], *, catalogue: Catalogue) -> int | None:
-    """Return the `max_credits` of a retry's body. Raises InvalidBatch with every fault."""
+    """Return the `max_credits` of a retry's body. Raises Invalid with every fault."""
     reader = _Reader(catalogue)
     reader.unknown_fields("", body, RETRY_FIELDS)
     max_credits = reader.max_credits(body.get("max_credits"))
-    if reader.faults:
-        raise InvalidBatch(reader.faults, reader.count)
+    reader.finish()
     return max_credits
 
 
-class _Reader:
-    """Reads field by field and collects faults; what is faulty is replaced by something harmless."""
+class _Reader(Reader):
+    """Reads field by field; what is faulty is replaced by something harmless."""
 
     def __init__(self, catalogue: Catalogue) -> None:
+        super().__init__()
         self.catalogue = catalogue
         self.models: dict[str, Model] = {}
-        self.faults: list[Fault] = []
-        self.count = 0
         self.custom_ids: dict[str, int] = {}
-
-    def fault(self, pointer: str, code: str, detail: str) -> None:
-        self.count += 1
-        if len(self.faults) < MAX_FAULTS:
-            self.faults.append(Fault(pointer, code, detail))
-
-    def unknown_fields(self, pointer: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
-        for name in sorted(given.keys() - known):
-            self.fault(f"{pointer}/{_escaped(name)}", "unknown_field", "There is no such field. Remove it.")
 
     def items(self, given: Any) -> list[ItemOrder]:
         if not isinstance(given, list) or not given:
@@ -273,13 +243,13 @@ class _Reader:
         for key, value in given.items():
             if not 0 < len(key) <= METADATA_KEY_MAX or "\0" in key:
                 self.fault(
-                    f"{at}/{_escaped(key)}",
+                    f"{at}/{token(key)}",
                     "invalid",
                     f"A key has 1 to {METADATA_KEY_MAX} characters, no NUL.",
                 )
             elif not isinstance(value, str) or len(value) > METADATA_VALUE_MAX or "\0" in value:
                 detail = f"A value is a text of at most {METADATA_VALUE_MAX} characters without NUL."
-                self.fault(f"{at}/{_escaped(key)}", "invalid", detail)
+                self.fault(f"{at}/{token(key)}", "invalid", detail)
         return given
 
     def webhook_url(self, given: Any) -> str:
@@ -305,9 +275,9 @@ class _Reader:
     def deadline(self, given: Any, now: datetime) -> datetime | None:
         if given is None:
             return None
-        if isinstance(given, str) and RFC3339.fullmatch(given):
+        if isinstance(given, str):
             with suppress(ValueError):
-                at = from_timestamp(given.upper())
+                at = from_rfc3339(given)
                 if at > now:
                     return at
         self.fault(
@@ -339,8 +309,3 @@ def _unquoted(key: str) -> str:
     if len(key) < 2 or not key[0] == key[-1] == '"':
         return key
     return re.sub(r'\\(["\\])', r"\1", key[1:-1])
-
-
-def _escaped(name: str) -> str:
-    """One token of a JSON pointer (RFC 6901); very long names are cut."""
-    return name[:100].replace("~", "~0").replace("/", "~1")

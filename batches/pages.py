@@ -291,9 +291,9 @@ def _price_line(row: dict[str, Any], *, final: bool) -> PriceLine:
     return PriceLine(line, int(row["settled"]) if final else 0, int(row["refunded"]))
 
 
-def told(access: Access, batch: Batch) -> list[webhooks.Told]:
-    """Return the events about a batch with their deliveries."""
-    return webhooks.told_about(access, reference=batch.pk)
+def told(access: Access, batch: Batch, *, now: datetime) -> webhooks.Telling:
+    """Return what was told about a batch, with its deliveries."""
+    return webhooks.told_about(access, reference=batch.pk, now=now)
 
 
 # --- an item -------------------------------------------------------------------------------------------------------

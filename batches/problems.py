@@ -1,6 +1,5 @@
 """What the refusals of this app mean to a caller, in one place."""
 
-from dataclasses import asdict
 from datetime import datetime
 
 from batches import intake, retrying, services, stopping
@@ -26,14 +25,6 @@ def _request_id_conflict(_: intake.RequestIdConflict) -> Problem:
 def _request_id_reused(_: services.RequestIdReused) -> Problem:
     detail = "This request id made a batch from another body. Send the same body, or take a new request id."
     return Problem("request_id_reused", detail)
-
-
-@problem_of.register
-def _faults(error: intake.InvalidBatch) -> Problem:
-    found = "One fault was found" if error.count == 1 else f"{error.count} faults were found"
-    told = f", the first {len(error.faults)} are told" if error.count > len(error.faults) else ""
-    detail = f"{found}{told}; nothing was stored. `errors` says where each is and what to do."
-    return Problem("validation_error", detail, errors=[asdict(fault) for fault in error.faults])
 
 
 @problem_of.register

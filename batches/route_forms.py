@@ -9,8 +9,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.models import model_to_dict
 
-from batches.catalogue_forms import new_name, text_input, whole_number
+from batches.catalogue_forms import new_name
 from batches.models import ProviderRoute
+from sora2.forms import text_input, whole_number
 
 KEY = re.compile(r"[\x21-\x7e]+")
 # Only such variables: another one may hold a secret of our own, which no provider may be sent.

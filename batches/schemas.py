@@ -1,4 +1,4 @@
-"""Batches and items in OpenAPI: components, and the webhook that tells of a batch's end."""
+"""Batches and items in OpenAPI. What is told of them is in batches.events_schemas."""
 
 from typing import Any
 
@@ -189,36 +189,10 @@ COMPONENTS: dict[str, Schema] = {
         price_version=TEXT,
     ),
     "ModelPage": page("Model"),
-    "CreditsLow": record(
-        "Sent once each time that a wallet falls below its threshold.",
-        event={"const": "credits.low"},
-        organization_id=identifier("org"),
-        wallet_id=identifier("wal"),
-        available=CREDITS,
-        threshold=CREDITS,
-        since=said(INSTANT, "When it fell below the threshold."),
-        timestamp=said(INSTANT, "When this event was written."),
-        event_id=identifier("evt"),
-        livemode=FLAG,
-    ),
-    "BatchCompleted": record(
-        "Sent once per batch, whatever its final state.",
-        event={"const": "batch.completed"},
-        batch_id=identifier("bat"),
-        request_id=TEXT,
-        summary=ENDED,
-        ledger=TOTALS,
-        timestamp=said(INSTANT, "When the batch was finalized."),
-        event_id=identifier("evt"),
-        livemode=FLAG,
-        status=choice([STATUS_OF_STATE[state] for state in FINAL]),
-        state=choice(FINAL),
-        proof=record(url=URL, sha256=SHA256),
-    ),
 }
 
 
-_ID, _HOST = "01kadf7q2m3n4p5r6s7t8v9w0x", "https://api.example.com"
+EXAMPLE_ID, EXAMPLE_HOST = "01kadf7q2m3n4p5r6s7t8v9w0x", "https://api.example.com"
 EXAMPLE_ORDER: dict[str, Any] = {
     "request_id": "order-123",
     "items": [
@@ -237,7 +211,7 @@ EXAMPLE_ORDER: dict[str, Any] = {
 }
 EXAMPLE_BATCH: dict[str, Any] = {
     "ok": True,
-    "batch_id": f"bat_{_ID}",
+    "batch_id": f"bat_{EXAMPLE_ID}",
     "status": "pending",
     "state": "queued",
     "request_id": "order-123",
@@ -255,67 +229,8 @@ EXAMPLE_BATCH: dict[str, Any] = {
     "retry_of": None,
     "webhook_url": "https://example.com/hook",
     "links": {
-        "self": f"{_HOST}/api/enterprise/video-batch/bat_{_ID}",
-        "items": f"{_HOST}/api/enterprise/video-batch/bat_{_ID}/items",
-        "dashboard": f"{_HOST}/admin/batches/bat_{_ID}",
+        "self": f"{EXAMPLE_HOST}/api/enterprise/video-batch/bat_{EXAMPLE_ID}",
+        "items": f"{EXAMPLE_HOST}/api/enterprise/video-batch/bat_{EXAMPLE_ID}/items",
+        "dashboard": f"{EXAMPLE_HOST}/admin/batches/bat_{EXAMPLE_ID}",
     },
-}
-EXAMPLE_COMPLETED: dict[str, Any] = {
-    "event": "batch.completed",
-    "batch_id": f"bat_{_ID}",
-    "request_id": "order-123",
-    "summary": {"total": 10, "succeeded": 9, "failed": 1},
-    "ledger": {"reserved": 100, "settled": 90, "refunded": 10},
-    "timestamp": "2026-01-24T10:00:00.000000Z",
-    "event_id": f"evt_{_ID}",
-    "livemode": True,
-    "status": "partial",
-    "state": "partial",
-    "proof": {"url": f"{_HOST}/api/enterprise/video-batch/bat_{_ID}/proof", "sha256": "0" * 64},
-}
-
-_SIGNATURE_HEADERS = {
-    "webhook-id": "The event's id; the same over all retries.",
-    "webhook-timestamp": "Unix seconds of this attempt.",
-    "webhook-signature": "`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`; several, separated by spaces.",
-}
-
-
-EXAMPLE_LOW: dict[str, Any] = {
-    "event": "credits.low",
-    "organization_id": f"org_{_ID}",
-    "wallet_id": f"wal_{_ID}",
-    "available": 90,
-    "threshold": 100,
-    "since": "2026-01-24T09:59:57.000000Z",
-    "timestamp": "2026-01-24T10:00:00.000000Z",
-    "event_id": f"evt_{_ID}",
-    "livemode": True,
-}
-
-
-def _webhook(name: str, summary: str, component: str, example: Any) -> Schema:
-    return {
-        "post": {
-            "operationId": name,
-            "summary": summary,
-            "description": "Signed by Standard Webhooks 1.0. Only 2xx is success; anything else is sent again.",
-            "parameters": [
-                {"name": header, "in": "header", "required": True, "schema": TEXT, "description": description}
-                for header, description in _SIGNATURE_HEADERS.items()
-            ],
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": ref(component), "example": example}},
-            },
-            "responses": {"2XX": {"description": "It arrived."}},
-        }
-    }
-
-
-WEBHOOKS: dict[str, Schema] = {
-    "batch.completed": _webhook(
-        "onBatchCompleted", "A batch has ended and its credits are finalized", "BatchCompleted", EXAMPLE_COMPLETED
-    ),
-    "credits.low": _webhook("onCreditsLow", "A wallet has fallen below its threshold", "CreditsLow", EXAMPLE_LOW),
 }

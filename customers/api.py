@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 class EnterpriseView(APIView):
     """An endpoint of the API. A subclass names its `scope`, or overrides scope_of()."""
 
-    http_method_names = ["get", "head", "post"]
+    http_method_names = ["get", "head", "post", "patch", "delete"]
     content_negotiation_class = AlwaysJson
     scope: ClassVar[Permission]
     allowance: Allowance | None = None
@@ -43,6 +43,12 @@ class EnterpriseView(APIView):
     def body(self) -> dict[str, Any]:
         """Return the request's body, a JSON object. Raises Problem 400, 413 or 415."""
         return json_object(self.request._request)
+
+    def optional_body(self) -> dict[str, Any]:
+        """Return the request's body, or an empty object where none was sent. Raises Problem 400, 413 or 415."""
+        headers = self.request.headers
+        sent = headers.get("Content-Length", "0") not in ("", "0") or "Transfer-Encoding" in headers
+        return self.body() if sent else {}
 
     def initial(self, request: Request, *_: Any, **__: Any) -> None:
         """Judge the request before its handler; REST framework would look at scopes before the rate."""

@@ -114,6 +114,7 @@ def _sections(request: HttpRequest) -> list[Section]:
         ("Home", ["index"], True),
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
+        ("Webhooks", ["endpoint_list"], access.may(Permission.WEBHOOKS_READ)),
         ("Settings", ["settings", "catalogue", "route_list"], is_staff(request)),
     ]
     sections = [(name, [reverse(f"admin:{page}") for page in pages]) for name, pages, granted in shown if granted]

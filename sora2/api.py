@@ -1,6 +1,7 @@
 """What all APIs share: errors as problem+json (RFC 9457), and the body as one JSON object."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import singledispatch
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from sora2.faults import Invalid
 from sora2.tracing import current_trace_id
 
 log = structlog.get_logger(__name__)
@@ -127,6 +129,14 @@ def _missing(_: Http404) -> Problem:
 @problem_of.register
 def _method(error: exceptions.MethodNotAllowed) -> Problem:
     return Problem("method_not_allowed", f"{error.detail} The header Allow names those that are.")
+
+
+@problem_of.register
+def _faults(error: Invalid) -> Problem:
+    found = "One fault was found" if error.count == 1 else f"{error.count} faults were found"
+    told = f", the first {len(error.faults)} are told" if error.count > len(error.faults) else ""
+    detail = f"{found}{told}; nothing was stored. `errors` says where each is and what to do."
+    return Problem("validation_error", detail, errors=[asdict(fault) for fault in error.faults])
 
 
 @problem_of.register(OperationalError)

@@ -61,12 +61,25 @@ TABLES: dict[str, Rights] = {
     "batches_pricelist": APPEND,
     "batches_price": APPEND,
     # telling
-    "webhooks_endpoint": Rights(insert=EVERY, update=("enabled", "disabled_reason")),
-    "webhooks_defaultsecret": APPEND,
+    "webhooks_endpoint": Rights(
+        insert=EVERY,
+        update=(
+            *("url", "events", "description", "enabled", "disabled_reason", "moved_at", "deleted_at"),
+            *("failing_since", "consecutive_failures", "paused_until"),
+            *("secret_encrypted", "previous_secret_encrypted", "previous_secret_until"),
+        ),
+    ),
+    "webhooks_defaultsecret": Rights(
+        insert=EVERY, update=("secret_encrypted", "previous_secret_encrypted", "previous_secret_until")
+    ),
+    "webhooks_notice": Rights(insert=EVERY, update=("due_at", "sent_at")),
     "webhooks_event": APPEND,
     "webhooks_delivery": Rights(
         insert=EVERY,
-        update=(*("state", "skipped_reason", "due_at", "lease", "attempts_made", "attempts_before", "next_trigger"),),
+        update=(
+            *("state", "skipped_reason", "due_at", "lease", "url"),
+            *("attempts_made", "attempts_before", "next_trigger"),
+        ),
     ),
     "webhooks_attempt": Rights(insert=EVERY, update=("status_code", "error", "duration_ms", "response")),
     "webhooks_sink": APPEND,

@@ -8,12 +8,14 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
+from batches import events_schemas as events
 from batches import schemas as batches
 from ledger import schemas as ledger
 from ledger import seals_schemas as seals
 from ledger import statements_schemas as statements
 from sora2.api import BASE_PATH, PROBLEMS
 from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, nullable, record, said
+from webhooks import endpoints_schemas as endpoints
 from webhooks import schemas as webhooks
 
 INTRODUCTION = (
@@ -86,15 +88,17 @@ def _paths() -> dict[str, Any]:
         "openapi": settings.SPECTACULAR_SETTINGS["OAS_VERSION"],
         "info": {**found["info"], "description": INTRODUCTION},
         "paths": {path: operations for path, operations in found["paths"].items() if path.startswith(BASE_PATH)},
-        "webhooks": batches.WEBHOOKS,
+        "webhooks": {**events.WEBHOOKS, **endpoints.WEBHOOKS},
         "components": {
             "schemas": {
                 "Problem": PROBLEM,
                 **batches.COMPONENTS,
+                **events.COMPONENTS,
                 **ledger.COMPONENTS,
                 **seals.COMPONENTS,
                 **statements.COMPONENTS,
                 **webhooks.COMPONENTS,
+                **endpoints.COMPONENTS,
             },
             "headers": HEADERS,
             "securitySchemes": {

@@ -109,6 +109,15 @@ PERIOD = (
 # Any request can meet these.
 ALWAYS = ("invalid_api_key", "insufficient_scope", "rate_limited", "service_unavailable")
 RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+SIGNATURE_HEADERS = (
+    ("webhook-id", TEXT, "The event's id; the same over all retries."),
+    ("webhook-timestamp", TEXT, "Unix seconds of this attempt."),
+    (
+        "webhook-signature",
+        TEXT,
+        "`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`; several, separated by spaces.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,7 @@ class Operation:
     answers: Mapping[int, Answer]
     parameters: Sequence[Schema] = ()
     request: Schema | None = None
+    request_required: bool = True
     request_example: Any = None
     errors: Sequence[str] = ()
 
@@ -176,7 +186,21 @@ class Operation:
         media: Schema = {"schema": self.request}
         if self.request_example is not None:
             media["example"] = self.request_example
-        return {"required": True, "content": {JSON_TYPE: media}}
+        return {"required": self.request_required, "content": {JSON_TYPE: media}}
+
+
+def webhook(name: str, summary: str, schema: Schema, example: Any) -> Schema:
+    """Return what we send to a customer: an item of the section `webhooks`."""
+    return {
+        "post": {
+            "operationId": name,
+            "summary": summary,
+            "description": "Signed by Standard Webhooks 1.0. Only 2xx is success; anything else is sent again.",
+            "parameters": [{**header(*said), "required": True} for said in SIGNATURE_HEADERS],
+            "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": schema, "example": example}}},
+            "responses": {"2XX": {"description": "It arrived."}},
+        }
+    }
 
 
 def documented(operation: Operation) -> Callable[[F], F]:

@@ -13,9 +13,12 @@ from sora2.health import healthz, readyz
 from sora2.metrics import metrics
 from sora2.openapi import openapi_json
 from webhooks import api as webhooks
+from webhooks import endpoints_api as endpoints
+from webhooks.verify_views import verify_page
 
 BATCH = "video-batch/<str:batch_id>"
 ITEM = f"{BATCH}/items/<str:item_id>"
+ENDPOINT = "webhook-endpoints/<str:endpoint_id>"
 
 api_patterns = [
     path("video-batch", batches.BatchesView.as_view()),
@@ -39,8 +42,14 @@ api_patterns = [
     path("statements/<str:month>", statements.StatementView.as_view()),
     path("seals", seals.SealsView.as_view()),
     path("seals/<str:number>", seals.SealView.as_view()),
+    path("webhook-endpoints", endpoints.EndpointsView.as_view()),
+    path(ENDPOINT, endpoints.EndpointView.as_view()),
+    path(f"{ENDPOINT}/test", endpoints.TestView.as_view()),
+    path(f"{ENDPOINT}/rotate-secret", endpoints.RotateSecretView.as_view()),
+    path(f"{ENDPOINT}/replay", endpoints.ReplayView.as_view()),
     path("webhook-deliveries", webhooks.DeliveriesView.as_view()),
     path("webhook-deliveries/<str:delivery_id>", webhooks.DeliveryView.as_view()),
+    path("webhook-deliveries/<str:delivery_id>/redeliver", webhooks.RedeliverView.as_view()),
 ]
 
 urlpatterns = [
@@ -53,6 +62,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
+    path("docs/enterprise/webhooks/verify", verify_page),
     path("webhook-sink/", include("webhooks.sink_urls")),
     path("admin/", admin.site.urls),
 ]

@@ -47,6 +47,14 @@ class Api:
         """Send a POST of `body` as JSON."""
         return self._client.post(_path(path), body, content_type="application/json", headers=headers)
 
+    def patch(self, path: str, body: Any) -> Any:
+        """Send a PATCH of `body` as JSON."""
+        return self._client.patch(_path(path), body, content_type="application/json")
+
+    def delete(self, path: str) -> Any:
+        """Send a DELETE."""
+        return self._client.delete(_path(path))
+
     def send(self, method: str, path: str, body: bytes = b"", content_type: str = "", **more: Any) -> Any:
         """Send anything."""
         # Django's client leaves out the type of an empty body.

@@ -1,4 +1,4 @@
-"""The webhooks' pages: what came to an internal test endpoint. The deliveries of a batch stand on its own page."""
+"""The webhooks' pages: what came to an internal test endpoint. Endpoints and deliveries have modules of their own."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase
@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from customers.access import Access, Permission
 from customers.pages import ReadOnlyAdmin, page
 from sora2.pages import Page, render
-from webhooks import pages
+from webhooks import admin_deliveries, admin_endpoints, pages
 from webhooks.models import Delivery, Endpoint, Event
 
 
@@ -19,7 +19,11 @@ def sink(request: HttpRequest, access: Access, token: str) -> HttpResponseBase:
     return render(request, "admin/webhooks/sink.html", title="Webhook test endpoint", found=found)
 
 
-PAGES = [Page("sinks/<str:token>", sink, "sink")]
+PAGES = [
+    *admin_endpoints.PAGES,
+    *admin_deliveries.PAGES,
+    Page("sinks/<str:token>", sink, "sink"),
+]
 
 
 class WebhooksAdmin(ReadOnlyAdmin):

@@ -25,7 +25,7 @@ from sora2.crypto import UnreadableSecret, decrypt
 from sora2.drain import drain
 from webhooks import guarded
 from webhooks.guarded import Answer
-from webhooks.models import Delivery, Trigger
+from webhooks.models import Delivery, EventType
 from webhooks.services import DISABLED
 from webhooks.signing import signature_headers
 
@@ -78,6 +78,7 @@ class Claimed:
     attempt_id: int
     delivery_id: str
     lease: uuid.UUID
+    event_type: str
     trigger: str
     attempts: int
     endpoint_id: str | None
@@ -90,7 +91,7 @@ class Claimed:
     @property
     def is_test(self) -> bool:
         """Say whether this is a test event: it is sent once, and judges nobody."""
-        return self.trigger == Trigger.TEST
+        return self.event_type == EventType.WEBHOOK_TEST
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ CLAIM = """
         SELECT id, endpoint_id, attempts_made, %(now)s, trigger, '', '' FROM claimed
         RETURNING id, delivery_id, at
     )
-    SELECT written.id, c.id, c.lease, c.trigger, c.attempts_made - c.attempts_before, c.endpoint_id, c.url,
+    SELECT written.id, c.id, c.lease, e.type, c.trigger, c.attempts_made - c.attempts_before, c.endpoint_id, c.url,
            array_remove(ARRAY[
                p.secret_encrypted,
                CASE WHEN p.previous_secret_until > %(now)s THEN p.previous_secret_encrypted END,

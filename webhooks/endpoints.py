@@ -112,7 +112,7 @@ def change_endpoint(*, endpoint: Endpoint, actor: str, **changes: Any) -> Endpoi
             changed["moved_at"] = timezone.now()
         for name, value in changed.items():
             setattr(locked, name, value)
-        _save(locked)
+        _save(locked, update_fields=list(changed))
         _audit(locked, actor, "change", old=before, new={name: getattr(locked, name) for name in before})
     return locked
 
@@ -160,7 +160,10 @@ def rotate_default_secret(*, organization: Organization, overlap_hours: int, act
 
 
 def send_test(*, endpoint: Endpoint, actor: str, now: datetime) -> Delivery:
-    """Send `webhook.test` to this endpoint alone, once, as everything is sent; return its delivery."""
+    """Send `webhook.test` to this endpoint alone, once, as everything is sent; return its delivery.
+
+    A pause of the endpoint ends: somebody wants to see.
+    """
     event_id = new_event_id()
     body = {
         "event": EventType.WEBHOOK_TEST.value,
@@ -171,6 +174,7 @@ def send_test(*, endpoint: Endpoint, actor: str, now: datetime) -> Delivery:
         "livemode": endpoint.mode == Mode.LIVE,
     }
     with transaction.atomic():
+        Endpoint.objects.filter(pk=endpoint.pk, paused_until__isnull=False).update(paused_until=None)
         event = services.publish(
             organization_id=endpoint.organization_id,
             mode=endpoint.mode,
@@ -197,10 +201,10 @@ def end_of_test(delivery: Delivery) -> Delivery:
     return Delivery.objects.whole().get(pk=delivery.pk)
 
 
-def _save(endpoint: Endpoint) -> None:
+def _save(endpoint: Endpoint, update_fields: list[str] | None = None) -> None:
     try:
         with transaction.atomic():
-            endpoint.save()
+            endpoint.save(update_fields=update_fields)
     except IntegrityError as error:
         if "webhooks_endpoint_url_once" in str(error):
             same = Endpoint.objects.present().filter(

@@ -24,8 +24,6 @@ class EventType(models.TextChoices):
     WEBHOOK_TEST = "webhook.test"
 
 
-# What an endpoint can subscribe to.
-SUBSCRIBABLE = tuple(EventType(value) for value in EventType.values if value != EventType.WEBHOOK_TEST)
 # One for each item of a batch: an endpoint that has not subscribed gets no skipped delivery of these.
 ONE_PER_ITEM = (EventType.ITEM_SUCCEEDED, EventType.ITEM_FAILED)
 

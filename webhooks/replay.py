@@ -25,6 +25,10 @@ class EndpointDisabled(ValueError):
     """Nothing is sent to an endpoint that is disabled: enable it first."""
 
 
+class EndpointDeleted(EndpointDisabled):
+    """Nothing is sent any more to an endpoint that was deleted."""
+
+
 @dataclass(frozen=True)
 class Range:
     """Which ended deliveries of an endpoint: of the events it wants now, or of some of them, in a period.
@@ -55,7 +59,7 @@ def redeliver(*, delivery: Delivery, actor: str, now: datetime) -> bool:
     """Send one event again, however its delivery ended; what waits for its next attempt is sent now.
 
     A pause of the endpoint ends: somebody wants to see. Return False while an attempt is under way. Raises
-    EndpointDisabled.
+    EndpointDisabled, EndpointDeleted.
     """
     with transaction.atomic():
         if delivery.endpoint_id:
@@ -110,4 +114,5 @@ def replay(*, wanted: Range, actor: str, now: datetime) -> int:
 def _wake(endpoint_id: str) -> None:
     woken = Endpoint.objects.filter(pk=endpoint_id, enabled=True).update(paused_until=None)
     if not woken:
-        raise EndpointDisabled
+        is_there = Endpoint.objects.present().filter(pk=endpoint_id).exists()
+        raise EndpointDisabled if is_there else EndpointDeleted

@@ -28,7 +28,7 @@ SIGNS = {
     "delivered": ("✓", "good"),
     "verified": ("✓", "good"),
     "partial": ("◑", "mixed"),
-    "failing": ("◑", "mixed"),
+    "retrying": ("◑", "mixed"),
     "refunded": ("✕", "bad"),
     "failed": ("✕", "bad"),
     "lost": ("✕", "bad"),
@@ -36,6 +36,11 @@ SIGNS = {
     "not verified": ("✕", "bad"),
     "exhausted": ("✕", "bad"),
     "skipped": ("−", "waiting"),
+    # Of an endpoint; it may be paused too.
+    "healthy": ("✓", "good"),
+    "failing": ("✕", "bad"),
+    "disabled": ("○", "waiting"),
+    "deleted": ("−", "waiting"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),
@@ -55,6 +60,7 @@ SIGNS = {
 }
 # A bar is drawn on this many units, so that one in a thousand still shows.
 BAR_UNITS = 1000
+URL_SHOWN = 44
 
 
 class Part(Protocol):
@@ -81,6 +87,13 @@ def words(value: str) -> str:
 
 
 @register.filter
+def short_url(value: str) -> str:
+    """Return an address without the scheme that is usual, and without its middle where it is long."""
+    shown = value.removeprefix("https://")
+    return shown if len(shown) <= URL_SHOWN else f"{shown[: URL_SHOWN - 13]}…{shown[-12:]}"
+
+
+@register.filter
 def whole_percent(part: int, whole: int) -> str:
     """Return `part` of `whole` in percent, rounded down, so that 100 % means all; of nothing it is all."""
     return f"{100 * part // whole if whole else 100} %"
@@ -103,6 +116,17 @@ def mode_pill(mode: str) -> SafeString:
 def instant(at: datetime | None) -> SafeString:
     """Return a time in UTC for a table whose head names the zone, or a dash; its microseconds show on hover."""
     return SafeString("–") if at is None else _time(at, f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
+
+
+@register.simple_tag
+def clock(at: datetime | None) -> SafeString:
+    """Return a time of today in UTC as `14:03:22`, another with its date: for narrow columns, near to now."""
+    if at is None:
+        return SafeString("–")
+    utc = at.astimezone(UTC)
+    return _time(
+        at, f"{utc:%H:%M:%S}" if utc.date() == timezone.now().astimezone(UTC).date() else f"{utc:%Y-%m-%d %H:%M}"
+    )
 
 
 @register.simple_tag

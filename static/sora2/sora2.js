@@ -5,8 +5,9 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
   await navigator.clipboard.writeText(button.dataset.copy);
+  const label = button.dataset.label ||= button.textContent;
   button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  setTimeout(() => { button.textContent = label; }, 1500);
 });
 
 document.addEventListener("keydown", (event) => {

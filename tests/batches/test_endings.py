@@ -31,7 +31,7 @@ from ledger.models import Entry
 from tests.batches.engine import customer_with, drive, one_turn, submit, the_route, wallet_of
 from tests.batches.offers import retire
 from webhooks.endpoints import create_endpoint
-from webhooks.models import SUBSCRIBABLE, Event
+from webhooks.models import Event, EventType
 
 pytestmark = pytest.mark.django_db
 
@@ -84,7 +84,7 @@ def scene(provider: SimulatorServer, settings: Settings, tmp_path: Path) -> Call
             organization=customer.organization,
             mode=customer.mode,
             url="https://example.com/everything",
-            events=[event.value for event in SUBSCRIBABLE],
+            events=[event.value for event in EventType],
         )
         items = [{"prompt": "A neighbour"}, {"prompt": prompt, "seconds": 8}]
         batch = submit(customer, [], items=items, deadline=DEADLINE.isoformat())

@@ -92,15 +92,24 @@ def test_authentication_comes_before_everything_else() -> None:
         ("GET", "/statements/2026-10.csv", Permission.LEDGER_READ),
         ("GET", "/seals", Permission.LEDGER_READ),
         ("GET", "/seals/1", Permission.LEDGER_READ),
+        ("GET", "/webhook-endpoints", Permission.WEBHOOKS_READ),
+        ("POST", "/webhook-endpoints", Permission.WEBHOOKS_WRITE),
+        ("GET", "/webhook-endpoints/{endpoint}", Permission.WEBHOOKS_READ),
+        ("PATCH", "/webhook-endpoints/{endpoint}", Permission.WEBHOOKS_WRITE),
+        ("DELETE", "/webhook-endpoints/{endpoint}", Permission.WEBHOOKS_WRITE),
+        ("POST", "/webhook-endpoints/{endpoint}/test", Permission.WEBHOOKS_WRITE),
+        ("POST", "/webhook-endpoints/{endpoint}/rotate-secret", Permission.WEBHOOKS_WRITE),
+        ("POST", "/webhook-endpoints/{endpoint}/replay", Permission.WEBHOOKS_WRITE),
         ("GET", "/webhook-deliveries", Permission.WEBHOOKS_READ),
         ("GET", "/webhook-deliveries/{delivery}", Permission.WEBHOOKS_READ),
+        ("POST", "/webhook-deliveries/{delivery}/redeliver", Permission.WEBHOOKS_WRITE),
     ],
 )
 def test_an_endpoint_asks_for_its_scope_and_no_other(
     account: Account, method: str, path: str, scope: Permission
 ) -> None:
-    path = path.format(batch="bat_x", item="itm_x", delivery="dlv_x")
-    body = b"{" if method == "POST" else b""
+    path = path.format(batch="bat_x", item="itm_x", delivery="dlv_x", endpoint="whe_x")
+    body = b"{" if method in ("POST", "PATCH") else b""
     lacking = api_with_scopes(account.organization, set(SCOPES) - {scope})
     refused = lacking.send(method, path, body, "application/json")
     assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
@@ -110,12 +119,18 @@ def test_an_endpoint_asks_for_its_scope_and_no_other(
     assert allowed.status_code in (200, 400, 404)
 
 
+METHODS = [method for method in EnterpriseView.http_method_names if method != "head"]
+
+
 def test_every_endpoint_is_in_that_table() -> None:
     marks = test_an_endpoint_asks_for_its_scope_and_no_other.pytestmark  # type: ignore[attr-defined]
     table = next(mark for mark in marks if mark.name == "parametrize").args[1]
-    views = {resolve(f"{BASE}{path.format(batch='b', item='i', delivery='d')}").func for _, path, _ in table}
-    assert views == {pattern.callback for pattern in api_patterns}
-    assert all(issubclass(getattr(view, "view_class", object), EnterpriseView) for view in views)
+    ids = {"batch": "b", "item": "i", "delivery": "d", "endpoint": "e"}
+    named = {(method, resolve(f"{BASE}{path.format(**ids)}").func) for method, path, _ in table}
+    views = {pattern.callback: getattr(pattern.callback, "view_class", object) for pattern in api_patterns}
+    methods = {(method.upper(), view) for view, made in views.items() for method in METHODS if hasattr(made, method)}
+    assert named == methods
+    assert all(issubclass(view, EnterpriseView) for view in views.values())
 
 
 def test_a_scope_is_looked_at_before_the_body(account: Account) -> None:

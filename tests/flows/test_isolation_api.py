@@ -11,10 +11,11 @@ from batches.models import Batch, Item
 from customers.models import Mode
 from ledger.models import Wallet
 from sora2.api import JSON_TYPE
+from sora2.openapi import document
 from sora2.urls import api_patterns
 from tests.factories import BASE, Account, Api, code_of, end_batch, make_account, make_batch
-from webhooks.models import Delivery
-from webhooks.endpoints import create_endpoint
+from webhooks import endpoints
+from webhooks.models import Delivery, Endpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -29,13 +30,35 @@ OBJECTS = [
     ("GET", "/video-batch/{batch}/ledger"),
     ("GET", "/video-batch/{batch}/proof"),
     ("GET", "/video-batch/{batch}/proof/items.jsonl"),
+    ("GET", "/webhook-endpoints/{endpoint}"),
+    ("PATCH", "/webhook-endpoints/{endpoint}"),
+    ("DELETE", "/webhook-endpoints/{endpoint}"),
+    ("POST", "/webhook-endpoints/{endpoint}/test"),
+    ("POST", "/webhook-endpoints/{endpoint}/rotate-secret"),
+    ("POST", "/webhook-endpoints/{endpoint}/replay"),
     ("GET", "/webhook-deliveries/{delivery}"),
+    ("POST", "/webhook-deliveries/{delivery}/redeliver"),
 ]
-LISTS = ["/video-batch", "/ledger", "/webhook-deliveries"]
+# What their owner is answered to an empty body, where that is not 200.
+ANSWERED: dict[str, tuple[int, str | None]] = {
+    "POST /video-batch/{batch}/retry": (400, "request_id_required"),
+    "PATCH /webhook-endpoints/{endpoint}": (422, "validation_error"),
+    "POST /webhook-endpoints/{endpoint}/test": (202, None),
+    "POST /webhook-endpoints/{endpoint}/replay": (422, "validation_error"),
+    "POST /webhook-deliveries/{delivery}/redeliver": (202, None),
+}
+LISTS = ["/video-batch", "/ledger", "/webhook-endpoints", "/webhook-deliveries"]
 # They name no object: what they show is the key's own.
 FILES = ["/ledger.csv", "/ledger.xlsx", "/ledger.beancount"]
-OWN = ["/video-batch", "/video-batch/quote", "/models", "/wallet", "/ledger", *FILES, "/webhook-deliveries"]
-OWN += ["/statements/2026-10", "/statements/2026-10.csv", "/seals", "/seals/1"]
+OWN = ["/video-batch", "/video-batch/quote", "/models", "/wallet", "/ledger", *FILES]
+OWN += [
+    "/webhook-endpoints",
+    "/webhook-deliveries",
+    "/statements/2026-10",
+    "/statements/2026-10.csv",
+    "/seals",
+    "/seals/1",
+]
 
 STRANGERS: dict[str, Callable[[Account], Api]] = {
     "another organization": lambda _: make_account(name="Stranger").api,
@@ -52,33 +75,45 @@ class Things:
     open: Batch
     item: Item
     delivery: Delivery
+    endpoint: Endpoint
 
     def path(self, template: str) -> str:
         """Return a path with the ids filled in."""
-        return template.format(batch=self.batch.pk, open=self.open.pk, item=self.item.pk, delivery=self.delivery.pk)
+        return template.format(**{name: getattr(self, name).pk for name in PREFIXES})
 
 
 @pytest.fixture
-def things(account: Account) -> Things:
-    """A batch that has ended with its webhook, and an open one."""
-    create_endpoint(organization=account.organization, mode=Mode.LIVE, url="https://example.com/hook")
+def things(account: Account, monkeypatch: pytest.MonkeyPatch) -> Things:
+    """A batch that has ended with its webhook, and an open one. Nobody waits for the end of a test."""
+    monkeypatch.setattr(endpoints, "TEST_WAIT_SECONDS", 0.0)
+    endpoint, _ = endpoints.create_endpoint(
+        organization=account.organization, mode=Mode.LIVE, url="https://example.com/hook"
+    )
     batch = end_batch(make_batch(account.api, 2))
     running = make_batch(account.api, request_id="order-2")
-    return Things(batch, running, batch.items.get(index=0), Delivery.objects.about(batch.pk).get())
+    return Things(batch, running, batch.items.get(index=0), Delivery.objects.about(batch.pk).get(), endpoint)
 
 
 def test_the_tables_name_every_endpoint() -> None:
-    ids = {"batch": "b", "open": "b", "item": "i", "delivery": "d"}
-    paths = [*(template.format(**ids) for _, template in OBJECTS), *OWN]
+    paths = [*(template.format(**PREFIXES) for _, template in OBJECTS), *OWN]
     assert {resolve(f"{BASE}{path}").func for path in paths} == {pattern.callback for pattern in api_patterns}
+
+
+def test_objects_are_named_with_every_method() -> None:
+    named = {(method, resolve(f"{BASE}{template.format(**PREFIXES)}").func) for method, template in OBJECTS}
+    documented = {
+        (method.upper(), resolve(path).func)
+        for path, methods in document()["paths"].items()
+        for method in methods
+        if "_id}" in path
+    }
+    assert named == documented
 
 
 @pytest.mark.parametrize(("method", "template"), OBJECTS)
 def test_the_owner_reaches_it(account: Account, things: Things, method: str, template: str) -> None:
-    response = account.api.send(method, things.path(template), b"{}" if method == "POST" else b"", JSON_TYPE)
-    # A retry is reached, and asks what to call the new batch.
-    reached = "request_id_required" if template.endswith("/retry") else None
-    assert (response.status_code, code(response)) == ((400, reached) if reached else (200, None))
+    response = account.api.send(method, things.path(template), b"{}" if method in ("POST", "PATCH") else b"", JSON_TYPE)
+    assert (response.status_code, code(response)) == ANSWERED.get(f"{method} {template}", (200, None))
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
@@ -86,12 +121,13 @@ def test_the_owner_reaches_it(account: Account, things: Things, method: str, tem
 def test_a_stranger_gets_the_answer_to_what_does_not_exist(
     account: Account, things: Things, stranger: str, method: str, template: str
 ) -> None:
-    api = STRANGERS[stranger](account)
+    api, before = STRANGERS[stranger](account), telling()
     response = api.send(method, things.path(template))
     missing = api.send(method, template.format(**{n: f"{p}_{'0' * 26}" for n, p in PREFIXES.items()}))
     assert response.status_code == missing.status_code == 404
     assert without_trace(response.json()) == without_trace(missing.json())
     assert Batch.objects.get(pk=things.open.pk).state == "queued"
+    assert telling() == before
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
@@ -101,7 +137,8 @@ def test_a_list_shows_a_stranger_nothing(account: Account, things: Things, stran
     filters: list[dict[str, str]] = [{}, {"request_id": "order-1"}, {"batch_id": things.batch.pk}]
     shown = "".join(str(api.get(path, query).json()["data"]) for query in filters)
     assert account.api.get(path).json()["data"]
-    for secret in (things.batch.pk, things.open.pk, things.delivery.pk, account.wallets[Mode.LIVE].pk):
+    ids = (things.batch.pk, things.open.pk, things.delivery.pk, things.endpoint.pk, account.wallets[Mode.LIVE].pk)
+    for secret in ids:
         assert secret not in shown
 
 
@@ -116,12 +153,17 @@ def test_each_key_sees_its_own_wallet(account: Account, things: Things) -> None:
     assert account.test_api.get("/wallet").json()["available"] == test_wallet.available == 1000
 
 
-PREFIXES = {"batch": "bat", "open": "bat", "item": "itm", "delivery": "dlv"}
+PREFIXES = {"batch": "bat", "open": "bat", "item": "itm", "delivery": "dlv", "endpoint": "whe"}
 
 
 def code(response: Any) -> str | None:
     """Return the code of a problem, or None for whatever else was answered."""
     return code_of(response)[1] if response.status_code >= 400 else None
+
+
+def telling() -> list[Any]:
+    """Return all that there is of endpoints and deliveries."""
+    return [*Endpoint.objects.order_by("pk").values(), *Delivery.objects.order_by("pk").values()]
 
 
 def without_trace(body: dict[str, object]) -> dict[str, object]:

@@ -15,12 +15,16 @@ from customers.models import Membership, Mode, User
 from ledger.models import Entry
 from tests.factories import Account, end_batch, make_account, make_batch
 from tests.people import member, staff, superuser, words_of
+from webhooks.endpoints import send_test
 from webhooks.models import Delivery, Endpoint, Sink, SinkMessage
 
 pytestmark = pytest.mark.django_db
 
 READERS = ("finance", "finance approver", "sales ops", "auditor")
-SITEWIDE = ("/admin/", "/admin/batches/", "/admin/ledger/", "/admin/ledger/seals/")
+SITEWIDE = (
+    *("/admin/", "/admin/batches/", "/admin/ledger/", "/admin/ledger/seals/"),
+    *("/admin/webhooks/", "/admin/webhooks/deliveries/"),
+)
 OFFER = (
     *("/admin/catalogue/", "/admin/catalogue/models/sora-2", "/admin/catalogue/models/new"),
     *("/admin/catalogue/prices/2026-01-24", "/admin/catalogue/prices/new"),
@@ -55,6 +59,9 @@ def pages_of(batch: Batch) -> list[str]:
         f"{at}/items/{item.pk}/video",
         f"/admin/ledger/{batch.organization_id}",
         "/admin/sinks/tok",
+        f"/admin/webhooks/endpoints/{Endpoint.objects.get(organization=batch.organization).pk}",
+        f"/admin/webhooks/deliveries/{Delivery.objects.get(event__reference=batch.pk).pk}",
+        f"/admin/webhooks/secrets/{batch.organization_id}",
     ]
 
 
@@ -214,6 +221,7 @@ def test_no_model_page_shows_a_secret(ended: Batch) -> None:
 def test_any_id_leads_to_its_page(ended: Batch) -> None:
     item, entry = ended.items.get(index=0), Entry.objects.get(reference=ended.pk, kind="settle")
     delivery = Delivery.objects.get()
+    test = send_test(endpoint=Endpoint.objects.get(), actor="usr_1", now=timezone.now())
     at = f"/admin/batches/{ended.pk}"
     ledger = f"/admin/ledger/{ended.organization_id}"
     expected = {
@@ -224,7 +232,9 @@ def test_any_id_leads_to_its_page(ended: Batch) -> None:
         entry.wallet_id: f"{ledger}?mode=live",
         ended.organization_id: ledger,
         delivery.event_id: f"{at}/webhooks",
-        delivery.pk: f"{at}/webhooks#{delivery.pk}",
+        test.event_id: f"/admin/webhooks/deliveries/?about={test.event_id}",
+        delivery.pk: f"/admin/webhooks/deliveries/{delivery.pk}",
+        str(delivery.endpoint_id): f"/admin/webhooks/endpoints/{delivery.endpoint_id}",
         "": "/admin/",
     }
     client = staff()

@@ -39,16 +39,23 @@ def test_errors() -> None:
     assert said == {code: status for code, (status, _) in PROBLEMS.items()}
 
 
-def test_faults_of_a_batch() -> None:
-    calls = [
-        node for node in ast.walk(ast.parse((ROOT / "batches/intake.py").read_text())) if isinstance(node, ast.Call)
-    ]
+@pytest.mark.parametrize(
+    ("heading", "files"),
+    [
+        ("Faults of a batch", ["batches/intake.py"]),
+        ("Faults of a webhook endpoint", ["webhooks/intake.py", "webhooks/problems.py"]),
+    ],
+)
+def test_faults(heading: str, files: list[str]) -> None:
+    trees = [ast.parse((ROOT / file).read_text()) for file in [*files, "sora2/faults.py"]]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     used = {
         call.args[1].value
         for call in calls
-        if ast.unparse(call.func) in ("self.fault", "reader.fault", "Fault") and isinstance(call.args[1], ast.Constant)
+        if ast.unparse(call.func) in ("self.fault", "reader.fault", "Fault", "_refused")
+        and isinstance(call.args[1], ast.Constant)
     }
-    assert table("reference/errors.md", "Faults of a batch").keys() == used
+    assert table("reference/errors.md", heading).keys() == used
 
 
 def test_refusals_of_a_retry() -> None:

@@ -52,6 +52,24 @@ def test_a_moment_names_the_zone_and_its_age() -> None:
     assert figures.moment(None) == "–"
 
 
+def test_a_time_of_today_in_a_narrow_column_goes_without_its_date() -> None:
+    assert ">2026-01-24 10:00</time>" in figures.clock(AT)
+    assert f">{timezone.now():%H:%M}" in figures.clock(timezone.now())
+    assert figures.clock(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://example.com/hook", "example.com/hook"),
+        ("http://127.0.0.1:8000/hook", "http://127.0.0.1:8000/hook"),
+        (f"https://example.com/{'a' * 40}/the-end", "example.com/aaaaaaaaaaaaaaaaaaa…aaaa/the-end"),
+    ],
+)
+def test_a_long_address_loses_its_middle(address: str, shown: str) -> None:
+    assert figures.short_url(address) == shown
+
+
 def test_a_state_is_a_sign_and_a_word() -> None:
     assert "◑</span> partial" in figures.pill("partial")
     assert "·</span> never heard of" in figures.pill("never_heard_of")

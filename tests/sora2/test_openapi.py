@@ -14,17 +14,22 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 
 from batches.failures import FailureType
+from batches.finalization import finalize_batch_credits
+from batches.telling import start, tell_ended
 from customers.models import Mode
 from sora2.api import PROBLEMS
 from sora2.openapi import document
 from sora2.urls import api_patterns
 from tests.batches.offers import change_model, retire
-from tests.factories import Account, Api, end_batch, make_account, make_batch, order
+from tests.factories import Account, Api, end_batch, end_items, make_account, make_batch, order
 from tests.sora2.documents import ROOT
-from webhooks.models import Delivery
+from webhooks import delivery as delivering
+from webhooks import endpoints
 from webhooks.endpoints import create_endpoint
+from webhooks.guarded import Answer
+from webhooks.models import Delivery, Event, EventType
 
-HTTP_METHODS = {"get", "post"}
+HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 # What an answer carries only where there is something to say.
 OPTIONAL = {"Idempotent-Replayed", "Retry-After", "Deprecation", "Sunset"}
 
@@ -178,6 +183,107 @@ def test_real_answers_are_as_documented(account: Account) -> None:
     check(api.post(f"/video-batch/{running.pk}/cancel"))
     schema = {"$ref": "#/components/schemas/BatchCompleted"}
     assert faults(json.loads(delivery.event.body), schema) == []
+
+
+@pytest.mark.django_db
+def test_webhook_endpoints_are_as_documented(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "TEST_WAIT_SECONDS", 0.0)
+    api = account.api
+    made = api.post("/webhook-endpoints", {"url": "https://example.com/hook", "events": list(ALL_EVENTS)})
+    path = f"/webhook-endpoints/{made.json()['id']}"
+    delivery = end_and_deliver(account)
+    wrong = {"url": "", "events": ["x"]}
+    answers = [
+        (made, 201),
+        (api.get("/webhook-endpoints"), 200),
+        (api.get(path), 200),
+        (api.patch(path, {"description": "mine"}), 200),
+        (api.post(f"{path}/rotate-secret", {"overlap_hours": 3}), 200),
+        (api.get(path), 200),
+        (api.post(f"{path}/test"), 202),
+        (api.post(f"{path}/replay", {"undelivered": True, "dry_run": True}), 200),
+        (api.post(f"{path}/replay", {"created_after": "2026-01-01T00:00:00Z"}), 202),
+        (api.post(f"/webhook-deliveries/{delivery.pk}/redeliver"), 202),
+        (api.get(f"/webhook-deliveries/{delivery.pk}"), 200),
+        (api.post("/webhook-endpoints", wrong), 422),
+        (api.post("/webhook-endpoints", {"url": "https://example.com/hook"}), 422),
+        (api.get("/webhook-endpoints", enabled="x"), 422),
+        (api.patch(path, {}), 422),
+        (api.post(f"{path}/rotate-secret", {"overlap_hours": -1}), 422),
+        (api.post(f"{path}/replay", {}), 422),
+        (api.patch(path, {"enabled": False}), 200),
+        (api.post(f"{path}/test"), 200),
+        (api.post(f"{path}/replay", {"undelivered": True}), 422),
+        (api.post(f"/webhook-deliveries/{delivery.pk}/redeliver"), 422),
+        (api.delete(path), 200),
+        (api.delete(path), 404),
+        (api.patch(path, {"enabled": True}), 404),
+        (api.post(f"{path}/test"), 404),
+        (api.post("/webhook-deliveries/nonsense/redeliver"), 404),
+    ]
+    for response, status in answers:
+        assert response.status_code == status, response.content
+        check(response)
+
+
+def end_and_deliver(account: Account) -> Delivery:
+    """End a batch, and return the delivery that tells of it; it has failed once, with all that an attempt can have."""
+    batch = end_batch(make_batch(account.api))
+    (claimed,) = delivering.claim(count=1, now=timezone.now())
+    answer = Answer(status_code=503, error="timeout", duration_ms=7, response="later")
+    delivering.record([(claimed, answer)], now=timezone.now())
+    return Delivery.objects.about(batch.pk).get()
+
+
+@pytest.mark.parametrize(
+    ("component", "right", "wrong"),
+    [
+        (
+            "WebhookEndpointOrder",
+            [{"url": "https://e.com"}, {"url": "https://e.com", "events": None, "description": "", "enabled": False}],
+            [{}, {"url": None}, {"url": "https://e.com", "events": ["batch.ended"]}, {"url": "https://e.com", "a": 1}],
+        ),
+        (
+            "WebhookEndpointChange",
+            [{"enabled": True}, {"events": ["credits.low", "batch.started"]}],
+            [{}, {"enabled": None}, {"events": []}, {"events": ["credits.low"] * 2}, {"description": "x" * 201}],
+        ),
+        ("SecretRotation", [{}, {"overlap_hours": 0}, {"overlap_hours": 168}], [{"overlap_hours": 169}, {"hours": 1}]),
+        (
+            "ReplayOrder",
+            [{"undelivered": True}, {"created_after": "2026-01-01T00:00:00Z", "undelivered": False, "dry_run": True}],
+            [{}, {"undelivered": False}, {"events": ["credits.low"]}, {"undelivered": True, "state": "skipped"}],
+        ),
+    ],
+)
+def test_what_is_sent_about_webhooks_is_as_documented(component: str, right: list[Any], wrong: list[Any]) -> None:
+    schema = {"$ref": f"#/components/schemas/{component}"}
+    assert [faults(body, schema) for body in right] == [[]] * len(right)
+    assert all(faults(body, schema) for body in wrong)
+
+
+ALL_EVENTS = [event.value for event in EventType if event != EventType.WEBHOOK_TEST]
+
+
+@pytest.mark.django_db
+def test_what_we_send_is_as_documented(account: Account) -> None:
+    endpoint, _ = create_endpoint(
+        organization=account.organization, mode=Mode.LIVE, url="https://example.com/hook", events=ALL_EVENTS
+    )
+    batch, now = make_batch(account.api, 2, metadata={"a": "b"}), timezone.now()
+    start(batch_ids=[batch.pk], now=now)
+    end_items(batch, succeeded=[0], failed={1: FailureType.CAPACITY})
+    tell_ended(item_ids=[item.pk for item in batch.items.all()], now=now)
+    finalize_batch_credits(batch_id=batch.pk, now=now)
+    endpoints.send_test(endpoint=endpoint, actor="test", now=now)
+    schemas = {
+        name: item["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for name, item in document()["webhooks"].items()
+    }
+    assert schemas.keys() == set(EventType.values)
+    for event in Event.objects.all():
+        assert faults(json.loads(event.body), schemas[event.type]) == []
+    assert {event.type for event in Event.objects.all()} == set(EventType.values) - {EventType.CREDITS_LOW}
 
 
 @pytest.mark.django_db

@@ -28,7 +28,7 @@ from tests.sora2.test_docs_examples import defined
 from tests.webhooks.receivers import answers, free_port, serve
 from webhooks import delivery, health, signing
 from webhooks.endpoints import OVERLAP_HOURS, OVERLAP_HOURS_MOST
-from webhooks.models import SUBSCRIBABLE, Endpoint, default_events
+from webhooks.models import Endpoint, EventType, default_events
 
 GUIDE = "howto/webhooks.md"
 START_SECONDS = 30
@@ -298,7 +298,7 @@ def test_every_address_of_a_call_exists() -> None:
 def test_what_one_can_subscribe_to() -> None:
     lines = [line for line in section(GUIDE, "Create an endpoint").splitlines() if re.match(r"\| `\w+\.", line)]
     events = {name: line for line in lines for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
-    assert events.keys() == set(SUBSCRIBABLE)
+    assert events.keys() == set(EventType)
     assert [name for name, line in events.items() if "The default" in line] == default_events()
 
 

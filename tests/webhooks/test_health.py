@@ -220,6 +220,12 @@ def test_a_test_is_sent_once(endpoint: Endpoint) -> None:
     assert (body["event"], body["endpoint_id"], body["event_id"]) == ("webhook.test", endpoint.pk, sent.event_id)
 
 
+def test_a_test_ends_a_pause(endpoint: Endpoint) -> None:
+    Endpoint.objects.update(paused_until=timezone.now() + timedelta(hours=1))
+    send_test(endpoint=endpoint, actor="usr_1", now=timezone.now())
+    assert [claim.event_type for claim in claimed()] == ["webhook.test"]
+
+
 def test_a_test_whose_worker_died_is_not_sent_again(endpoint: Endpoint) -> None:
     sent = send_test(endpoint=endpoint, actor="usr_1", now=timezone.now())
     assert len(claimed()) == 1
@@ -385,6 +391,7 @@ def test_the_mail_says_what_happened_what_it_means_and_what_to_do(endpoint: Endp
     assert f"/admin/webhooks/endpoints/{endpoint.pk}" in text
 
 
+@pytest.mark.owner
 def test_without_a_contact_our_support_is_told(endpoint: Endpoint, settings: Settings) -> None:
     Organization.objects.update(contact_email="")
     settings.SUPPORT_EMAIL = "help@sora2.example"

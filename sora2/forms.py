@@ -1,0 +1,49 @@
+"""The fields that our people's forms have in common: numbers and times are written as text, and read in words."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+
+# What the database holds of a whole number.
+MOST = 2_147_483_647
+
+
+def text_input(**attributes: str) -> forms.TextInput:
+    """Return an input for a line of text, without the browser's own suggestions."""
+    return forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", **attributes})
+
+
+def whole_number(label: str, *, most: int = MOST, least: int = 1, **more: Any) -> forms.IntegerField:
+    """Return a field for a whole number, written as text."""
+    return forms.IntegerField(
+        label=label,
+        min_value=least,
+        max_value=most,
+        widget=text_input(inputmode="numeric"),
+        error_messages={"invalid": "Write a whole number without separators."},
+        **more,
+    )
+
+
+class MomentField(forms.DateTimeField):
+    """A time in UTC, or the word now."""
+
+    default_error_messages = {"invalid": "Write a time in UTC, such as 2026-12-31 00:00, or now."}
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(widget=text_input(placeholder="2026-12-31 00:00"), **more)
+        self.now: datetime | None = None
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return the time."""
+        if isinstance(value, str):
+            text = value.strip().removesuffix("UTC").strip()
+            if text.lower() == "now" and self.now is not None:
+                return self.now
+            value = text
+        return super().to_python(value)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the time as it is written here."""
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else value
