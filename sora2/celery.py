@@ -1,10 +1,12 @@
 """The Celery application. PostgreSQL is the queue and the clock; Celery is the muscle and the alarm."""
 
 import os
+from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init, worker_shutting_down
+from celery.signals import beat_init, task_prerun, worker_init, worker_shutting_down
 
+from sora2 import bell
 from sora2.drain import end_claiming
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sora2.settings")
@@ -30,6 +32,12 @@ def _check(**_: object) -> None:
         # Beat ends with the status of a SystemExit, and loses its words; Celery has put a logger in stderr's place.
         os.write(2, f"error: {error}\n".encode())
         raise SystemExit(1) from error
+
+
+@task_prerun.connect
+def _heard(task: Any, kwargs: dict[str, str], **_: object) -> None:
+    """Before it looks, so that whoever commits after that rings again."""
+    bell.heard(task.name, kwargs)
 
 
 @worker_shutting_down.connect

@@ -21,6 +21,7 @@ import structlog
 from django.db import connection, transaction
 from django.utils import timezone
 
+from sora2 import bell
 from sora2.crypto import UnreadableSecret, decrypt
 from sora2.drain import drain
 from webhooks import guarded
@@ -50,7 +51,7 @@ RETRY_AFTER_MAX_SECONDS = 24 * 3600
 
 # Posts in flight at once in one lane, of one organization, and of all that failed before, over all workers; and of
 # everything in one worker process.
-IN_FLIGHT_PER_LANE = 4
+IN_FLIGHT_PER_LANE = 16
 IN_FLIGHT_PER_ORGANIZATION = 32
 IN_FLIGHT_OF_SUSPECTS = 32
 WIDTH = 128
@@ -256,13 +257,21 @@ def deliver_due(last_claim: Callable[[], None] | None = None) -> int:
     """Deliver what is due, for a while; return how many attempts were begun."""
     skip_disabled(now=timezone.now())
     return drain(
-        claim=lambda count: claim(count=count, now=timezone.now()),
+        claim=_claim_and_call,
         act=lambda claimed: (claimed, post(claimed)),
         record=lambda results: record(results, now=timezone.now()),
         width=WIDTH,
         seconds=RUN_SECONDS,
         last_claim=last_claim,
     )
+
+
+def _claim_and_call(count: int) -> list[Claimed]:
+    """Claim; when that is all that one process posts at once, there may be more, and another may help."""
+    claimed = claim(count=count, now=timezone.now())
+    if len(claimed) == WIDTH:
+        bell.ring("webhooks.deliver")
+    return claimed
 
 
 def skip_disabled(*, now: datetime) -> int:

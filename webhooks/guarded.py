@@ -181,6 +181,12 @@ class _Target:
 
 def _target(url: str, max_bytes: int = URL_MAX_BYTES) -> _Target:
     """Apply the rules to `url` as requests will send it, so that no two parsers can disagree."""
+    return _judged(url, max_bytes, tuple(settings.WEBHOOK_DEV_ALLOWED_TARGETS))
+
+
+# What a URL looks like does not change; what its name resolves to is looked up, and judged, for each call.
+@functools.lru_cache(maxsize=1024)
+def _judged(url: str, max_bytes: int, allowed: tuple[str, ...]) -> _Target:
     if len(url.encode(errors="replace")) > max_bytes or re.search(r"[\s\\\x00-\x1f\x7f]", url):
         raise ForbiddenTarget("The address is too long or contains spaces or control characters.")
     prepared = requests.PreparedRequest()
@@ -198,7 +204,7 @@ def _target(url: str, max_bytes: int = URL_MAX_BYTES) -> _Target:
         raise ForbiddenTarget("The address must not contain a user name or a password.")
     if "#" in url:
         raise ForbiddenTarget("The address must not contain a fragment (#).")
-    is_development = _is_development_target(scheme, host, port)
+    is_development = _is_development_target(scheme, host, port, allowed)
     if not is_development:
         _check_public(scheme, host, port)
     return _Target(url=str(prepared.url), scheme=scheme, is_development=is_development)
@@ -232,14 +238,11 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _is_development_target(scheme: str, host: str, port: int | None) -> bool:
-    """Say whether WEBHOOK_DEV_ALLOWED_TARGETS names this scheme, host and port (`http://127.0.0.1:*`)."""
-    if not settings.WEBHOOK_DEV_ALLOWED_TARGETS:
-        return False
+def _is_development_target(scheme: str, host: str, port: int | None, allowed: tuple[str, ...]) -> bool:
+    """Say whether one of `allowed` names this scheme, host and port (`http://127.0.0.1:*`)."""
     origin = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
     port = port or {"http": 80, "https": 443}.get(scheme)
-    allowed = {entry.lower() for entry in settings.WEBHOOK_DEV_ALLOWED_TARGETS}
-    return bool(allowed & {f"{origin}:{port}", f"{origin}:*"})
+    return bool({entry.lower() for entry in allowed} & {f"{origin}:{port}", f"{origin}:*"})
 
 
 # --- one call -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from batches import finalization
+from batches import finalization, telling
 from batches.failures import FailureType
 from batches.models import Batch, Item
 from tests.factories import VIDEO, Account, code_of, end_batch, end_items, make_account, make_batch, order

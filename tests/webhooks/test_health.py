@@ -118,7 +118,7 @@ def test_an_answer_that_asks_for_patience_pauses_the_endpoint_and_no_other(acme:
     assert tired.paused_until is not None
     assert 4 <= (tired.paused_until - now).total_seconds() <= 6
     assert {claim.endpoint_id for claim in claimed(now)} == {other.pk}
-    # Afterwards one is tried, not the four that a healthy endpoint has in flight.
+    # Afterwards one is tried, not the many that a healthy endpoint has in flight.
     later = now + timedelta(seconds=7)
     assert [claim.endpoint_id for claim in claimed(later) if claim.endpoint_id == tired.pk] == [tired.pk]
 
@@ -297,7 +297,7 @@ def test_an_organization_with_a_thousand_addresses_has_its_share_and_others_come
 
 def test_two_organizations_at_one_address_wait_for_each_other_not() -> None:
     for name in ("One", "Two"):
-        tell(Organization.objects.create(name=name), 10, extra_url="https://example.com/shared")
+        tell(Organization.objects.create(name=name), 20, extra_url="https://example.com/shared")
     assert len(claimed()) == 2 * delivery.IN_FLIGHT_PER_LANE
 
 
