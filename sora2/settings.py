@@ -270,8 +270,9 @@ EMAIL_BACKEND = (
 )
 EMAIL_FILE_PATH = str(SORA2_DATA_DIR / "mail")
 # A mail server, as in smtp+tls://user:password@mail.example.com:587; under DEBUG mails are files until it is set.
-if env.str("EMAIL_URL", default=""):
-    vars().update(env.email("EMAIL_URL"))
+EMAIL_URL = env.str("EMAIL_URL", default="")
+if EMAIL_URL:
+    vars().update(env.email_url_config(EMAIL_URL))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=SUPPORT_EMAIL)
 EMAIL_TIMEOUT = 20
 

@@ -169,6 +169,8 @@ def copy_of_the_database() -> Iterator[None]:
     original, name = connection.settings_dict["NAME"], new_id("copy")
     connections.close_all()
     with connected_to("postgres"), connection.cursor() as cursor:
+        # A browser's test that ran before may have left a server's thread with its session.
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [original])
         cursor.execute(f"CREATE DATABASE {name} TEMPLATE {original}")
     try:
         with connected_to(name):

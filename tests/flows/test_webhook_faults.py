@@ -135,7 +135,7 @@ def test_an_endpoint_that_hangs_delays_nobody_else(system: System) -> None:
         hanging, own, other = (
             stack.enter_context(serve(behaviour)) for behaviour in (hang, taking("own"), taking("other"))
         )
-        acme = system.provision(credits=100, name="Acme", webhook_url=hanging.url)
+        acme = system.provision(credits=10 * IN_FLIGHT_PER_LANE + 10, name="Acme", webhook_url=hanging.url)
         globex = system.provision(credits=100, name="Globex", webhook_url=other.url)
         for _ in range(IN_FLIGHT_PER_LANE):
             system.create(acme["api_key"], ["a cat"])

@@ -21,17 +21,12 @@ from webhooks.models import Attempt, Delivery, Endpoint, Event, EventType, Notic
 from webhooks.replay import EndpointDisabled, redeliver
 from webhooks.services import publish
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback")]
 
 State = Delivery.State
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 UNAVAILABLE = Answer(status_code=503, duration_ms=30)
 TAKEN = Answer(status_code=200, duration_ms=10)
-
-
-@pytest.fixture(autouse=True)
-def loopback(settings: Settings) -> None:
-    settings.WEBHOOK_DEV_ALLOWED_TARGETS = ["http://127.0.0.1:*"]
 
 
 @pytest.fixture
