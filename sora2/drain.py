@@ -20,8 +20,8 @@ R = TypeVar("R")
 
 # Outcomes that arrive within this time of each other are recorded by the same statements.
 GATHER_SECONDS = 0.02
-# How long to wait for an act to end before looking for more that is due.
-LOOK_SECONDS = 0.1
+# How long to wait for an act to end before looking for more that is due, and how often to ask whether somebody came.
+LOOK_SECONDS, ASK_SECONDS = 0.1, 0.01
 # Leases that are renewed last a multiple of this.
 RENEW_SECONDS = 5.0
 
@@ -43,6 +43,7 @@ def drain(
     seconds: float,
     renew: Callable[[Sequence[T]], None] | None = None,
     last_claim: Callable[[], None] | None = None,
+    is_wanted: Callable[[], bool] | None = None,
 ) -> int:
     """Claim and act on rows until none is due or `seconds` have passed; return how many were claimed.
 
@@ -52,6 +53,7 @@ def drain(
     way is still recorded, and then it is raised.
 
     `renew` is given every few seconds what is still under way: acts may take longer than a lease, which can be short.
+    `is_wanted` says whether somebody came meanwhile with more that is due: then it is claimed at once.
     `last_claim` is called when nothing more will be claimed though acts still run: another process may take over.
     """
     until = time.monotonic() + seconds
@@ -71,7 +73,7 @@ def drain(
                 running |= {pool.submit(act, row): row for row in rows}
                 if not running:
                     break
-                done = _gather(running.keys())
+                done = _gather(running.keys(), is_wanted)
                 running = {future: row for future, row in running.items() if future not in done}
                 if renew is not None and running and time.monotonic() - renewed > RENEW_SECONDS:
                     renew(list(running.values()))
@@ -100,8 +102,12 @@ def _record(record: Callable[[Sequence[R]], None], outcomes: Sequence[R]) -> Non
                 log.error("drain.not_recorded", exc_info=fault)
 
 
-def _gather(running: Collection[Future[R]]) -> set[Future[R]]:
-    done, rest = wait(running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+def _gather(running: Collection[Future[R]], is_wanted: Callable[[], bool] | None) -> set[Future[R]]:
+    until = time.monotonic() + LOOK_SECONDS
+    step = LOOK_SECONDS if is_wanted is None else ASK_SECONDS
+    done, rest = wait(running, timeout=step, return_when=FIRST_COMPLETED)
+    while not done and time.monotonic() < until and not (is_wanted and is_wanted()):
+        done, rest = wait(running, timeout=step, return_when=FIRST_COMPLETED)
     if done and rest:
         late, _ = wait(rest, timeout=GATHER_SECONDS)
         done |= late

@@ -49,12 +49,18 @@ MAX_ATTEMPTS = len(RETRY_SCHEDULE_SECONDS) + 1
 JITTER = 0.2
 RETRY_AFTER_MAX_SECONDS = 24 * 3600
 
-# Posts in flight at once in one lane, of one organization, and of all that failed before, over all workers; and of
-# everything in one worker process.
+# Posts in flight at once, over all workers: of one lane, of one organization, and of all that failed before. What a
+# lane has beyond its first two comes out of a part that all share: many receivers that begin to hang at once, each with
+# much that waits for it, do not fill every place.
 IN_FLIGHT_PER_LANE = 16
+IN_FLIGHT_ALWAYS = 2
+IN_FLIGHT_BEYOND = 64
 IN_FLIGHT_PER_ORGANIZATION = 32
 IN_FLIGHT_OF_SUSPECTS = 32
-WIDTH = 128
+# In one worker process.
+WIDTH = 256
+# So much at once is worth another process.
+BURST = 64
 RUN_SECONDS = 120.0
 # A call ends at its deadline; the rest is for recording what came of it, on a machine that is busy.
 LEASE_SECONDS = guarded.DEADLINE_SECONDS + 15
@@ -157,8 +163,15 @@ CLAIM = """
             ORDER BY d.due_at
             LIMIT greatest(CASE WHEN l.is_failing THEN 1 ELSE %(per_lane)s END - l.busy, 0)
         ) due
+    ), beyond AS MATERIALIZED (
+        SELECT coalesce(sum(greatest(of_lane.count - %(always)s, 0)), 0) AS count
+        FROM (SELECT count(*) FROM in_flight GROUP BY lane) of_lane
     ), in_turn AS (
         SELECT w.id, w.due_at,
+               CASE WHEN w.turn > %(always)s THEN
+                   (SELECT count FROM beyond)
+                   + row_number() OVER (PARTITION BY w.turn > %(always)s ORDER BY w.turn, w.due_at) ELSE 0 END
+                   AS of_beyond,
                (SELECT count(*) FROM in_flight f WHERE f.organization_id = w.organization_id)
                    + row_number() OVER (PARTITION BY w.organization_id ORDER BY w.turn, w.due_at) AS of_organization,
                CASE WHEN w.is_suspect THEN
@@ -173,6 +186,7 @@ CLAIM = """
         WHERE d.id IN (
             SELECT t.id FROM in_turn t
             WHERE t.of_organization <= %(per_organization)s AND t.of_suspects <= %(suspects)s
+              AND t.of_beyond <= %(beyond)s
             ORDER BY t.of_organization, t.due_at LIMIT %(count)s)
           AND d.state = 'pending' AND d.due_at <= %(now)s
         FOR UPDATE SKIP LOCKED
@@ -253,8 +267,8 @@ LEARN = """
 """
 
 
-def deliver_due(last_claim: Callable[[], None] | None = None) -> int:
-    """Deliver what is due, for a while; return how many attempts were begun."""
+def deliver_due(last_claim: Callable[[], None] | None = None, is_wanted: Callable[[], bool] | None = None) -> int:
+    """Deliver what is due, for a while; return how many attempts were begun. The arguments are those of a drain."""
     skip_disabled(now=timezone.now())
     return drain(
         claim=_claim_and_call,
@@ -263,13 +277,14 @@ def deliver_due(last_claim: Callable[[], None] | None = None) -> int:
         width=WIDTH,
         seconds=RUN_SECONDS,
         last_claim=last_claim,
+        is_wanted=is_wanted,
     )
 
 
 def _claim_and_call(count: int) -> list[Claimed]:
-    """Claim; when that is all that one process posts at once, there may be more, and another may help."""
+    """Claim; when that is much at once there may be more, and another process may help."""
     claimed = claim(count=count, now=timezone.now())
-    if len(claimed) == WIDTH:
+    if len(claimed) >= BURST:
         bell.ring("webhooks.deliver")
     return claimed
 
@@ -294,6 +309,8 @@ def claim(*, count: int, now: datetime) -> list[Claimed]:
         "per_lane": IN_FLIGHT_PER_LANE,
         "per_organization": IN_FLIGHT_PER_ORGANIZATION,
         "suspects": IN_FLIGHT_OF_SUSPECTS,
+        "always": IN_FLIGHT_ALWAYS,
+        "beyond": IN_FLIGHT_BEYOND,
         "max_attempts": MAX_ATTEMPTS,
         "lease": uuid.uuid4(),
         "lease_ends": now + timedelta(seconds=LEASE_SECONDS),

@@ -88,9 +88,10 @@ FORBIDDEN_NETWORKS = tuple(
 # A year: enough for any honest receiver, and small enough to add to a date.
 RETRY_AFTER_MAX_SECONDS = 366 * 86400.0
 
-# Connections kept for reuse: at most 24 × 32 idle ones, which stays below the usual limit of 1024 open files.
+# Connections kept for reuse: at most 24 × 16 idle ones, which stays below the usual limit of 1024 open files, also with
+# 256 calls under way, of which each has two.
 POOLS = 24
-CONNECTIONS_PER_POOL = 32
+CONNECTIONS_PER_POOL = 16
 
 
 class ForbiddenTarget(ValueError):

@@ -12,8 +12,8 @@ from webhooks.delivery import deliver_due
 @shared_task(name="webhooks.deliver")
 def deliver() -> None:
     """Deliver what is due, in a part of this machine's processes: receivers may be slow."""
-    processes = max(1, settings.WORKER_PROCESSES // 4)
-    work_in_slot("webhooks.deliver", lambda ours: deliver_due(ours.give_back), of=processes)
+    processes = 1 if settings.WORKER_PROCESSES < 4 else max(2, settings.WORKER_PROCESSES // 4)
+    work_in_slot("webhooks.deliver", lambda ours: deliver_due(ours.give_back, ours.was_wanted), of=processes)
 
 
 @shared_task(name="webhooks.judge_endpoints")

@@ -133,3 +133,32 @@ def test_a_process_that_is_to_end_finishes_what_runs_and_claims_no_more(monkeypa
 
     drain(claim=lambda _: chunks.pop() if chunks else [], act=act, record=recorded.extend, width=1, seconds=5)
     assert (recorded, chunks) == ([1], [[3], [2]])
+
+
+def test_who_comes_while_an_act_runs_is_not_kept_waiting_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "LOOK_SECONDS", 60)
+    second_is_due, second_ran = threading.Event(), threading.Event()
+    wanted, looks = [True], [[2], [1]]
+
+    def claim(_: int) -> Sequence[int]:
+        if len(looks) == 1 and not second_is_due.is_set():
+            return []
+        return looks.pop() if looks else []
+
+    def act(number: int) -> int:
+        if number == 1:
+            second_is_due.set()
+            assert second_ran.wait(30)
+        else:
+            second_ran.set()
+        return number
+
+    claimed = drain(
+        claim=claim,
+        act=act,
+        record=lambda _: None,
+        width=2,
+        seconds=90,
+        is_wanted=lambda: second_is_due.is_set() and bool(wanted) and wanted.pop(),
+    )
+    assert claimed == 2

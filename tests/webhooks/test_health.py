@@ -271,6 +271,21 @@ def test_what_failed_before_takes_a_part_of_the_places_only() -> None:
     assert [claim.trigger for claim in claimed()] == ["auto"]
 
 
+def test_many_that_hang_at_once_with_much_that_waits_leave_places_for_others() -> None:
+    dead = [Organization.objects.create(name=f"Hangs {number}") for number in range(40)]
+    for organization in dead:
+        endpoint_of(organization)
+        tell(organization, 10)
+    everywhere = delivery.IN_FLIGHT_ALWAYS * len(dead) + delivery.IN_FLIGHT_BEYOND
+    claims = [*claimed(), *claimed()]
+    assert len(claims) == everywhere < delivery.WIDTH
+    assert len({claim.endpoint_id for claim in claims}) == len(dead)
+    healthy = Organization.objects.create(name="Healthy")
+    endpoint_of(healthy)
+    tell(healthy, 10)
+    assert len(claimed()) == delivery.IN_FLIGHT_ALWAYS
+
+
 def test_an_address_of_a_batch_that_failed_before_is_as_suspect(acme: Organization) -> None:
     for number in range(40):
         tell(Organization.objects.create(name=f"Dead {number}"), extra_url="https://example.com/dead")
