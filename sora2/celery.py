@@ -17,6 +17,12 @@ app.autodiscover_tasks()
 
 
 @worker_init.connect
+def _watch_for_silence(**_: object) -> None:
+    """In workers only, and not where tasks are sent."""
+    import sora2.silence  # noqa: F401 - connects itself.
+
+
+@worker_init.connect
 @beat_init.connect
 def _check(**_: object) -> None:
     """Celery would run Django's checks and go on whatever they say; only SystemExit stops it."""

@@ -124,6 +124,8 @@ CELERY_TASK_TIME_LIMIT = 330
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # How many processes a machine's worker has: of each kind of work that may be slow, only a part may be at it at once.
 WORKER_PROCESSES = env.int("WORKER_PROCESSES", default=6)
+# A worker that hears no bell for so long, with nothing under way, ends itself, to be started anew. 0: it never does.
+WORKER_SILENCE_SECONDS = env.float("WORKER_SILENCE_SECONDS", default=60.0)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 # The sweep: whatever is due and was not rung for is found within a second. A bell nobody took in time is stale.

@@ -18,8 +18,13 @@ PROMPTS = [f"scene {n} [[slow:{1 + n % 4}]]" for n in range(11)] + ["[[fail:cont
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    """A system whose ambiguous submits are given up after some seconds, not minutes."""
-    with running(SUBMIT_TIMEOUT_SECONDS="3", LOOKUP_GRACE_SECONDS="1", ITEM_DEADLINE_SECONDS="25") as system:
+    """A system that gives up after some seconds, not minutes: ambiguous submits, and a worker that hears nothing."""
+    with running(
+        SUBMIT_TIMEOUT_SECONDS="3",
+        LOOKUP_GRACE_SECONDS="1",
+        ITEM_DEADLINE_SECONDS="25",
+        WORKER_SILENCE_SECONDS="10",
+    ) as system:
         yield system
 
 
@@ -81,6 +86,23 @@ def test_the_broker_stopped_for_a_while(system: System) -> None:
         time.sleep(3)
     finally:
         system.signal("valkey", signal.SIGCONT)
+    check(system, key, batch)
+
+
+def test_a_worker_that_hears_nothing_any_more_is_replaced(system: System) -> None:
+    before = system.processes("worker")[0].pid
+    system.signal("beat", signal.SIGSTOP)
+    try:
+        for _ in range(400):
+            time.sleep(0.1)
+            if [worker.pid for worker in system.processes("worker")[:1]] not in ([], [before]):
+                break
+        else:
+            pytest.fail("the worker that hears nothing is there still")
+        assert "worker.silent" in system.log("worker")
+    finally:
+        system.signal("beat", signal.SIGCONT)
+    key, batch = start(system)
     check(system, key, batch)
 
 

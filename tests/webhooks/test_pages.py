@@ -430,6 +430,7 @@ def test_home_says_nothing_twice_of_what_an_endpoint_did_not_take(acme: Organiza
     assert "Nothing. " in text("/admin/")
 
 
+@pytest.mark.owner
 def test_home_tells_of_batches_own_addresses_one_by_one_and_not_of_tests(acme: Organization) -> None:
     tried(tell(acme, extra_url="https://own.example/hook")[0], State.EXHAUSTED)
     waiting = tried(tried(tell(acme, extra_url="https://own.example/hook")[0], State.PENDING), State.PENDING)
