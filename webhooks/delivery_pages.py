@@ -149,8 +149,7 @@ class Carried:
     @property
     def paused_until(self) -> datetime | None:
         """Return until when its endpoint is paused, if it is."""
-        until = self.delivery.endpoint.paused_until if self.delivery.endpoint else None
-        return until if until is not None and until > self.now else None
+        return self.delivery.endpoint.pauses_until(self.now) if self.delivery.endpoint else None
 
     @property
     def next_at(self) -> datetime | None:

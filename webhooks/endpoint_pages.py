@@ -69,8 +69,7 @@ class EndpointState:
     @property
     def is_paused(self) -> bool:
         """Say whether nothing is sent to it for a while."""
-        until = self.endpoint.paused_until
-        return self.endpoint.enabled and until is not None and until > self.now
+        return self.endpoint.pauses_until(self.now) is not None
 
     @property
     def disabled_by_us(self) -> bool:
@@ -92,8 +91,7 @@ class EndpointState:
     @property
     def signs_twice(self) -> bool:
         """Say whether the secret before this one signs too."""
-        until = self.endpoint.previous_secret_until
-        return until is not None and until > self.now
+        return self.endpoint.rotates_until(self.now) is not None
 
 
 # --- the list ------------------------------------------------------------------------------------------------------
@@ -313,8 +311,7 @@ class SecretPage:
     @property
     def signs_twice(self) -> bool:
         """Say whether the secret before this one signs too."""
-        until = self.row.previous_secret_until if self.row else None
-        return until is not None and until > self.now
+        return self.row is not None and self.row.rotates_until(self.now) is not None
 
     @property
     def seen(self) -> str:

@@ -23,7 +23,6 @@ from webhooks.representations import (
     endpoint_answer,
     endpoint_url,
     endpoints_json,
-    rotating_until,
 )
 
 
@@ -99,7 +98,7 @@ class RotateSecretView(EnterpriseView):
         actor = self.access.actor
         secret = endpoints.rotate_secret(endpoint=endpoint, overlap_hours=hours, actor=actor, now=now)
         endpoint.refresh_from_db()
-        until = timestamp(rotating_until(endpoint, now=now))
+        until = timestamp(endpoint.rotates_until(now))
         return Response({"ok": True, "id": endpoint.pk, "secret": secret, "secret_rotating_until": until})
 
 

@@ -1,6 +1,7 @@
 """Telling: endpoints, events with their exact bytes, and the deliveries that carry them, attempt by attempt."""
 
 import hashlib
+from datetime import datetime
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -65,6 +66,11 @@ class RotatingSecret(models.Model):
         """Return the signing secret, `whsec_…`."""
         return decrypt(self.secret_encrypted)
 
+    def rotates_until(self, now: datetime) -> datetime | None:
+        """Return until when the secret of before signs too, None when it does no more."""
+        until = self.previous_secret_until
+        return until if until is not None and until > now else None
+
 
 class EndpointQuerySet(OwnedQuerySet["Endpoint"]):
     def present(self) -> Self:
@@ -115,6 +121,11 @@ class Endpoint(RotatingSecret):
 
     def __str__(self) -> str:
         return self.url
+
+    def pauses_until(self, now: datetime) -> datetime | None:
+        """Return until when nothing is sent to it, None while there is no pause."""
+        until = self.paused_until
+        return until if self.enabled and until is not None and until > now else None
 
 
 class DefaultSecret(RotatingSecret):

@@ -10,7 +10,7 @@ from customers.models import Mode
 from sora2.api import BASE_PATH
 from sora2.ids import is_id
 from sora2.times import timestamp
-from webhooks.health import Health, HealthState, disabled_at, health_of, state_of
+from webhooks.health import Health, disabled_at, health_of, state_of
 from webhooks.models import Attempt, Delivery, Endpoint
 
 SUCCESS_RATE_DIGITS = 4
@@ -31,12 +31,6 @@ def endpoint_answer(endpoint: Endpoint, *, now: datetime, secret: str | None = N
 def endpoint_url(endpoint: Endpoint) -> str:
     """Return the absolute address of an endpoint in our API."""
     return f"{settings.PUBLIC_BASE_URL}{BASE_PATH}/webhook-endpoints/{endpoint.pk}"
-
-
-def rotating_until(endpoint: Endpoint, *, now: datetime) -> datetime | None:
-    """Return until when the secret of before signs too, None when it does no more."""
-    until = endpoint.previous_secret_until
-    return until if until is not None and until > now else None
 
 
 def delivery_answer(delivery: Delivery) -> dict[str, Any]:
@@ -78,19 +72,18 @@ def _endpoint_json(endpoint: Endpoint, health: Health, now: datetime) -> dict[st
         "disabled_reason": endpoint.disabled_reason or None,
         "livemode": endpoint.mode == Mode.LIVE,
         "created_at": timestamp(endpoint.created_at),
-        "secret_rotating_until": timestamp(rotating_until(endpoint, now=now)),
+        "secret_rotating_until": timestamp(endpoint.rotates_until(now)),
         "health": _health_json(endpoint, health, now),
     }
 
 
 def _health_json(endpoint: Endpoint, health: Health, now: datetime) -> dict[str, Any]:
-    state = state_of(endpoint, now=now)
     rate = health.success_rate
     return {
-        "state": state.value,
+        "state": state_of(endpoint, now=now).value,
         "failing_since": timestamp(endpoint.failing_since),
         "consecutive_failures": endpoint.consecutive_failures,
-        "paused_until": timestamp(endpoint.paused_until) if state == HealthState.PAUSED else None,
+        "paused_until": timestamp(endpoint.pauses_until(now)),
         "next_attempt_at": timestamp(health.next_attempt_at),
         "pending": health.pending,
         "attempts_24h": health.attempts,

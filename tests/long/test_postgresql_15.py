@@ -1,7 +1,6 @@
 """The promise is PostgreSQL 15 and later: the embedded server is 18, so here everything runs on a real 15."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from sora2.processes import OsUser
 from sora2.servers import Postgres
 from sora2.supervisor import Supervisor
 from tests.flows.system import run_as_role
+from tests.programs import lacking
 
 pytestmark = pytest.mark.long
 
@@ -34,10 +34,7 @@ def found() -> Path:
     for place in map(Path, PLACES):
         if (place / "initdb").exists():
             return place
-    missing = f"There is no PostgreSQL 15 in {', '.join(PLACES)}: install the package postgresql-15."
-    if os.environ.get("CI"):
-        pytest.fail(missing)
-    pytest.skip(missing)
+    lacking(f"There is no PostgreSQL 15 in {', '.join(PLACES)}: install the package postgresql-15.")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from webhooks.models import Attempt, Delivery, Endpoint, Event, EventType, new_e
 from webhooks.replay import redeliver
 from webhooks.services import publish
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback")]
 
 T = TypeVar("T")
 
@@ -37,21 +37,9 @@ State = Delivery.State
 BROKEN_SECONDS = 15.0
 
 
-@pytest.fixture(autouse=True)
-def loopback(settings: Settings) -> None:
-    settings.WEBHOOK_DEV_ALLOWED_TARGETS = ["http://127.0.0.1:*"]
-
-
 @pytest.fixture
 def acme() -> Organization:
     return Organization.objects.create(name="Acme")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that takes everything."""
-    with serve(answers(200, b"thanks")) as receiver:
-        yield receiver
 
 
 def endpoint_of(acme: Organization, url: str, mode: Mode = Mode.LIVE) -> tuple[Endpoint, str]:

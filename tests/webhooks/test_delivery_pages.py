@@ -1,9 +1,7 @@
 """The log of deliveries, one delivery, and sending it again."""
 
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +13,7 @@ from standardwebhooks import Webhook
 from customers.models import Mode, Organization
 from tests.factories import Account, make_account
 from tests.people import staff, words_of
+from tests.programs import program
 from tests.webhooks.page_scenes import (
     LOG,
     State,
@@ -29,35 +28,16 @@ from tests.webhooks.page_scenes import (
     tried,
     who,
 )
-from tests.webhooks.receivers import Receiver, answers, serve
+from tests.webhooks.receivers import Receiver
 from webhooks import delivery_pages, endpoint_pages
 from webhooks.delivery import deliver_due
 from webhooks.endpoints import (
     change_endpoint,
-    create_default_secret,
     send_test,
 )
 from webhooks.models import Delivery, Endpoint
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback")]
-
-
-@pytest.fixture
-def acme(account: Account) -> Organization:
-    create_default_secret(organization=account.organization)
-    return account.organization
-
-
-@pytest.fixture
-def endpoint(acme: Organization) -> Endpoint:
-    return endpoint_of(acme)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that takes everything."""
-    with serve(answers(200, b"thanks")) as receiver:
-        yield receiver
 
 
 @pytest.fixture
@@ -185,10 +165,11 @@ def test_who_sees_no_credits_sees_no_body_and_no_command_with_it(used: Endpoint,
     assert "curl" not in page.content.decode()
 
 
-@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="curl or openssl is missing")
 def test_the_copied_command_posts_the_exact_body_signed_by_the_readers_secret(
     acme: Organization, receiver: Receiver
 ) -> None:
+    for each in ("curl", "openssl"):
+        program(each, package=each)
     endpoint = endpoint_of(acme)
     delivery = delivered(tell(acme)[0])
     page = staff().get(at(delivery))

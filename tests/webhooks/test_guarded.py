@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from tests.programs import lacking
 from tests.webhooks import receivers
 from tests.webhooks.calling import HANG_SECONDS, post
 from tests.webhooks.receivers import Received, Receiver
@@ -269,7 +270,7 @@ def test_what_comes_after_an_interim_answer_is_not_the_next_answer(loopback: Non
 def test_a_call_leaves_no_socket_behind_but_the_one_kept_for_reuse(loopback: None, fresh_client: None) -> None:
     open_files = Path("/proc/self/fd")
     if not open_files.exists():
-        pytest.skip("The system doesn't list open files.")
+        lacking("The system doesn't list open files.")
     with receivers.serve(receivers.drips_headers()) as receiver:
         post(receiver.url, deadline_seconds=0.1)
         before = len(list(open_files.iterdir()))

@@ -1,7 +1,6 @@
 """What people do about an endpoint on its page: a test, the switch, a replay, a new secret."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,36 +23,17 @@ from tests.webhooks.page_scenes import (
     text,
     tried,
 )
-from tests.webhooks.receivers import Receiver, answers, serve
+from tests.webhooks.receivers import Receiver
 from webhooks import endpoint_pages
 from webhooks.delivery import deliver_due
 from webhooks.endpoints import (
     change_endpoint,
-    create_default_secret,
     rotate_secret,
     send_test,
 )
 from webhooks.models import DefaultSecret, Delivery, Endpoint, EventType
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback")]
-
-
-@pytest.fixture
-def acme(account: Account) -> Organization:
-    create_default_secret(organization=account.organization)
-    return account.organization
-
-
-@pytest.fixture
-def endpoint(acme: Organization) -> Endpoint:
-    return endpoint_of(acme)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that takes everything."""
-    with serve(answers(200, b"thanks")) as receiver:
-        yield receiver
 
 
 # --- acts on an endpoint -------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ def test_its_policy_lets_nothing_out() -> None:
         "style-src": "'self'",
         "img-src": "'self' data:",
         "connect-src": "'none'",
+        "media-src": "'none'",
         "form-action": "'none'",
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
