@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import connection, transaction
-from django.db.models import Count, Min
+from django.db.models import Count, Exists, Min, OuterRef
 from django.template.loader import render_to_string
 from structlog import get_logger
 
@@ -101,7 +101,7 @@ def state_of(endpoint: Endpoint, *, now: datetime) -> HealthState:
     """Return an endpoint's health in one word: of several, what keeps most from it."""
     if not endpoint.enabled:
         return HealthState.DISABLED
-    if endpoint.paused_until is not None and endpoint.paused_until > now:
+    if endpoint.pauses_until(now):
         return HealthState.PAUSED
     return HealthState.HEALTHY if endpoint.failing_since is None else HealthState.FAILING
 
@@ -135,9 +135,12 @@ def judge(*, now: datetime) -> int:
     """Write the notices that are due, and disable what failed for too long; return how many endpoints that were."""
     failing = Endpoint.objects.filter(failing_since__lte=now - FAILING_AFTER, enabled=True)
     disabled = sum(_judge(endpoint, now) for endpoint in failing.order_by("pk"))
-    # An answer of 410 has disabled it since.
-    gone = Endpoint.objects.present().filter(enabled=False, failing_since__isnull=False)
-    for endpoint in gone.exclude(notices__kind=Notice.Kind.DISABLED).order_by("pk"):
+    # An answer of 410 disables at once.
+    told = Notice.objects.filter(
+        endpoint=OuterRef("pk"), kind=Notice.Kind.DISABLED, failing_since=OuterRef("failing_since")
+    )
+    gone = Endpoint.objects.present().filter(~Exists(told), enabled=False, failing_since__isnull=False)
+    for endpoint in gone.order_by("pk"):
         _tell(endpoint, Notice.Kind.DISABLED, now)
     return disabled
 

@@ -1,7 +1,6 @@
 """The health of endpoints: pauses, what failed before waits its turn, warnings, and the end of an endpoint."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from customers.models import AuditEvent, Membership, Mode, Organization, User
-from tests.webhooks.receivers import Receiver, answers, serve
+from tests.webhooks.receivers import Receiver
 from webhooks import delivery, health
 from webhooks.endpoints import change_endpoint, create_endpoint, delete_endpoint, send_test
 from webhooks.guarded import Answer
@@ -37,12 +36,6 @@ def acme() -> Organization:
 @pytest.fixture
 def endpoint(acme: Organization) -> Endpoint:
     return endpoint_of(acme)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with serve(answers(200)) as receiver:
-        yield receiver
 
 
 def endpoint_of(organization: Organization, name: str = "hook") -> Endpoint:
@@ -367,6 +360,12 @@ def test_410_is_told_as_well(endpoint: Endpoint) -> None:
     (notice,) = Notice.objects.all()
     assert notice.kind == "disabled"
     assert "the receiver answered 410 Gone" in notice.body
+    health.judge(now=timezone.now())
+    change_endpoint(endpoint=endpoint, actor="usr_1", enabled=True)
+    tell(endpoint.organization)
+    answered(Answer(status_code=410), now=timezone.now())
+    health.judge(now=timezone.now())
+    assert kinds() == ["disabled", "disabled"]
 
 
 def test_what_a_person_switches_off_is_told_nobody(endpoint: Endpoint) -> None:
