@@ -27,13 +27,15 @@ import certifi
 import requests
 import urllib3
 from django.conf import settings
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 
 from webhooks.deadlines import POOL_CLASSES, Call, current_call, watching
 
 _PoolKey = tuple[dict[str, Any], dict[str, Any]]
-_Reader = Callable[[requests.Response], None]
+_Reader = Callable[[requests.PreparedRequest, urllib3.BaseHTTPResponse], None]
 
 HEADERS = {
     "User-Agent": "Sora2-Webhooks/1.0",
@@ -88,6 +90,8 @@ FORBIDDEN_NETWORKS = tuple(
 # A year: enough for any honest receiver, and small enough to add to a date.
 RETRY_AFTER_MAX_SECONDS = 366 * 86400.0
 
+ONCE = urllib3.Retry(0, read=False)
+
 # Connections kept for reuse: at most 24 × 16 idle ones, which stays below the usual limit of 1024 open files, also with
 # 256 calls under way, of which each has two.
 POOLS = 24
@@ -140,7 +144,7 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds:
     """
     response = bytearray()
     headers = {**HEADERS, **headers}
-    answer = _call("POST", url, headers, body, lambda answer: _read_into(response, answer.raw), deadline_seconds)
+    answer = _call("POST", url, headers, body, lambda _, raw: _read_into(response, raw), deadline_seconds)
     return replace(answer, response=response.decode(errors="replace").replace("\x00", ""))
 
 
@@ -151,7 +155,11 @@ def get(url: str, *, read: Callable[[requests.Response], None], deadline_seconds
     `response.raw`. What it raises of its own passes through; trouble of the network is in the answer, as in `post`.
     Safe to call from many threads.
     """
-    return _call("GET", url, GET_HEADERS, None, read, deadline_seconds)
+
+    def read_whole(request: requests.PreparedRequest, raw: urllib3.BaseHTTPResponse) -> None:
+        read(HTTPAdapter().build_response(request, raw))
+
+    return _call("GET", url, GET_HEADERS, None, read_whole, deadline_seconds)
 
 
 def parse_retry_after(value: str, now: datetime) -> float | None:
@@ -175,7 +183,10 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
 
 @dataclass(frozen=True)
 class _Target:
+    """An address that may be called, as far as that shows; `path` is with its query, as it is sent."""
+
     url: str
+    path: str
     scheme: str
     is_development: bool
 
@@ -208,7 +219,7 @@ def _judged(url: str, max_bytes: int, allowed: tuple[str, ...]) -> _Target:
     is_development = _is_development_target(scheme, host, port, allowed)
     if not is_development:
         _check_public(scheme, host, port)
-    return _Target(url=str(prepared.url), scheme=scheme, is_development=is_development)
+    return _Target(url=str(prepared.url), path=prepared.path_url, scheme=scheme, is_development=is_development)
 
 
 def _check_public(scheme: str, host: str, port: int | None) -> None:
@@ -257,25 +268,32 @@ def _call(
         target = _target(url, URL_MAX_BYTES if method == "POST" else GET_URL_MAX_BYTES)
     except ForbiddenTarget:
         return Answer(error="forbidden_target")
-    request = requests.Request(method, target.url, headers=headers, data=body).prepare()
+    request = _Request(method, target, headers, body)
     call = Call(started, deadline_seconds)
-    answer = _attempt(target, request, read, call)
+    answer = _attempt(request, read, call)
     if answer.error == "connection_reset" and answer.status_code is None and call.is_reused:
         # The receiver closed an idle connection at the moment we used it: no fault worth recording.
-        answer = _attempt(target, request, read, Call(started, deadline_seconds))
+        answer = _attempt(request, read, Call(started, deadline_seconds))
     return answer
 
 
-def _attempt(target: _Target, request: requests.PreparedRequest, read: _Reader, call: Call) -> Answer:
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    target: _Target
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+def _attempt(request: _Request, read: _Reader, call: Call) -> Answer:
     status_code, retry_after, error = None, None, ""
-    adapter = _client().adapters[target.scheme, target.is_development]
+    adapter = _client().adapters[request.target.scheme, request.target.is_development]
     with watching(call):
         try:
-            timeout = urllib3.Timeout(total=call.remaining_seconds())
-            with contextlib.closing(adapter.send(request, stream=True, timeout=timeout)) as response:
-                status_code = response.status_code
-                retry_after = parse_retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
-                read(response)
+            with adapter.answer_to(request) as (prepared, raw):
+                status_code = raw.status
+                retry_after = parse_retry_after(raw.headers.get("Retry-After", ""), datetime.now(UTC))
+                read(prepared, raw)
         except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as exception:
             error = _error_code(exception)
     if call.is_cut and error not in ("forbidden_target", "dns"):
@@ -289,14 +307,13 @@ def _attempt(target: _Target, request: requests.PreparedRequest, read: _Reader, 
     )
 
 
-def _read_into(body: bytearray, raw: urllib3.HTTPResponse) -> None:
+def _read_into(body: bytearray, raw: urllib3.BaseHTTPResponse) -> None:
     while len(body) < RESPONSE_MAX_BYTES:
         # read1 returns what has come; read would wait for the whole amount.
         chunk = raw.read1(RESPONSE_MAX_BYTES - len(body), decode_content=False)
         if not chunk:
             return
         body += chunk
-    # What is left unread makes closing the answer close the connection too, so that it is not used again.
 
 
 # In this order: the first that occurs anywhere among an exception's causes names the trouble.
@@ -307,7 +324,7 @@ _ERRORS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("connection_refused", (ConnectionRefusedError,)),
     ("tls", (ssl.SSLError, ssl.CertificateError, urllib3.exceptions.SSLError)),
     ("connection_reset", (ConnectionError, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead)),
-    ("invalid_response", (ValueError, http.client.HTTPException)),
+    ("invalid_response", (ValueError, http.client.HTTPException, urllib3.exceptions.InvalidHeader)),
 )
 
 
@@ -332,8 +349,8 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
 class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has no types.
     """Resolves and pins as its base does; adds our own table, a deadline for DNS, sockets that can be cut.
 
-    `send` is called directly, never through a Session: so there are no redirects, no cookies, no proxies and
-    no passwords from ~/.netrc that would have to be switched off.
+    Its connections are used without a Session, and without the base's `send`, which takes as long as all the rest: so
+    there are no redirects, no cookies, no proxies and no passwords from ~/.netrc that would have to be switched off.
     """
 
     def __init__(self, scheme: str, *, is_development: bool, tls: ssl.SSLContext) -> None:
@@ -344,6 +361,34 @@ class _GuardedAdapter(IPFilterAdapter):  # type: ignore[misc]  # The package has
     def init_poolmanager(self, *_: Any, **__: Any) -> None:
         super().init_poolmanager(POOLS, CONNECTIONS_PER_POOL, block=False)
         self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+
+    @contextlib.contextmanager
+    def answer_to(self, request: _Request) -> Iterator[tuple[requests.PreparedRequest, urllib3.BaseHTTPResponse]]:
+        """Send a request to its pinned address, within what is left to the current call, and give out the answer.
+
+        What is left unread of it makes closing it close the connection too, so that it is not used again.
+        """
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url = request.method, request.target.url
+        prepared.headers = CaseInsensitiveDict(request.headers)
+        pool = self.get_connection_with_tls_context(prepared, verify=True)
+        raw = pool.urlopen(
+            request.method,
+            request.target.path,
+            body=request.body,
+            headers=prepared.headers,
+            retries=ONCE,
+            redirect=False,
+            assert_same_host=False,
+            timeout=urllib3.Timeout(total=current_call.get().remaining_seconds()),
+            preload_content=False,
+            decode_content=False,
+        )
+        try:
+            yield prepared, raw
+        finally:
+            raw.close()
+            raw.release_conn()
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
