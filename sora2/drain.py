@@ -4,14 +4,16 @@
 must not touch the database. A slow act delays neither the recording of others nor further claims.
 """
 
+import contextlib
 import mmap
 import time
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
 from django.db import DatabaseError
+
+from sora2.crew import Crew, Done
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +61,9 @@ def drain(
     until = time.monotonic() + seconds
     claimed = 0
     trouble: Exception | None = None
-    running: dict[Future[R], T] = {}
+    running: dict[int, T] = {}
     renewed = time.monotonic()
-    with ThreadPoolExecutor(max_workers=width) as pool:
+    with contextlib.closing(Crew(act, most=width)) as crew:
         while True:
             try:
                 is_over = trouble is not None or time.monotonic() >= until or bool(_ending[0])
@@ -70,15 +72,16 @@ def drain(
                 free = 0 if is_over else width - len(running)
                 rows = claim(free) if free else []
                 claimed += len(rows)
-                running |= {pool.submit(act, row): row for row in rows}
+                running |= {crew.give(row): row for row in rows}
                 if not running:
                     break
-                done = _gather(running.keys(), is_wanted)
-                running = {future: row for future, row in running.items() if future not in done}
+                done = _gather(crew, len(running), is_wanted)
+                for each in done:
+                    del running[each.ticket]
                 if renew is not None and running and time.monotonic() - renewed > RENEW_SECONDS:
                     renew(list(running.values()))
                     renewed = time.monotonic()
-                _record(record, [future.result() for future in done if _succeeded(future)])
+                _record(record, [result for each in done for result in each.results])
             except Exception as error:
                 log.error("drain.interrupted", exc_info=error)
                 trouble = error
@@ -102,20 +105,19 @@ def _record(record: Callable[[Sequence[R]], None], outcomes: Sequence[R]) -> Non
                 log.error("drain.not_recorded", exc_info=fault)
 
 
-def _gather(running: Collection[Future[R]], is_wanted: Callable[[], bool] | None) -> set[Future[R]]:
+def _gather(crew: Crew[T, R], running: int, is_wanted: Callable[[], bool] | None) -> list[Done[R]]:
+    """Return what is done of so much that runs: as soon as something is, and what is done soon after it."""
+    done: list[Done[R]] = []
     until = time.monotonic() + LOOK_SECONDS
-    step = LOOK_SECONDS if is_wanted is None else ASK_SECONDS
-    done, rest = wait(running, timeout=step, return_when=FIRST_COMPLETED)
-    while not done and time.monotonic() < until and not (is_wanted and is_wanted()):
-        done, rest = wait(running, timeout=step, return_when=FIRST_COMPLETED)
-    if done and rest:
-        late, _ = wait(rest, timeout=GATHER_SECONDS)
-        done |= late
+    while len(done) < running and (left := until - time.monotonic()) > 0:
+        each = crew.take(min(left, ASK_SECONDS))
+        if each is None:
+            if not done and is_wanted is not None and is_wanted():
+                break
+            continue
+        if each.error is not None:
+            log.error("drain.act_failed", exc_info=each.error)
+        if not done:
+            until = time.monotonic() + GATHER_SECONDS
+        done.append(each)
     return done
-
-
-def _succeeded(future: Future[R]) -> bool:
-    error = future.exception()
-    if error is not None:
-        log.error("drain.act_failed", exc_info=error)
-    return error is None

@@ -52,15 +52,15 @@ RETRY_AFTER_MAX_SECONDS = 24 * 3600
 # Posts in flight at once, over all workers: of one lane, of one organization, and of all that failed before. What a
 # lane has beyond its first two comes out of a part that all share: many receivers that begin to hang at once, each with
 # much that waits for it, do not fill every place.
-IN_FLIGHT_PER_LANE = 16
+IN_FLIGHT_PER_LANE = 32
 IN_FLIGHT_ALWAYS = 2
-IN_FLIGHT_BEYOND = 64
-IN_FLIGHT_PER_ORGANIZATION = 32
+IN_FLIGHT_BEYOND = 128
+IN_FLIGHT_PER_ORGANIZATION = 64
 IN_FLIGHT_OF_SUSPECTS = 32
 # In one worker process.
 WIDTH = 256
-# So much at once is worth another process.
-BURST = 64
+# So much is claimed at once, and where there is more another process is called.
+CLAIMED_AT_ONCE = 64
 RUN_SECONDS = 120.0
 # A call ends at its deadline; the rest is for recording what came of it, on a machine that is busy.
 LEASE_SECONDS = guarded.DEADLINE_SECONDS + 15
@@ -282,9 +282,9 @@ def deliver_due(last_claim: Callable[[], None] | None = None, is_wanted: Callabl
 
 
 def _claim_and_call(count: int) -> list[Claimed]:
-    """Claim; when that is much at once there may be more, and another process may help."""
-    claimed = claim(count=count, now=timezone.now())
-    if len(claimed) >= BURST:
+    """Claim, not everything at once; where there may be more, another process may help."""
+    claimed = claim(count=min(count, CLAIMED_AT_ONCE), now=timezone.now())
+    if len(claimed) == CLAIMED_AT_ONCE:
         bell.ring("webhooks.deliver")
     return claimed
 

@@ -451,7 +451,7 @@ def test_an_attempt_that_was_lost_shows_as_such_when_the_endpoint_was_disabled_s
 
 def test_a_lane_has_a_few_in_flight_and_lanes_take_turns(acme: Organization) -> None:
     busy, _ = endpoint_of(acme, "http://127.0.0.1:1/busy")
-    for _ in range(20):
+    for _ in range(delivery.IN_FLIGHT_PER_LANE + 4):
         tell(acme)
     quiet, _ = endpoint_of(acme, "http://127.0.0.1:1/quiet")
     tell(acme, extra_url="http://127.0.0.1:1/own")

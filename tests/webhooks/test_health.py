@@ -288,7 +288,7 @@ def test_an_address_of_a_batch_that_failed_before_is_as_suspect(acme: Organizati
 
 
 def test_an_organization_with_a_thousand_addresses_has_its_share_and_others_come_first(acme: Organization) -> None:
-    for number in range(60):
+    for number in range(2 * delivery.IN_FLIGHT_PER_ORGANIZATION):
         tell(acme, extra_url=f"https://example.com/{number}")
     other = Organization.objects.create(name="Other")
     endpoint_of(other)
@@ -300,7 +300,11 @@ def test_an_organization_with_a_thousand_addresses_has_its_share_and_others_come
 
 def test_two_organizations_at_one_address_wait_for_each_other_not() -> None:
     for name in ("One", "Two"):
-        tell(Organization.objects.create(name=name), 20, extra_url="https://example.com/shared")
+        tell(
+            Organization.objects.create(name=name),
+            2 * delivery.IN_FLIGHT_PER_LANE,
+            extra_url="https://example.com/shared",
+        )
     assert len(claimed()) == 2 * delivery.IN_FLIGHT_PER_LANE
 
 
