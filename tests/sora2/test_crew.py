@@ -28,7 +28,7 @@ def all_of(crew: Crew[int, int], tickets: list[int], seconds: float = 30) -> dic
 
 
 def test_everything_is_done_and_told_apart() -> None:
-    crew = Crew(lambda number: number * 10, most=4)
+    crew: Crew[int, int] = Crew(lambda number: number * 10, most=4)
     tickets = [crew.give(number) for number in range(100)]
     assert all_of(crew, tickets) == {ticket: number * 10 for number, ticket in enumerate(tickets)}
     crew.close()
