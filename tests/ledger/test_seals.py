@@ -297,8 +297,9 @@ def test_a_head_that_is_no_entry_is_not_sealed(wallet: Wallet) -> None:
         "UPDATE ledger_seal SET wallets = wallets + 1",
         "UPDATE ledger_seal SET sealed_at = sealed_at + interval '1 second'",
         "UPDATE ledger_seal SET previous = repeat('a', 64)",
-        "UPDATE ledger_seal SET body = replace(body, '2026', '2025')",
-        "UPDATE ledger_seal SET signature = replace(signature, left(signature, 1), 'x')",
+        "UPDATE ledger_seal SET body = replace(body, '20', '19')",
+        "UPDATE ledger_seal SET signature ="
+        " overlay(signature PLACING CASE left(signature, 1) WHEN 'x' THEN 'y' ELSE 'x' END FROM 1)",
         "UPDATE ledger_seal SET key_id = repeat('a', 16)",
         "UPDATE ledger_sealleaf SET seq = 2, head_hash = (SELECT hash FROM credit_ledger WHERE wallet_id ="
         " '{wallet}' AND seq = 2) WHERE wallet_id = '{wallet}'",
