@@ -1,7 +1,7 @@
 """The verbs about who: create an organization, its people and keys; find out whose key this is; write the audit log."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,14 +9,13 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from customers import keys
-from customers.access import SCOPES, STAFF_ROLES, Permission
+from customers.access import DEFAULT_SCOPES, STAFF_ROLES, Permission
 from customers.models import ApiKey, AuditEvent, Membership, Mode, Organization, User
 from sora2.tracing import current_trace_id
 
 # A key's `last_used_at` is written at most once in this time, so that reading costs no write.
 LAST_USED_PRECISION = timedelta(minutes=1)
 
-DEFAULT_SCOPES = SCOPES
 RETENTION_DAYS_MAX = 36_500
 
 
@@ -31,6 +30,9 @@ def create_api_key(
     name: str,
     scopes: Iterable[Permission] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
+    budget_credits: int | None = None,
+    allowed_networks: Sequence[str] = (),
+    created_by: str = "system",
 ) -> tuple[ApiKey, str]:
     """Create a key and return it with its secret, which is not stored and cannot be shown again."""
     secret = keys.new_secret(mode)
@@ -39,9 +41,12 @@ def create_api_key(
         mode=mode,
         name=name,
         secret_sha256=keys.fingerprint(secret),
-        hint=secret[:12],
+        hint=keys.hint(secret),
         scopes=[str(scope) for scope in scopes],
         expires_at=expires_at,
+        budget_credits=budget_credits,
+        allowed_networks=list(allowed_networks),
+        created_by=created_by,
     )
     return key, secret
 

@@ -26,7 +26,7 @@ PROBLEM = record(
     "An error (RFC 9457). `code` is stable; further members depend on it.",
     optional=[
         *("errors", "scope", "required", "available", "shortfall", "max_credits", "items", "limit"),
-        *("replacement", "retried_in"),
+        *("replacement", "retried_in", "budget", "used", "remaining"),
     ],
     ok={"const": False},
     type=URL,
@@ -40,6 +40,9 @@ PROBLEM = record(
     required=CREDITS,
     available=CREDITS,
     shortfall=CREDITS,
+    budget=said(CREDITS, "Of the key; `used` and `remaining` are of it."),
+    used=CREDITS,
+    remaining=CREDITS,
     max_credits=CREDITS,
     items=NUMBER,
     limit=NUMBER,
