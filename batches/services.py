@@ -1,7 +1,8 @@
 """The verbs of a batch: quote, submit. The others: batches.retrying, batches.telling (start), batches.stopping,
 batches.finalization.
 
-Global lock order: batch, then items, then wallet, then the key whose budget counts. Nothing slow happens while a wallet is locked.
+Global lock order: batch, then items, then wallet, then the key whose budget counts. Nothing slow happens while a wallet
+is locked.
 """
 
 from dataclasses import dataclass

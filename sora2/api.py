@@ -94,7 +94,8 @@ def problem_response(error: Exception, _context: Mapping[str, Any]) -> Response:
 
 def problem_page(problem: Problem) -> JsonResponse:
     """Answer a problem outside REST framework (unknown address, failed middleware)."""
-    return JsonResponse(problem.body(), status=problem.status, headers=problem.headers, content_type=PROBLEM_TYPE)
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return JsonResponse(problem.body(), status=problem.status, headers=headers, content_type=PROBLEM_TYPE)
 
 
 def log_failure(problem: Problem, error: BaseException | None) -> None:

@@ -169,6 +169,14 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
 
 
 @register
+def check_proxies(**_: Any) -> list[CheckMessage]:
+    """Refuse a number of proxies that cannot be."""
+    if settings.TRUSTED_PROXIES >= 0:
+        return []
+    return [Error("Set TRUSTED_PROXIES to how many proxies stand in front, 0 or more.", id="sora2.E012")]
+
+
+@register
 def check_outputs(**_: Any) -> list[CheckMessage]:
     """Refuse settings of the videos' storage that contradict each other or cannot be right."""
     faults = [*_faults_of_bucket(), *_faults_of_endpoints()]

@@ -10,6 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from batches import events_schemas as events
 from batches import schemas as batches
+from customers import keys_schemas as keys
 from ledger import schemas as ledger
 from ledger import seals_schemas as seals
 from ledger import statements_schemas as statements
@@ -102,6 +103,7 @@ def _paths() -> dict[str, Any]:
                 **statements.COMPONENTS,
                 **webhooks.COMPONENTS,
                 **endpoints.COMPONENTS,
+                **keys.COMPONENTS,
             },
             "headers": HEADERS,
             "securitySchemes": {
