@@ -87,19 +87,15 @@ def issue(*, maker: ApiKey, order: KeyOrder, now: datetime) -> tuple[ApiKey, str
         usable = ApiKey.objects.usable(now).filter(organization=organization, mode=maker.mode)
         if usable.count() >= KEYS_MOST:
             raise TooManyKeys
-        key, secret = create_api_key(
-            organization=organization,
-            mode=Mode(maker.mode),
-            name=order.name,
-            scopes=order.scopes,
-            expires_at=order.expires_at,
-            budget_credits=order.budget_credits,
-            allowed_networks=order.allowed_networks,
-            created_by=maker.pk,
-            now=now,
-        )
+        key, secret = _create(organization, Mode(maker.mode), order, actor=maker.pk, now=now)
         _hand_over_budget(maker, order.budget_credits)
     return key, secret
+
+
+@transaction.atomic
+def issue_from_us(*, organization: Organization, mode: Mode, order: KeyOrder, now: datetime) -> tuple[ApiKey, str]:
+    """Make a key that no other key has asked for, and return it with its secret: an organization's first, for one."""
+    return _create(organization, mode, order, actor="system", now=now)
 
 
 def rotate(*, asker: ApiKey, key: ApiKey, overlap_hours: int, now: datetime) -> tuple[ApiKey, str]:
@@ -123,6 +119,32 @@ def rotate(*, asker: ApiKey, key: ApiKey, overlap_hours: int, now: datetime) -> 
         locked.save(update_fields=["secret_sha256", "hint", "previous_secret_sha256", "previous_secret_until"])
         audit_key(locked, actor=asker.pk, act="rotate", overlap_hours=overlap_hours)
     return locked, secret
+
+
+def _create(
+    organization: Organization, mode: Mode, order: KeyOrder, *, actor: str, now: datetime
+) -> tuple[ApiKey, str]:
+    key, secret = create_api_key(
+        organization=organization,
+        mode=mode,
+        name=order.name,
+        scopes=order.scopes,
+        expires_at=order.expires_at,
+        budget_credits=order.budget_credits,
+        allowed_networks=order.allowed_networks,
+        created_by=actor,
+        now=now,
+    )
+    audit_key(
+        key,
+        actor=actor,
+        act="create",
+        scopes=key.scopes,
+        expires_at=timestamp(key.expires_at),
+        budget_credits=key.budget_credits,
+        allowed_networks=key.allowed_networks,
+    )
+    return key, secret
 
 
 def _hand_over_budget(maker: ApiKey, credits: int | None) -> None:

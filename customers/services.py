@@ -13,7 +13,6 @@ from customers import keys
 from customers.access import DEFAULT_SCOPES, STAFF_ROLES, Permission
 from customers.addresses import Address, is_allowed
 from customers.models import ApiKey, AuditEvent, Membership, Mode, Organization, User
-from sora2.times import timestamp
 from sora2.tracing import current_trace_id
 
 # A key's `last_used_at` is written at most once in this time, so that reading costs no write.
@@ -31,7 +30,6 @@ class InvalidApiKey(Exception):
     """
 
 
-@transaction.atomic
 def create_api_key(
     *,
     organization: Organization,
@@ -44,7 +42,10 @@ def create_api_key(
     created_by: str = "system",
     now: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create a key and return it with its secret, which is not stored and cannot be shown again."""
+    """Create a key and return it with its secret, which is not stored and cannot be shown again.
+
+    For whoever has written down why; customers.issuing writes it down itself.
+    """
     secret = keys.new_secret(mode)
     key = ApiKey.objects.create(
         organization=organization,
@@ -58,15 +59,6 @@ def create_api_key(
         budget_credits=budget_credits,
         allowed_networks=list(allowed_networks),
         created_by=created_by,
-    )
-    audit_key(
-        key,
-        actor=created_by,
-        act="create",
-        scopes=key.scopes,
-        expires_at=timestamp(expires_at),
-        budget_credits=budget_credits,
-        allowed_networks=key.allowed_networks,
     )
     return key, secret
 

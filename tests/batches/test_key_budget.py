@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+import ledger
 from batches import services
 from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
@@ -211,3 +213,42 @@ def _write_the_row(key: ApiKey, rounds: int) -> None:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=timezone.now())
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(0.01)")
+
+
+# --- what was there before -----------------------------------------------------------------------------------------
+
+MIGRATION = Path(ledger.__file__).parent / "migrations" / "sql" / "0015_key_budgets.sql"
+BEFORE = """
+    SET CONSTRAINTS ALL IMMEDIATE;
+    SET CONSTRAINTS ALL DEFERRED;
+    DROP TRIGGER customers_apikey_no_direct_count ON customers_apikey;
+    DROP TRIGGER customers_apikey_starts_unused ON customers_apikey;
+    DROP TRIGGER ledger_count_for_key ON credit_ledger;
+    DROP FUNCTION ledger_count_for_key, ledger_refuse_direct_count;
+    UPDATE customers_apikey SET used_credits = 0;
+"""
+
+
+@pytest.mark.owner
+def test_the_migration_counts_what_was_there_and_what_came_while_it_looked(account: Account) -> None:
+    key, api = key_with(account, None)
+    late, late_api = key_with(account, None)
+    end_batch(make_batch(api, 5, request_id="ended"), failed={0: FailureType.TIMEOUT, 1: FailureType.TIMEOUT})
+    running = make_batch(api, 4, request_id="open")
+    make_batch(account.api, 1, request_id="another's")
+    submit(Customer(account.organization, Mode.LIVE, actor="usr_1", via="admin"), ["A cat"])
+    looks, counts = MIGRATION.read_text().split("CREATE TRIGGER ledger_count_for_key")
+    with connection.cursor() as cursor:
+        cursor.execute(BEFORE)
+        cursor.execute(looks)
+        # Meanwhile, the previous release goes on: it ends a batch, makes others, and gets a new customer.
+        end_batch(running, failed={3: FailureType.TIMEOUT})
+        make_batch(api, 2, request_id="meanwhile")
+        make_batch(late_api, 1, request_id="late")
+        newcomer = make_account(name="Newcomer")
+        make_batch(newcomer.api, 7)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute(f"CREATE TRIGGER ledger_count_for_key{counts}")
+    assert [used(each) for each in (key, late, account.keys[Mode.LIVE], newcomer.keys[Mode.LIVE])] == [80, 10, 10, 70]
+    make_batch(api, 1, request_id="after")
+    assert used(key) == 90

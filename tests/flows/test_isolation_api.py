@@ -157,11 +157,7 @@ def test_each_id_of_a_path_is_looked_at(
     account: Account, things: Things, stranger: str, method: str, template: str
 ) -> None:
     """Neither one's own batch with somebody else's item opens anything, nor the other way round."""
-    other = {
-        "another organization": lambda: make_account(name="Stranger").api,
-        "the other mode": lambda: account.test_api,
-    }
-    foreign = end_batch(make_batch(other[stranger](), 2, request_id="foreign"))
+    foreign = end_batch(make_batch(STRANGERS[stranger](account), 2, request_id="foreign"))
     mixed = [(things.batch.pk, foreign.items.get(index=0).pk), (foreign.pk, things.item.pk)]
     for batch_id, item_id in mixed:
         path = template.format(batch=batch_id, item=item_id)

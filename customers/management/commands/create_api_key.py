@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from customers.access import DEFAULT_SCOPES, SCOPES, Permission
 from customers.addresses import NoNetwork, read_network
+from customers.issuing import KeyOrder, issue_from_us
 from customers.models import Mode, Organization
 from customers.representations import key_answer
-from customers.services import create_api_key
 from sora2.times import from_rfc3339
 
 
@@ -35,16 +35,14 @@ class Command(BaseCommand):
         if options["budget"] is not None and options["budget"] < 0:
             raise CommandError("A budget is 0 credits or more.")
         now = timezone.now()
-        key, secret = create_api_key(
-            organization=organization,
-            mode=Mode(options["mode"]),
+        order = KeyOrder(
             name=options["name"],
             scopes=[Permission(scope) for scope in options["scope"] or DEFAULT_SCOPES],
             expires_at=_instant(options["expires_at"], now),
             budget_credits=options["budget"],
             allowed_networks=[_network(text) for text in options["network"]],
-            now=now,
         )
+        key, secret = issue_from_us(organization=organization, mode=Mode(options["mode"]), order=order, now=now)
         answer = key_answer(key, now=now, secret=secret)
         self.stdout.write(json.dumps(answer) if options["json"] else f"{key.pk} {secret}")
 
