@@ -218,9 +218,9 @@ def _write_the_row(key: ApiKey, rounds: int) -> None:
 # --- what was there before -----------------------------------------------------------------------------------------
 
 MIGRATION = Path(ledger.__file__).parent / "migrations" / "sql" / "0015_key_budgets.sql"
-BEFORE = """
-    SET CONSTRAINTS ALL IMMEDIATE;
-    SET CONSTRAINTS ALL DEFERRED;
+SETTLED = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED;"
+BEFORE = f"""
+    {SETTLED}
     DROP TRIGGER customers_apikey_no_direct_count ON customers_apikey;
     DROP TRIGGER customers_apikey_starts_unused ON customers_apikey;
     DROP TRIGGER ledger_count_for_key ON credit_ledger;
@@ -237,7 +237,8 @@ def test_the_migration_counts_what_was_there_and_what_came_while_it_looked(accou
     running = make_batch(api, 4, request_id="open")
     make_batch(account.api, 1, request_id="another's")
     submit(Customer(account.organization, Mode.LIVE, actor="usr_1", via="admin"), ["A cat"])
-    looks, counts = MIGRATION.read_text().split("CREATE TRIGGER ledger_count_for_key")
+    looks, rest = MIGRATION.read_text().split("CREATE TRIGGER ledger_count_for_key")
+    counts, guards = rest.split("-- Also for sessions")
     with connection.cursor() as cursor:
         cursor.execute(BEFORE)
         cursor.execute(looks)
@@ -247,8 +248,11 @@ def test_the_migration_counts_what_was_there_and_what_came_while_it_looked(accou
         make_batch(late_api, 1, request_id="late")
         newcomer = make_account(name="Newcomer")
         make_batch(newcomer.api, 7)
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute(SETTLED)
         cursor.execute(f"CREATE TRIGGER ledger_count_for_key{counts}")
+        # Here alone the keys were made in the same transaction, so that their foreign keys wait for a check.
+        cursor.execute(SETTLED)
+        cursor.execute(f"-- Also for sessions{guards}")
     assert [used(each) for each in (key, late, account.keys[Mode.LIVE], newcomer.keys[Mode.LIVE])] == [80, 10, 10, 70]
     make_batch(api, 1, request_id="after")
     assert used(key) == 90

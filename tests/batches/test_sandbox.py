@@ -1,5 +1,7 @@
 """The sandbox: a test wallet fills itself when it cannot pay an order, and nothing else is filled."""
 
+import json
+import re
 from functools import partial
 from typing import Any
 
@@ -10,8 +12,10 @@ from customers.models import Mode
 from customers.services import create_api_key
 from ledger.models import CreditRequest, Entry, Wallet
 from ledger.sandbox import LEVEL_CREDITS
+from tests.batches.engine import drive
 from tests.connections import at_once
 from tests.factories import Account, Api, code_of, make_account, make_batch, order
+from tests.sora2.documents import section
 
 pytestmark = pytest.mark.django_db
 
@@ -105,3 +109,14 @@ def test_two_orders_at_once_fill_it_once() -> None:
     assert len(fills(account)) == 1
     assert Wallet.objects.get(pk=account.wallets[Mode.TEST].pk).available == LEVEL_CREDITS - 200
     assert Batch.objects.count() == 4
+
+
+@pytest.mark.usefixtures("provider")
+def test_the_batch_of_the_page_ends_as_the_page_says(account: Account) -> None:
+    found = re.search(r"-d '(\{.*?\})'", section("howto/sandbox.md", "Marks in a prompt"), re.S)
+    assert found is not None
+    response = account.test_api.post("/video-batch", json.loads(found[1]))
+    assert response.status_code == 201
+    batch = drive(Batch.objects.get(pk=response.json()["batch_id"]))
+    assert (batch.state, batch.succeeded, batch.failed) == ("partial", 2, 1)
+    assert account.figures(Mode.TEST) == (980, 0, 20)
