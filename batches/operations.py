@@ -32,6 +32,7 @@ LIFE_CYCLE_HEADERS = {
 }
 REFUSED_ORDERS = (
     "insufficient_credits",
+    "key_budget_exceeded",
     "model_retired",
     "max_credits_exceeded",
     "request_id_reused",

@@ -54,6 +54,24 @@ def _credits_short(error: services.CreditsShort) -> Problem:
 
 
 @problem_of.register
+def _over_budget(error: services.KeyBudgetExceeded) -> Problem:
+    # An equal figure can come from a refund between the refusal and the look at the key.
+    remaining = error.budget - error.used
+    detail = (
+        f"The batch costs {error.required} credits; this key has a budget of {error.budget}, of which {remaining} are "
+        "left. Refunds come back to it. Send a smaller batch, or use another key."
+    )
+    return Problem(
+        "key_budget_exceeded",
+        detail,
+        required=error.required,
+        budget=error.budget,
+        used=error.used,
+        remaining=remaining,
+    )
+
+
+@problem_of.register
 def _open_batches(error: services.TooManyOpenBatches) -> Problem:
     detail = f"At most {error.limit} batches may be open at once. Wait until one has ended."
     headers = {"Retry-After": str(OPEN_BATCHES_RETRY_SECONDS)}

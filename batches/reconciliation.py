@@ -28,6 +28,7 @@ INVARIANTS = (
     Invariant("invariant_batch_has_items", "Every batch has items."),
     Invariant("invariant_item_ends_with_batch", "Items are refunded when their batch ends, and none is open after it."),
     Invariant("invariant_held_by_open_batches", "A wallet holds what its open batches cost."),
+    Invariant("invariant_key_budget", "What an API key has used is what its batches hold and were charged."),
     Invariant("invariant_entry_has_batch", "Credits are held, charged and refunded for batches that exist."),
     Invariant(
         "invariant_entry_fits_items",

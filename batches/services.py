@@ -1,7 +1,8 @@
 """The verbs of a batch: quote, submit. The others: batches.retrying, batches.telling (start), batches.stopping,
 batches.finalization.
 
-Global lock order: batch, then items, then wallet. Nothing slow happens while a wallet is locked.
+Global lock order: batch, then items, then wallet, then the key whose budget counts. Nothing slow happens while a wallet
+is locked.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from batches.catalogue import Line, price_lines, routing
 from batches.finalization import items_in_words, movement_of
 from batches.intake import BatchOrder, ItemOrder
 from batches.models import Batch, Stage, Status, new_batch_id, new_item_id
-from customers.models import Mode, Organization
+from customers.models import ApiKey, Mode, Organization
 from customers.services import audit
+from ledger import sandbox
 from ledger import services as ledger
 from ledger.models import Wallet
 from sora2 import bell
@@ -54,6 +56,16 @@ class CreditsShort(Refused):
         self.required, self.available = required, available
 
 
+class KeyBudgetExceeded(Refused):
+    """The key has a budget, and less of it is left than the batch costs."""
+
+    code = "key_budget_exceeded"
+
+    def __init__(self, required: int, budget: int, used: int) -> None:
+        super().__init__(f"{required} credits needed, {used} of {budget} used")
+        self.required, self.budget, self.used = required, budget, used
+
+
 class TooManyOpenBatches(Refused):
     """The organization has as many batches open as it may have at once."""
 
@@ -66,17 +78,18 @@ class TooManyOpenBatches(Refused):
 
 @dataclass(frozen=True)
 class Quote:
-    """What an order would cost, and whether the wallet can pay for it now."""
+    """What an order would cost, and whether it can be paid now: `spendable` is what it may cost at most."""
 
     credits: int
     available: int
+    spendable: int
     lines: list[Line]
     price_version: str
 
     @property
     def sufficient(self) -> bool:
-        """Say whether the wallet can pay for it now."""
-        return self.credits <= self.available
+        """Say whether the wallet can pay for it now, and the key's budget is enough."""
+        return self.credits <= self.spendable
 
 
 @dataclass(frozen=True)
@@ -91,9 +104,12 @@ class Customer:
 
 def quote(*, customer: Customer, order: BatchOrder) -> Quote:
     """Price an order and store nothing."""
+    wallet, key = _wallet_of(customer), _budgeted_key_of(customer)
+    of_wallet = sandbox.spendable(wallet)
     return Quote(
         credits=order.credits,
-        available=_wallet_of(customer).available,
+        available=wallet.available,
+        spendable=of_wallet if key is None else min(of_wallet, key.remaining_credits or 0),
         lines=price_lines((item.model, item.seconds, item.credits) for item in order.items),
         price_version=order.price_version,
     )
@@ -114,7 +130,7 @@ def submit(
     """Accept an order: store the batch and its items, and freeze its whole cost, all or nothing.
 
     Return the batch and whether this call made it (False: an equal request was faster, or came before).
-    Raises MaxCreditsExceeded, CreditsShort, TooManyOpenBatches, RequestIdReused.
+    Raises MaxCreditsExceeded, KeyBudgetExceeded, CreditsShort, TooManyOpenBatches, RequestIdReused.
     """
     try:
         batch = _accept(customer, request_id, body_sha256, order, now)
@@ -152,6 +168,11 @@ def _wallet_of(customer: Customer) -> Wallet:
     return Wallet.objects.get(organization=customer.organization, mode=customer.mode)
 
 
+def _budgeted_key_of(customer: Customer) -> ApiKey | None:
+    """Return the key that sends the order as it now is, if it is a key and has a budget."""
+    return ApiKey.objects.filter(pk=customer.actor, budget_credits__isnull=False).first()
+
+
 def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchOrder, now: datetime) -> Batch | None:
     """Store batch, items and reserve in one transaction; None when the request id is taken."""
     wallet = _wallet_of(customer)
@@ -163,6 +184,7 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
                 return None
             taken_by = _copy_items(batch, order.items)
             movement = movement_of(batch, actor=customer.actor, reason=items_in_words(batch.total))
+            sandbox.fill(wallet=wallet, credits=batch.credits)
             ledger.reserve(movement=movement, amount=batch.credits)
             # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
             _refuse_too_many_open(customer, others=1)
@@ -172,15 +194,24 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
     except ledger.InsufficientCredits as error:
         wallet.refresh_from_db()
         raise CreditsShort(order.credits, wallet.available) from error
+    except ledger.KeyBudgetExceeded as error:
+        raise _over_budget(ApiKey.objects.get(pk=customer.actor), order) from error
 
 
 def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None:
-    """A first look before anything is written; the reserve has the last word on the balance."""
+    """A first look before anything is written; the reserve has the last word on budget and balance."""
     if order.max_credits is not None and order.credits > order.max_credits:
         raise MaxCreditsExceeded(order.credits, order.max_credits)
     _refuse_too_many_open(customer, others=0)
-    if order.credits > wallet.available:
+    key = _budgeted_key_of(customer)
+    if key is not None and order.credits > (key.remaining_credits or 0):
+        raise _over_budget(key, order)
+    if order.credits > sandbox.spendable(wallet):
         raise CreditsShort(order.credits, wallet.available)
+
+
+def _over_budget(key: ApiKey, order: BatchOrder) -> KeyBudgetExceeded:
+    return KeyBudgetExceeded(order.credits, budget=key.budget_credits or 0, used=key.used_credits)
 
 
 def _refuse_too_many_open(customer: Customer, *, others: int) -> None:

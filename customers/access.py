@@ -13,6 +13,7 @@ class Permission(StrEnum):
     LEDGER_READ = "ledger:read"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
+    KEYS_WRITE = "keys:write"
     # Our own people only.
     CREDITS_REQUEST = "credits:request"
     CREDITS_APPROVE = "credits:approve"
@@ -22,14 +23,16 @@ class Permission(StrEnum):
     ROUTES_WRITE = "routes:write"
 
 
-# What an API key can have, and a customer's person.
-SCOPES = (
+# What an API key has if nothing else is said: all that it takes to run batches.
+DEFAULT_SCOPES = (
     Permission.BATCHES_READ,
     Permission.BATCHES_WRITE,
     Permission.LEDGER_READ,
     Permission.WEBHOOKS_READ,
     Permission.WEBHOOKS_WRITE,
 )
+# What an API key can have, and a customer's person.
+SCOPES = (*DEFAULT_SCOPES, Permission.KEYS_WRITE)
 READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WEBHOOKS_READ})
 
 # A role that is not here grants nothing.

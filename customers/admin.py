@@ -66,8 +66,15 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "expires_at",
         "revoked_at",
         "last_used_at",
+        "created_by",
+        "budget_credits",
+        "used_credits",
+        "allowed_networks",
+        "refused_at",
+        "refused_address",
+        "previous_secret_until",
     ]
-    list_display = ["name", "hint", "organization", "mode", "created_at", "revoked_at", "last_used_at"]
+    list_display = ["name", "hint", "organization", "mode", "created_at", "revoked_at", "last_used_at", "used_credits"]
     list_filter = ["mode"]
     list_select_related = ["organization"]
     search_fields = ["id", "name", "organization__name", "organization__id"]

@@ -9,6 +9,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from customers.access import Permission
+from customers.addresses import client_address
 from customers.models import ApiKey
 from customers.services import InvalidApiKey, api_key_of_secret
 from sora2.api import Problem
@@ -28,8 +29,9 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[None, ApiKey]:
         """Return the usable key; there is no user."""
+        secret, address = request.headers.get(HEADER, ""), client_address(request.META)
         try:
-            key = api_key_of_secret(secret=request.headers.get(HEADER, ""), now=timezone.now())
+            key = api_key_of_secret(secret=secret, address=address, now=timezone.now())
         except InvalidApiKey:
             raise invalid_api_key() from None
         structlog.contextvars.bind_contextvars(organization_id=key.organization_id, api_key_id=key.pk)
@@ -49,6 +51,9 @@ class HasScope(BasePermission):
 
 
 def invalid_api_key() -> Problem:
-    """Return the one answer to a secret that is missing, malformed, unknown, revoked or expired."""
-    detail = f"Send a valid API key in the header {HEADER}. This one is missing, malformed, revoked or expired."
+    """Return the one answer to a secret that is missing, malformed, unknown, revoked, expired, or from elsewhere."""
+    detail = (
+        f"Send a valid API key in the header {HEADER}. This one is missing, malformed, unknown, revoked or expired, "
+        "or may not be used from your address."
+    )
     return Problem("invalid_api_key", detail, headers={"WWW-Authenticate": f'ApiKey header="{HEADER}"'})

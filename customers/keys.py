@@ -12,6 +12,7 @@ import zlib
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 30
 CHECKSUM_LENGTH = 6
+HINT_LENGTH = 12
 
 
 def new_secret(mode: str) -> str:
@@ -35,6 +36,11 @@ def is_well_formed(secret: str) -> bool:
 def fingerprint(secret: str) -> str:
     """Return the SHA-256 hex of `secret`: all that is stored of it. (178 random bits need no slow hash.)"""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def hint(secret: str) -> str:
+    """Return the beginning of `secret`, by which people tell their keys apart."""
+    return secret[:HINT_LENGTH]
 
 
 def _checksum(head: str) -> str:

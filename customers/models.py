@@ -6,6 +6,7 @@ from typing import Self, TypeVar
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Value
 from django.utils import timezone
 
 from customers.access import SCOPES, Access, permissions_of_role
@@ -118,9 +119,18 @@ class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
         """Keep the keys that are neither revoked nor expired."""
         return self.filter(revoked_at=None).exclude(expires_at__lte=now)
 
+    def with_secret(self, sha256: str, now: datetime) -> Self:
+        """Keep the key whose secret this is, or was until a rotation whose overlap has not ended."""
+        before = models.Q(previous_secret_sha256=sha256, previous_secret_until__gt=now)
+        return self.filter(models.Q(secret_sha256=sha256) | before)
+
 
 class ApiKey(models.Model):
-    """A key of an organization, in one mode. Only the SHA-256 of its secret is stored."""
+    """A key of an organization, in one mode. Only the SHA-256 of its secret is stored, and of the one before.
+
+    `used_credits` is what its batches hold and what they were charged. The database counts it as the entries come (see
+    ledger, migration 0015), and refuses what goes over the budget; nobody else may write it.
+    """
 
     id = models.CharField(primary_key=True, max_length=30, default=new_key_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="keys")
@@ -133,16 +143,52 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    # Who made it: another key, a person, or `system`.
+    created_by = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
+    budget_credits = models.BigIntegerField(null=True, blank=True)
+    used_credits = models.BigIntegerField(default=0, db_default=0, editable=False)
+    # In CIDR notation; empty: from anywhere. And the last refusal that was written down (see customers.addresses).
+    allowed_networks = ArrayField(
+        models.CharField(max_length=43), default=list, db_default=Value([], ArrayField(models.CharField())), blank=True
+    )
+    refused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    refused_address = models.CharField(max_length=45, blank=True, default="", db_default="", editable=False)
+    previous_secret_sha256 = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001 - null is "none", unique otherwise.
+    previous_secret_until = models.DateTimeField(null=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=models.Q(mode__in=["live", "test"]), name="customers_apikey_mode_known")
+            models.CheckConstraint(condition=models.Q(mode__in=["live", "test"]), name="customers_apikey_mode_known"),
+            models.CheckConstraint(condition=models.Q(used_credits__gte=0), name="customers_apikey_used_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(budget_credits=None) | models.Q(used_credits__lte=models.F("budget_credits")),
+                name="customers_apikey_within_budget",
+            ),
+            models.UniqueConstraint(
+                fields=["previous_secret_sha256"],
+                condition=models.Q(previous_secret_sha256__isnull=False),
+                name="customers_apikey_previous_secret_once",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint}…)"
+
+    @property
+    def remaining_credits(self) -> int | None:
+        """Return what is left of the budget; None without one."""
+        return None if self.budget_credits is None else self.budget_credits - self.used_credits
+
+    def is_usable(self, now: datetime) -> bool:
+        """Say whether the key is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+    def rotates_until(self, now: datetime) -> datetime | None:
+        """Return until when the secret of before works too; None if there is none that does."""
+        until = self.previous_secret_until
+        return until if until and until > now else None
 
     def access(self) -> Access:
         """Return what a request with this key may reach: one organization, one mode, the key's scopes."""

@@ -20,6 +20,7 @@ WORDS = {
     Permission.LEDGER_READ: "to see credits",
     Permission.WEBHOOKS_READ: "to see webhooks",
     Permission.WEBHOOKS_WRITE: "to change webhooks",
+    Permission.KEYS_WRITE: "to make and revoke API keys",
     Permission.CREDITS_REQUEST: "to ask for credits",
     Permission.CREDITS_APPROVE: "to decide about credits",
     Permission.PERIODS_CLOSE: "to close a month",

@@ -1,27 +1,33 @@
 """The verbs about who: create an organization, its people and keys; find out whose key this is; write the audit log."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.utils import timezone
 
 from customers import keys
-from customers.access import SCOPES, STAFF_ROLES, Permission
+from customers.access import DEFAULT_SCOPES, STAFF_ROLES, Permission
+from customers.addresses import Address, is_allowed
 from customers.models import ApiKey, AuditEvent, Membership, Mode, Organization, User
 from sora2.tracing import current_trace_id
 
 # A key's `last_used_at` is written at most once in this time, so that reading costs no write.
 LAST_USED_PRECISION = timedelta(minutes=1)
+# A key that comes from elsewhere is written down at most once in this time.
+REFUSAL_PRECISION = timedelta(minutes=10)
 
-DEFAULT_SCOPES = SCOPES
 RETENTION_DAYS_MAX = 36_500
 
 
 class InvalidApiKey(Exception):
-    """The secret is missing, malformed, unknown, revoked or expired; which of these is nobody's business."""
+    """The secret is missing, malformed, unknown, revoked, expired, or may not be used from there.
+
+    Which of these is nobody's business.
+    """
 
 
 def create_api_key(
@@ -31,37 +37,56 @@ def create_api_key(
     name: str,
     scopes: Iterable[Permission] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
+    budget_credits: int | None = None,
+    allowed_networks: Sequence[str] = (),
+    created_by: str = "system",
+    now: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create a key and return it with its secret, which is not stored and cannot be shown again."""
+    """Create a key and return it with its secret, which is not stored and cannot be shown again.
+
+    For whoever has written down why; customers.issuing writes it down itself.
+    """
     secret = keys.new_secret(mode)
     key = ApiKey.objects.create(
         organization=organization,
         mode=mode,
         name=name,
         secret_sha256=keys.fingerprint(secret),
-        hint=secret[:12],
+        hint=keys.hint(secret),
         scopes=[str(scope) for scope in scopes],
+        created_at=now or timezone.now(),
         expires_at=expires_at,
+        budget_credits=budget_credits,
+        allowed_networks=list(allowed_networks),
+        created_by=created_by,
     )
     return key, secret
 
 
-def api_key_of_secret(*, secret: str, now: datetime) -> ApiKey:
-    """Return the usable key with this secret, its organization loaded. Raises InvalidApiKey."""
+def api_key_of_secret(*, secret: str, address: Address | None, now: datetime) -> ApiKey:
+    """Return the usable key with this secret, if it may be used from there; its organization is loaded.
+
+    The secret of before a rotation is as good until its overlap ends. Raises InvalidApiKey.
+    """
     if not keys.is_well_formed(secret):
         raise InvalidApiKey
-    rows = ApiKey.objects.usable(now).select_related("organization")
-    key = rows.filter(secret_sha256=keys.fingerprint(secret)).first()
+    rows = ApiKey.objects.usable(now).with_secret(keys.fingerprint(secret), now)
+    key = rows.select_related("organization").first()
     if key is None:
+        raise InvalidApiKey
+    if not is_allowed(address, key.allowed_networks):
+        _note_refusal(key, address, now)
         raise InvalidApiKey
     if key.last_used_at is None or now - key.last_used_at > LAST_USED_PRECISION:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
     return key
 
 
-def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
-    """Make the key useless from this moment; revoking it again changes nothing."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+@transaction.atomic
+def revoke_api_key(*, key: ApiKey, now: datetime, actor: str = "system") -> None:
+    """Make the key useless from this moment, with all its secrets; revoking it again changes nothing."""
+    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        audit_key(key, actor=actor, act="revoke")
 
 
 @transaction.atomic
@@ -128,3 +153,25 @@ def audit(
         detail=dict(detail or {}),
         trace_id=current_trace_id(),
     )
+
+
+def audit_key(key: ApiKey, *, actor: str, act: str, outcome: str = "done", **detail: Any) -> None:
+    """Write one audit event about a key. Never a secret."""
+    audit(
+        actor=actor,
+        action=f"key.{act}",
+        organization_id=key.organization_id,
+        mode=key.mode,
+        subject=key.pk,
+        outcome=outcome,
+        detail={"name": key.name, "hint": key.hint, **detail},
+    )
+
+
+@transaction.atomic
+def _note_refusal(key: ApiKey, address: Address | None, now: datetime) -> None:
+    """Write down that a key came from elsewhere, at most once in ten minutes: who guesses, fills no table."""
+    told = ApiKey.objects.filter(pk=key.pk).exclude(refused_at__gt=now - REFUSAL_PRECISION)
+    said = str(address or "")
+    if told.update(refused_at=now, refused_address=said):
+        audit_key(key, actor=key.pk, act="use", outcome="address_not_allowed", address=said)

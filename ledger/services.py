@@ -28,6 +28,12 @@ class InsufficientCredits(LedgerError):
     code = "insufficient_credits"
 
 
+class KeyBudgetExceeded(LedgerError):
+    """The API key that acts has a budget, and the reserve would take it over."""
+
+    code = "key_budget_exceeded"
+
+
 class AlreadyPosted(LedgerError):
     """This reference has an entry of this kind already: there is one of each kind."""
 
@@ -61,6 +67,7 @@ class InvalidText(LedgerError):
 REFUSALS: dict[str, type[LedgerError]] = {
     "ledger_wallet_available_not_negative": InsufficientCredits,
     "ledger_wallet_reserved_not_negative": ExceedsReserve,
+    "customers_apikey_within_budget": KeyBudgetExceeded,
     "credit_ledger_within_reserve": ExceedsReserve,
     "credit_ledger_once": AlreadyPosted,
     "ledger_creditrequest_reference_once": AlreadyPosted,
@@ -128,7 +135,7 @@ def grant(*, movement: Movement, amount: int) -> Entry:
 
 
 def reserve(*, movement: Movement, amount: int) -> Entry:
-    """Hold `amount` credits for the reference. Raises InsufficientCredits or AlreadyPosted."""
+    """Hold `amount` credits for the reference. Raises InsufficientCredits, KeyBudgetExceeded or AlreadyPosted."""
     return _post(movement, Entry.Kind.RESERVE, amount)
 
 

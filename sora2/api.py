@@ -36,6 +36,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "request_id_conflict": (400, "Different request ids were given"),
     "invalid_api_key": (401, "The API key is not valid"),
     "insufficient_credits": (402, "Not enough credits"),
+    "key_budget_exceeded": (402, "The key's budget is not enough"),
     "insufficient_scope": (403, "The API key lacks a scope"),
     "not_found": (404, "There is no such object"),
     "method_not_allowed": (405, "The method is not allowed here"),
@@ -93,7 +94,8 @@ def problem_response(error: Exception, _context: Mapping[str, Any]) -> Response:
 
 def problem_page(problem: Problem) -> JsonResponse:
     """Answer a problem outside REST framework (unknown address, failed middleware)."""
-    return JsonResponse(problem.body(), status=problem.status, headers=problem.headers, content_type=PROBLEM_TYPE)
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return JsonResponse(problem.body(), status=problem.status, headers=headers, content_type=PROBLEM_TYPE)
 
 
 def log_failure(problem: Problem, error: BaseException | None) -> None:

@@ -29,6 +29,7 @@ TRIGGERS: tuple[tuple[str, str], ...] = (
     ("credit_ledger", "ledger_post"),
     ("credit_ledger", "ledger_no_change"),
     ("credit_ledger", "ledger_no_truncate"),
+    ("credit_ledger", "ledger_count_for_key"),
     ("credit_ledger", "batches_entry_has_batch"),
     ("credit_ledger", "ledger_entry_has_request"),
     ("ledger_wallet", "ledger_wallet_has_its_entry"),
@@ -65,6 +66,8 @@ TRIGGERS: tuple[tuple[str, str], ...] = (
     ("batches_output", "batches_output_no_delete"),
     ("batches_proof", "batches_proof_no_change"),
     ("webhooks_event", "webhooks_event_no_change"),
+    ("customers_apikey", "customers_apikey_no_direct_count"),
+    ("customers_apikey", "customers_apikey_starts_unused"),
     ("customers_auditevent", "customers_audit_no_change"),
 )
 
@@ -163,6 +166,14 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
         text = "Set PROVIDER_OPENAI_BASE_URL to the video provider's API: without it, live batches would be simulated."
         found.append(Error(text, id="sora2.E007"))
     return found
+
+
+@register
+def check_proxies(**_: Any) -> list[CheckMessage]:
+    """Refuse a number of proxies that cannot be."""
+    if settings.TRUSTED_PROXIES >= 0:
+        return []
+    return [Error("Set TRUSTED_PROXIES to how many proxies stand in front, 0 or more.", id="sora2.E012")]
 
 
 @register

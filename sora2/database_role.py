@@ -90,7 +90,14 @@ TABLES: dict[str, Rights] = {
     "customers_user_groups": APPEND,
     "customers_user_user_permissions": READ,
     "customers_membership": APPEND,
-    "customers_apikey": Rights(insert=EVERY, update=("last_used_at", "revoked_at")),
+    # What a key has used is counted by the posting of an entry, as the tables' owner.
+    "customers_apikey": Rights(
+        insert=EVERY,
+        update=(
+            *("last_used_at", "revoked_at", "budget_credits", "refused_at", "refused_address"),
+            *("secret_sha256", "hint", "previous_secret_sha256", "previous_secret_until"),
+        ),
+    ),
     "customers_auditevent": APPEND,
     "pilots_pilot": APPEND,
     "auth_group": APPEND,

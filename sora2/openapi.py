@@ -10,6 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from batches import events_schemas as events
 from batches import schemas as batches
+from customers import keys_schemas as keys
 from ledger import schemas as ledger
 from ledger import seals_schemas as seals
 from ledger import statements_schemas as statements
@@ -26,7 +27,7 @@ PROBLEM = record(
     "An error (RFC 9457). `code` is stable; further members depend on it.",
     optional=[
         *("errors", "scope", "required", "available", "shortfall", "max_credits", "items", "limit"),
-        *("replacement", "retried_in"),
+        *("replacement", "retried_in", "budget", "used", "remaining"),
     ],
     ok={"const": False},
     type=URL,
@@ -40,6 +41,9 @@ PROBLEM = record(
     required=CREDITS,
     available=CREDITS,
     shortfall=CREDITS,
+    budget=said(CREDITS, "Of the key; `used` and `remaining` are of it."),
+    used=CREDITS,
+    remaining=CREDITS,
     max_credits=CREDITS,
     items=NUMBER,
     limit=NUMBER,
@@ -99,6 +103,7 @@ def _paths() -> dict[str, Any]:
                 **statements.COMPONENTS,
                 **webhooks.COMPONENTS,
                 **endpoints.COMPONENTS,
+                **keys.COMPONENTS,
             },
             "headers": HEADERS,
             "securitySchemes": {

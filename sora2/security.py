@@ -1,8 +1,10 @@
-"""The Content-Security-Policy of the pages: everything from here, nothing inline."""
+"""The Content-Security-Policy: of the pages, everything from here, nothing inline; of the API's answers, nothing."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+
+from sora2.api import BASE_PATH
 
 _DIRECTIVES = {
     "default-src": "'none'",
@@ -24,10 +26,12 @@ def policy(**own: str) -> str:
 
 
 POLICY = policy()
+# An answer of the API is no page, whatever a browser takes it for.
+API_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class ContentSecurityPolicyMiddleware:
-    """Send the policy with every answer of the admin site, unless the view has set one of its own."""
+    """Send the policy with every answer of the admin site and of the API, unless the view has set one of its own."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -35,6 +39,8 @@ class ContentSecurityPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         match = request.resolver_match
-        if match is not None and match.app_name == "admin":
+        if request.path_info.startswith(BASE_PATH):
+            response.headers.setdefault("Content-Security-Policy", API_POLICY)
+        elif match is not None and match.app_name == "admin":
             response.headers.setdefault("Content-Security-Policy", POLICY)
         return response

@@ -241,6 +241,9 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/enterprise",
 }
+# How many proxies of ours write X-Forwarded-For before a request is here: a key's allow-list looks at the entry of the
+# outermost. The check sora2.E012 refuses a negative number.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
 # --- people --------------------------------------------------------------------------------------------------------

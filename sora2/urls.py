@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 
 from batches import api as batches
 from batches.content_api import LinkedContentView
+from customers import keys_api as keys
 from ledger import api as ledger
 from ledger import seals_api as seals
 from ledger import statements_api as statements
@@ -18,6 +19,7 @@ from webhooks.verify_views import verify_page
 
 BATCH = "video-batch/<str:batch_id>"
 ITEM = f"{BATCH}/items/<str:item_id>"
+KEY = "keys/<str:key_id>"
 ENDPOINT = "webhook-endpoints/<str:endpoint_id>"
 
 api_patterns = [
@@ -50,6 +52,10 @@ api_patterns = [
     path("webhook-deliveries", webhooks.DeliveriesView.as_view()),
     path("webhook-deliveries/<str:delivery_id>", webhooks.DeliveryView.as_view()),
     path("webhook-deliveries/<str:delivery_id>/redeliver", webhooks.RedeliverView.as_view()),
+    path("keys", keys.KeysView.as_view()),
+    path(KEY, keys.KeyView.as_view()),
+    path(f"{KEY}/rotate", keys.RotateView.as_view()),
+    path(f"{KEY}/revoke", keys.RevokeView.as_view()),
 ]
 
 urlpatterns = [

@@ -12,9 +12,9 @@ from django.utils import timezone
 from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
 from batches.models import Batch, Item, Output, Status
-from customers.access import Permission
+from customers.access import DEFAULT_SCOPES, Permission
 from customers.models import ApiKey, Mode, Organization
-from customers.services import DEFAULT_SCOPES, create_api_key, create_staff
+from customers.services import create_api_key, create_staff
 from ledger.approvals import approve, request_credits
 from ledger.models import PILOT_CREDITS_MAX, CreditRequest, Entry, Wallet
 from ledger.services import Movement, grant_on_basis, open_wallets

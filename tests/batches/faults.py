@@ -18,7 +18,7 @@ from tests.factories import Account, end_batch, make_batch
 GUARDED = (
     *("credit_ledger", "ledger_wallet", "ledger_creditrequest", "ledger_period", "ledger_periodbalance"),
     *("ledger_seal", "ledger_sealleaf", "batches_batch", "batches_item", "batches_output", "batches_proof"),
-    *("webhooks_event", "webhooks_delivery"),
+    *("webhooks_event", "webhooks_delivery", "customers_apikey"),
 )
 HOOK = "https://example.com/hook"
 HASH = """

@@ -113,6 +113,13 @@ TO_FINAL = (
 MODEL, NAMED = "batches_cataloguemodel", "WHERE name = 'veo-3'"
 FUTURE = f"{CLOSE} ('2999-01', '2020-03-01', '2999-02-01', now())"
 
+KEY = "customers_apikey WHERE id = '$key'"
+HELD_BY_KEY = (
+    "(SELECT sum(CASE e.kind WHEN 'reserve' THEN e.amount ELSE -e.amount END) FROM credit_ledger e"
+    " JOIN credit_ledger r ON r.reference = e.reference AND r.kind = 'reserve'"
+    " WHERE e.kind IN ('reserve', 'refund') AND r.actor = '$key')"
+)
+
 # What a TRUNCATE ... CASCADE reaches too.
 NO_TRUNCATE = tuple(
     f"{table}_no_truncate"
@@ -834,6 +841,37 @@ GUARDS = (
         "SELECT FROM batches_price WHERE model_id = 'sora-2' AND credits = 1",
         says="a price never changes",
     ),
+    # --- what keys have used ---
+    Guard(
+        "ledger_count_for_key",
+        entry(kind="reserve", actor="$key"),
+        f"SELECT FROM {KEY} AND used_credits <> {HELD_BY_KEY}",
+        AT_COMMIT,
+        acts=True,
+    ),
+    Guard(
+        "customers_apikey_within_budget",
+        "UPDATE customers_apikey SET budget_credits = 1 WHERE id = '$key'",
+        f"SELECT FROM {KEY} AND used_credits > budget_credits",
+    ),
+    Guard(
+        "customers_apikey_used_not_negative",
+        "UPDATE customers_apikey SET used_credits = -1 WHERE id = '$key'",
+        f"SELECT FROM {KEY} AND used_credits < 0",
+        ("customers_apikey_no_direct_count",),
+    ),
+    Guard(
+        "customers_apikey_no_direct_count",
+        "UPDATE customers_apikey SET used_credits = used_credits + 1 WHERE id = '$key'",
+        "SELECT FROM invariant_key_budget",
+        says="only by an entry",
+    ),
+    Guard(
+        "customers_apikey_starts_unused",
+        copy("customers_apikey", "id = '$key'", id="key_x", secret_sha256="x", used_credits=5),
+        "SELECT FROM invariant_key_budget",
+        says="only by an entry",
+    ),
 )
 
 TABLES = (
@@ -841,6 +879,7 @@ TABLES = (
     *("ledger_seal", "ledger_sealleaf"),
     *("batches_batch", "batches_item", "batches_output", "batches_proof"),
     *("batches_route", "batches_cataloguemodel", "batches_pricelist", "batches_price"),
+    "customers_apikey",
 )
 NO_MONEY = {
     "batches_batch_failed_check": "a number of items",
@@ -858,6 +897,11 @@ NO_MONEY = {
     "batches_cataloguemodel_default_seconds_check": "a length, and one of those on offer",
     "batches_cataloguemodel_position_check": "an order",
     "batches_price_pkey": "a number without a meaning",
+    "customers_apikey_mode_known": "what is looked at when a wallet is opened",
+    "customers_apikey_organization_id": "whose it is",
+    "customers_apikey_pkey": "which it is",
+    "customers_apikey_previous_secret_once": "a secret",
+    "customers_apikey_secret_sha256_key": "a secret",
     "ledger_period_closed_by_id": "who it was",
     "ledger_periodbalance_pkey": "a number without a meaning",
     "ledger_sealleaf_pkey": "a number without a meaning",
@@ -918,6 +962,7 @@ def names() -> dict[str, str]:
         "final": final.pk,
         "item": Item.objects.get(batch=opened, index=0).pk,
         "refunded": Item.objects.get(batch=final, index=0).pk,
+        "key": account.keys[Mode.LIVE].pk,
         "request": request.pk,
         "asks": asks.pk,
         "decides": decides.pk,

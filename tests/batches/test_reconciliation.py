@@ -312,7 +312,17 @@ def test_a_final_batch_that_was_never_settled(account: Account, wallet: Wallet) 
 
 
 @unbooked
-def test_a_refund_without_a_failed_item(wallet: Wallet) -> None:
+def test_a_key_whose_count_is_off(account: Account, wallet: Wallet) -> None:
+    key = account.keys[Mode.LIVE]
+    tamper("UPDATE customers_apikey SET used_credits = used_credits + 5 WHERE id = %s", key.pk)
+    assert found() == {
+        ("key_budget", key.pk): "The key has used 145 credits by its count; its batches hold and were charged 140: "
+        "5 credits too many counted.",
+    }
+
+
+@unbooked
+def test_a_refund_without_a_failed_item(account: Account, wallet: Wallet) -> None:
     batch = batch_of("open")
     unguard("credit_ledger", trigger="batches_entry_has_batch")
     entry = refund(movement=Movement(wallet_id=wallet.pk, reference=batch.pk, actor="usr_x"), amount=10)
@@ -323,6 +333,8 @@ def test_a_refund_without_a_failed_item(wallet: Wallet) -> None:
         "the ledger has reserved 20, settled 0 and refunded 10: 10 credits unexplained.",
         ("held_by_open_batches", wallet.pk): "The wallet holds 10 credits, and its open batches cost 20: "
         "10 credits too few reserved.",
+        ("key_budget", account.keys[Mode.LIVE].pk): "The key has used 130 credits by its count; its batches hold and "
+        "were charged 140: 10 credits too few counted.",
     }
 
 

@@ -8,12 +8,13 @@ import pytest
 from django.urls import resolve
 
 from batches.models import Batch, Item
-from customers.models import Mode
+from customers.access import SCOPES
+from customers.models import ApiKey, Mode
 from ledger.models import Wallet
 from sora2.api import JSON_TYPE
 from sora2.openapi import document
 from sora2.urls import api_patterns
-from tests.factories import BASE, Account, Api, code_of, end_batch, make_account, make_batch
+from tests.factories import BASE, Account, Api, api_with_scopes, code_of, end_batch, make_account, make_batch
 from webhooks import endpoints
 from webhooks.models import Delivery, Endpoint
 
@@ -38,6 +39,9 @@ OBJECTS = [
     ("POST", "/webhook-endpoints/{endpoint}/replay"),
     ("GET", "/webhook-deliveries/{delivery}"),
     ("POST", "/webhook-deliveries/{delivery}/redeliver"),
+    ("GET", "/keys/{key}"),
+    ("POST", "/keys/{key}/rotate"),
+    ("POST", "/keys/{key}/revoke"),
 ]
 # What their owner is answered to an empty body, where that is not 200.
 ANSWERED: dict[str, tuple[int, str | None]] = {
@@ -47,24 +51,31 @@ ANSWERED: dict[str, tuple[int, str | None]] = {
     "POST /webhook-endpoints/{endpoint}/replay": (422, "validation_error"),
     "POST /webhook-deliveries/{delivery}/redeliver": (202, None),
 }
-LISTS = ["/video-batch", "/ledger", "/webhook-endpoints", "/webhook-deliveries"]
+LISTS = ["/video-batch", "/ledger", "/webhook-endpoints", "/webhook-deliveries", "/keys"]
 # They name no object: what they show is the key's own.
 FILES = ["/ledger.csv", "/ledger.xlsx", "/ledger.beancount"]
 OWN = ["/video-batch", "/video-batch/quote", "/models", "/wallet", "/ledger", *FILES]
 OWN += [
     "/webhook-endpoints",
     "/webhook-deliveries",
+    "/keys",
     "/statements/2026-10",
     "/statements/2026-10.csv",
     "/seals",
     "/seals/1",
 ]
 
+# Each with every scope.
 STRANGERS: dict[str, Callable[[Account], Api]] = {
-    "another organization": lambda _: make_account(name="Stranger").api,
-    "another organization's test mode": lambda _: make_account(name="Stranger").test_api,
-    "the other mode": lambda account: account.test_api,
+    "another organization": lambda _: api_of(make_account(name="Stranger"), Mode.LIVE),
+    "another organization's test mode": lambda _: api_of(make_account(name="Stranger"), Mode.TEST),
+    "the other mode": lambda account: api_of(account, Mode.TEST),
 }
+
+
+def api_of(account: Account, mode: Mode = Mode.LIVE) -> Api:
+    """Return the API with a new key of the account that may do everything."""
+    return api_with_scopes(account.organization, SCOPES, mode)
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Things:
     item: Item
     delivery: Delivery
     endpoint: Endpoint
+    key: ApiKey
 
     def path(self, template: str) -> str:
         """Return a path with the ids filled in."""
@@ -91,7 +103,14 @@ def things(account: Account, monkeypatch: pytest.MonkeyPatch) -> Things:
     )
     batch = end_batch(make_batch(account.api, 2))
     running = make_batch(account.api, request_id="order-2")
-    return Things(batch, running, batch.items.get(index=0), Delivery.objects.about(batch.pk).get(), endpoint)
+    return Things(
+        batch,
+        running,
+        batch.items.get(index=0),
+        Delivery.objects.about(batch.pk).get(),
+        endpoint,
+        account.keys[Mode.LIVE],
+    )
 
 
 def test_the_tables_name_every_endpoint() -> None:
@@ -112,7 +131,9 @@ def test_objects_are_named_with_every_method() -> None:
 
 @pytest.mark.parametrize(("method", "template"), OBJECTS)
 def test_the_owner_reaches_it(account: Account, things: Things, method: str, template: str) -> None:
-    response = account.api.send(method, things.path(template), b"{}" if method in ("POST", "PATCH") else b"", JSON_TYPE)
+    response = api_of(account).send(
+        method, things.path(template), b"{}" if method in ("POST", "PATCH") else b"", JSON_TYPE
+    )
     assert (response.status_code, code(response)) == ANSWERED.get(f"{method} {template}", (200, None))
 
 
@@ -131,15 +152,27 @@ def test_a_stranger_gets_the_answer_to_what_does_not_exist(
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize(("method", "template"), [row for row in OBJECTS if row[1].count("{") > 1])
+def test_each_id_of_a_path_is_looked_at(
+    account: Account, things: Things, stranger: str, method: str, template: str
+) -> None:
+    """Neither one's own batch with somebody else's item opens anything, nor the other way round."""
+    foreign = end_batch(make_batch(STRANGERS[stranger](account), 2, request_id="foreign"))
+    mixed = [(things.batch.pk, foreign.items.get(index=0).pk), (foreign.pk, things.item.pk)]
+    for batch_id, item_id in mixed:
+        path = template.format(batch=batch_id, item=item_id)
+        assert code_of(api_of(account).send(method, path)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_shows_a_stranger_nothing(account: Account, things: Things, stranger: str, path: str) -> None:
     api = STRANGERS[stranger](account)
     filters: list[dict[str, str]] = [{}, {"request_id": "order-1"}, {"batch_id": things.batch.pk}]
     shown = "".join(str(api.get(path, query).json()["data"]) for query in filters)
-    assert account.api.get(path).json()["data"]
-    ids = (things.batch.pk, things.open.pk, things.delivery.pk, things.endpoint.pk, account.wallets[Mode.LIVE].pk)
-    for secret in ids:
-        assert secret not in shown
+    assert api_of(account).get(path).json()["data"]
+    named = (things.batch, things.open, things.delivery, things.endpoint, things.key, account.wallets[Mode.LIVE])
+    assert not [thing for thing in named if thing.pk in shown]
 
 
 def test_a_cursor_of_another_opens_nothing(account: Account, things: Things) -> None:
@@ -153,7 +186,7 @@ def test_each_key_sees_its_own_wallet(account: Account, things: Things) -> None:
     assert account.test_api.get("/wallet").json()["available"] == test_wallet.available == 1000
 
 
-PREFIXES = {"batch": "bat", "open": "bat", "item": "itm", "delivery": "dlv", "endpoint": "whe"}
+PREFIXES = {"batch": "bat", "open": "bat", "item": "itm", "delivery": "dlv", "endpoint": "whe", "key": "key"}
 
 
 def code(response: Any) -> str | None:
@@ -162,8 +195,9 @@ def code(response: Any) -> str | None:
 
 
 def telling() -> list[Any]:
-    """Return all that there is of endpoints and deliveries."""
-    return [*Endpoint.objects.order_by("pk").values(), *Delivery.objects.order_by("pk").values()]
+    """Return all that there is of endpoints and deliveries, and of keys but for their last use."""
+    keys = ApiKey.objects.order_by("pk").values("pk", "secret_sha256", "revoked_at")
+    return [*keys, *Endpoint.objects.order_by("pk").values(), *Delivery.objects.order_by("pk").values()]
 
 
 def without_trace(body: dict[str, object]) -> dict[str, object]:

@@ -79,10 +79,11 @@ def test_development_passes_with_what_the_settings_make_up(settings: Settings, m
         ("SEAL_SIGNING_KEY", "not a key", "sora2.E008"),
         ("SEAL_SIGNING_KEY", SEAL_KEY[:-4], "sora2.E008"),
         ("SEAL_RETIRED_KEYS", [SEAL_KEY, "ключ"], "sora2.E008"),
+        ("TRUSTED_PROXIES", -1, "sora2.E012"),
     ],
 )
 def test_a_wrong_setting_of_a_deployment_is_found(
-    name: str, value: str | list[str], id: str, deployment: Settings
+    name: str, value: str | list[str] | int, id: str, deployment: Settings
 ) -> None:
     setattr(deployment, name, value)
     assert found() == [id]

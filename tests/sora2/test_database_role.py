@@ -3,7 +3,9 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from customers.models import Mode
-from customers.services import create_staff, revoke_api_key
+from customers.access import DEFAULT_SCOPES
+from customers.issuing import KeyOrder, issue, rotate
+from customers.models import ApiKey, Mode
+from customers.services import InvalidApiKey, api_key_of_secret, create_staff, revoke_api_key
 from ledger import lows
 from ledger.approvals import approve, reject, request_credits
 from ledger.models import Entry, Period
@@ -198,7 +202,16 @@ def test_the_verbs_work_for_the_role(role: str) -> None:
         reject(request=request_credits(**wanted), decided_by=decides)
         lows.set_threshold(wallet=wallet, threshold=1000, actor=asks.pk)
         assert [lows.tick_off(wallet=low) for low in lows.untold()] == [True]
-        revoke_api_key(key=account.keys[Mode.LIVE], now=timezone.now())
+        maker, now = account.keys[Mode.LIVE], timezone.now()
+        ordered = KeyOrder("x", DEFAULT_SCOPES, expires_at=None, budget_credits=5, allowed_networks=["203.0.113.0/24"])
+        made, _ = issue(maker=maker, order=ordered, now=now)
+        _, secret = rotate(asker=maker, key=made, overlap_hours=1, now=now)
+        with pytest.raises(InvalidApiKey):
+            api_key_of_secret(secret=secret, address=ip_address("198.51.100.7"), now=now)
+        second, _ = issue(maker=made, order=replace(ordered, budget_credits=2), now=now)
+        assert (ApiKey.objects.get(pk=made.pk).remaining_credits, second.budget_credits) == (3, 2)
+        make_batch(account.test_api, 50)  # More than there is: the sandbox is filled.
+        revoke_api_key(key=maker, now=now)
         Period.objects.create(
             month="2026-01",
             starts_at=datetime(2026, 1, 1, tzinfo=UTC),

@@ -22,6 +22,8 @@ from batches.reconciliation import INVARIANTS
 from batches.simulator.marks import MARK, PLAYABLE
 from customers.access import CUSTOMER_ROLES, SCOPES, STAFF_ROLES, Permission
 from ledger.models import Entry
+from ledger.sandbox import LEVEL_CREDITS
+from pilots.services import SANDBOX_CREDITS
 from sora2.api import PROBLEMS
 from sora2.openapi import document
 from tests.sora2.documents import DOCS, PAGES, ROOT, anchors, codes, links, section, table
@@ -44,6 +46,7 @@ def test_errors() -> None:
     [
         ("Faults of a batch", ["batches/intake.py"]),
         ("Faults of a webhook endpoint", ["webhooks/intake.py", "webhooks/problems.py"]),
+        ("Faults of a key", ["customers/intake.py", "customers/issuing.py", "customers/problems.py"]),
     ],
 )
 def test_faults(heading: str, files: list[str]) -> None:
@@ -145,6 +148,25 @@ def test_scopes_and_roles() -> None:
     for heading, roles in (("Staff roles", STAFF_ROLES), ("Customer roles", CUSTOMER_ROLES)):
         said = {role: codes(cells[0]) for role, cells in table("reference/access.md", heading).items()}
         assert said == {role: {str(permission) for permission in granted} for role, granted in roles.items()}
+
+
+def test_the_sandbox_tells_every_mark_and_type_and_its_figures() -> None:
+    found = re.search(r"\(([a-z_|]+)\)", MARK.pattern)
+    assert found is not None
+    said = {mark.strip("[]").partition(":")[0] for mark in table("howto/sandbox.md", "Marks in a prompt")}
+    assert said == set(found[1].split("|"))
+    text = section("howto/sandbox.md", "Marks in a prompt")
+    named = codes(text[text.index("`TYPE` is") : text.index("The others")])
+    assert named == {"TYPE", *(failure.value for failure in PLAYABLE)}
+    money = section("howto/sandbox.md", "Play money")
+    assert f"{SANDBOX_CREDITS:,} credits" in money
+    assert f"{LEVEL_CREDITS:,} first" in money
+
+
+def test_the_errors_of_the_sandbox_exist() -> None:
+    rows = re.findall(r"^\| (\d{3}) `(\w+)` \|", section("howto/sandbox.md", "See each error"), re.M)
+    assert len(rows) > 10
+    assert {(int(status), code) for status, code in rows} <= {(status, code) for code, (status, _) in PROBLEMS.items()}
 
 
 def test_marks_of_the_simulator() -> None:

@@ -16,12 +16,14 @@ from openapi_spec_validator import validate
 from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
 from batches.telling import start, tell_ended
+from customers.access import SCOPES
 from customers.models import Mode
+from customers.services import create_api_key
 from sora2.api import PROBLEMS
 from sora2.openapi import document
 from sora2.urls import api_patterns
 from tests.batches.offers import change_model, retire
-from tests.factories import Account, Api, end_batch, end_items, make_account, make_batch, order
+from tests.factories import Account, Api, api_with_scopes, end_batch, end_items, make_account, make_batch, order
 from tests.sora2.documents import ROOT
 from webhooks import delivery as delivering
 from webhooks import endpoints
@@ -314,6 +316,43 @@ def test_a_retry_is_as_documented(account: Account) -> None:
     for response, code in answers:
         assert response.json().get("code") == code
         check(response)
+
+
+@pytest.mark.django_db
+def test_keys_are_as_documented(account: Account) -> None:
+    api = api_with_scopes(account.organization, SCOPES)
+    full = {
+        "name": "Full",
+        "scopes": ["batches:write"],
+        "expires_at": "2999-01-01T00:00:00Z",
+        "budget_credits": 5,
+        "allowed_networks": ["203.0.113.0/24"],
+    }
+    made = api.post("/keys", full)
+    path = f"/keys/{made.json()['id']}"
+    assert Api(made.json()["secret"]).get("/models").status_code == 401
+    _, poor = create_api_key(organization=account.organization, mode=Mode.LIVE, name="Poor", budget_credits=5)
+    answers = [
+        (made, 201),
+        (api.get("/keys"), 200),
+        (api.post(f"{path}/rotate", {"overlap_hours": 3}), 200),
+        (api.post(f"{path}/rotate"), 200),
+        (api.get(path), 200),
+        (api.post(f"{path}/revoke"), 200),
+        (api.post(f"{path}/rotate"), 422),
+        (api.post("/keys", {"name": "", "scopes": ["x"]}), 422),
+        (api.get("/keys", limit=0), 422),
+        (api.get("/keys/nonsense"), 404),
+        (account.api.get("/keys"), 403),
+        (Api(poor).post("/video-batch", order(1)), 402),
+    ]
+    for response, status in answers:
+        assert response.status_code == status, response.content
+        check(response)
+    schema = {"$ref": "#/components/schemas/KeyOrder"}
+    assert faults(full, schema) == faults({"name": "x", "scopes": ["ledger:read"], "expires_at": None}, schema) == []
+    wrong: list[Any] = [{}, {**full, "scopes": []}, {**full, "name": " "}, {**full, "mode": "live"}]
+    assert all(faults(body, schema) for body in wrong)
 
 
 @pytest.mark.django_db
