@@ -1,4 +1,4 @@
-"""Somebody who follows a page: runs what it shows, in its order, in one directory, with one environment.
+"""Somebody who follows a page: runs what it shows, in its order, as in one terminal.
 
 What a page says in words is done too. "Save this as `name`" makes a file of a block, what is to run "in a second
 terminal" goes on in the background, and "wait until the second terminal prints …" waits.
@@ -31,10 +31,16 @@ for name; do test -d "node_modules/$name" || exit 1; done
 
 
 class Reader:
-    """A reader with a directory of their own. `words` are put in where the page has an example of them."""
+    """A reader who begins in a directory. `words` are put in where the page has an example of them.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], words: Mapping[str, str]) -> None:
-        self.folder, self.words = folder, words
+    `folder` is for what the reader needs: by default that directory.
+    """
+
+    def __init__(
+        self, begin: Path, environment: Mapping[str, str], words: Mapping[str, str], *, folder: Path | None = None
+    ) -> None:
+        self.here, self.words = begin, words
+        self.folder = folder = folder or begin
         self.printed: list[str] = []
         self._terminals = ExitStack()
         self._log = folder / "second-terminal.log"
@@ -44,11 +50,10 @@ class Reader:
         (programs / "npm").chmod(0o755)
         (programs / ".curlrc").write_text("fail-with-body\n")
         self.environment = {
-            **os.environ,
-            "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            **environment,
+            "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), environment["PATH"]]),
             "CURL_HOME": str(programs),
             "PIP_NO_INDEX": "1",
-            **environment,
         }
 
     def __enter__(self) -> Self:
@@ -76,7 +81,7 @@ class Reader:
         if waited := re.search(r"[Ww]ait until the second terminal prints\s+`([^`]+)`", block.said):
             self._await(waited[1])
         if name := saved_as(block):
-            (self.folder / name).write_text(text)
+            (self.here / name).write_text(text)
         elif block.language in ("sh", "python", "js"):
             self._run(block, self._command(block, text))
 
@@ -87,13 +92,13 @@ class Reader:
 
     def _command(self, block: Block, text: str) -> list[str]:
         if block.language == "sh":
-            return ["sh", "-euc", f"{text}\nenv -0 > .environment"]
-        program = self.folder / f"step-{block.line}{SUFFIX[block.language]}"
+            return ["sh", "-euc", f"{text}\npwd > '{self.folder}/.directory'\nenv -0 > '{self.folder}/.environment'"]
+        program = self.here / f"step-{block.line}{SUFFIX[block.language]}"
         program.write_text(text)
         return [self._node() if block.language == "js" else "python3", program.name]
 
     def _node(self) -> str:
-        path, modules = node(), self.folder / "node_modules"
+        path, modules = node(), self.here / "node_modules"
         if not modules.exists():
             modules.symlink_to(NODE_MODULES)
         return path
@@ -102,18 +107,19 @@ class Reader:
         if block.tab == "Node":
             self._node()
         run = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=BLOCK_SECONDS
+            command, cwd=self.here, env=self.environment, capture_output=True, text=True, timeout=BLOCK_SECONDS
         )
         assert run.returncode == 0, f"{block}\n{block.text}\n{run.stdout}\n{run.stderr}\n{self.second_terminal}"
         self.printed.append(run.stdout)
-        left = self.folder / ".environment"
-        if block.language == "sh":  # What it has exported is there for the next one.
-            self.environment = dict(line.split("=", 1) for line in left.read_text().split("\0") if line)
+        if block.language == "sh":  # Where it went and what it exported is so for the next one.
+            variables = (self.folder / ".environment").read_text().split("\0")
+            self.environment = dict(variable.split("=", 1) for variable in variables if variable)
+            self.here = Path((self.folder / ".directory").read_text().strip())
 
     def _start(self, text: str, *, until: re.Match[str] | None) -> None:
         output = self._terminals.enter_context(self._log.open("w"))
         process = subprocess.Popen(
-            ["sh", "-c", f"exec {text}"], cwd=self.folder, env=self.environment, stdout=output, stderr=output
+            ["sh", "-c", f"exec {text}"], cwd=self.here, env=self.environment, stdout=output, stderr=output
         )
         self._terminals.callback(process.wait)
         self._terminals.callback(process.kill)

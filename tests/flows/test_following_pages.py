@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.flows.reader import Reader, in_tab
-from tests.flows.system import System, running
+from tests.flows.system import System, clean_environment, running
 from tests.sora2 import test_docs_examples
 from tests.sora2.documents import DOCS, ROOT, Block, blocks_of
 from tests.webhooks import test_guide
@@ -22,6 +22,7 @@ from tests.webhooks.receivers import free_port
 pytestmark = pytest.mark.stack
 
 QUICK_START = DOCS / "enterprise/quick-start.md"
+TUTORIAL = DOCS / "tutorial/first-batch.md"
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,8 @@ def reader_of(customer: Customer, folder: Path, **environment: str) -> Reader:
         "s2_test_…": customer.key,
         "https://shop.example.com": f"http://127.0.0.1:{port}",
     }
-    return Reader(folder, {"PORT": port, **environment}, words)
+    environment = {**clean_environment(customer.system.directory), "PORT": port, **environment}
+    return Reader(folder, environment, words)
 
 
 # --- the quick start -------------------------------------------------------------------------------------------------
@@ -111,6 +113,24 @@ def test_a_reader_who_has_the_wrong_secret_sees_nothing_verified(customer: Custo
         reader.follow(blocks[made + 1 : until + 1])
         assert '" 400 ' in reader.second_terminal
         assert "verified" not in reader.second_terminal
+
+
+# --- the tutorial ----------------------------------------------------------------------------------------------------
+
+
+def test_the_tutorial_provisions_a_customer_whose_live_batch_reconciles(system: System, tmp_path: Path) -> None:
+    start, *blocks = blocks_of(TUTORIAL)
+    assert start.text == "bin/demo\n"  # What it starts runs already.
+    environment = clean_environment(system.directory, **system.settings)
+    with Reader(ROOT, environment, {"http://127.0.0.1:8000": system.url}, folder=tmp_path) as reader:
+        reader.follow(blocks)
+        assert reader.here != ROOT
+        test, live = (Customer(system, reader.environment[name]) for name in ("SORA2_API_KEY", "LIVE_KEY"))
+    assert test.get("/wallet")["livemode"] is False
+    batch = system.final(live.key, live.only_batch("live-1")["batch_id"])
+    assert batch["ledger"] == {"reserved": 20, "settled": 10, "refunded": 10}
+    (shown,) = [json.loads(block.text) for block in blocks if block.language == "json"]
+    assert live.get("/wallet") == shown
 
 
 # --- the other pages -------------------------------------------------------------------------------------------------
