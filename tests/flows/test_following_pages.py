@@ -28,7 +28,7 @@ TUTORIAL = DOCS / "tutorial/first-batch.md"
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """A whole system that starts with an empty data directory."""
-    with running(PROVIDER_SIMULATOR_DEADLINE_SECONDS="5") as system:
+    with running() as system:
         yield system
 
 
@@ -148,7 +148,8 @@ def given(customer: Customer, system: System, tmp_path: Path) -> dict[str, str]:
     system.final(customer.key, batch["batch_id"])
     system.manage("seal_ledger")
     shutil.copy(ROOT / "ledger/verify_ledger.py", tmp_path)
-    return {"SORA2_API_KEY": customer.key, "BATCH": batch["batch_id"], "ENDPOINT": made.json()["id"]}
+    variables = {"BATCH": batch["batch_id"], "ENDPOINT": made.json()["id"]}
+    return {**variables, "SORA2_API_KEY": customer.key, "SORA2_TEST_API_KEY": customer.key}
 
 
 def two_batches_from_four_orders(reader: Reader, customer: Customer) -> None:
@@ -173,6 +174,11 @@ def all_verified(reader: Reader, customer: Customer) -> None:
 def files_that_add_up(reader: Reader, customer: Customer) -> None:
     assert "4 entries, 10 credits settled, 9990 available\n" in reader.printed
     assert (reader.folder / "ledger.xlsx").read_bytes().startswith(b"PK")
+
+
+def a_batch_of_which_one_failed(reader: Reader, customer: Customer) -> None:
+    batch = customer.system.final(customer.key, customer.only_batch("try-1")["batch_id"])
+    assert (batch["state"], batch["ledger"]) == ("partial", {"reserved": 30, "settled": 20, "refunded": 10})
 
 
 def a_retry(reader: Reader, customer: Customer) -> None:
@@ -201,6 +207,7 @@ FOLLOWED: dict[Path, Callable[[Reader, Customer], None]] = {
     DOCS / "enterprise/reconciliation.md": figures_that_add_up,
     DOCS / "enterprise/limits.md": how_much_is_left,
     DOCS / "enterprise/dashboard-and-api.md": the_same_entries,
+    DOCS / "howto/sandbox.md": a_batch_of_which_one_failed,
     DOCS / "howto/webhooks.md": calls_that_are_taken,
     DOCS / "howto/retry.md": a_retry,
     DOCS / "howto/export.md": files_that_add_up,
