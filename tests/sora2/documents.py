@@ -1,13 +1,23 @@
 """Reading the documentation: tables as rows, code blocks as text, links as targets."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+# What customers read at /docs/enterprise. It leads to nothing else.
+PUBLIC = [
+    *sorted((DOCS / "enterprise").glob("*.md")),
+    *(DOCS / "howto" / f"{name}.md" for name in ("webhooks", "sandbox", "retry", "export", "verify")),
+    *(DOCS / "reference" / f"{name}.md" for name in ("api", "errors", "events", "failures", "states", "glossary")),
+    ROOT / "CHANGELOG.md",
+]
 
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TAB = re.compile(r"^```\w* tab=(\w+)")
 CODE = re.compile(r"`([^`]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -55,3 +65,36 @@ def links(page: Path) -> list[str]:
     """Return the targets of a page's links to other files, and into itself."""
     targets = LINK.findall(FENCED.sub("", page.read_text()))
     return [target for target in targets if not target.startswith(("http://", "https://", "mailto:"))]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block as a reader meets it: where it stands, what was said since the block before, and its text.
+
+    Blocks that stand for each other, one for each language, have a `tab`; for all of them was said the same.
+    """
+
+    page: Path
+    line: int
+    heading: str
+    language: str
+    tab: str
+    said: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """Read all code blocks of a page, in their order."""
+    text, end, heading, said, tab = page.read_text(), 0, "", "", ""
+    for found in FENCED.finditer(text):
+        between, end, before = text[end : found.start()], found.end(), tab
+        heading = [heading, *re.findall(r"^## (.+)$", between, re.MULTILINE)][-1]
+        named = TAB.match(found[0])
+        tab = named[1] if named else ""
+        if between.strip() or not (tab and before):
+            said = between
+        line = text.count("\n", 0, found.start()) + 1
+        yield Block(page, line, heading, found[1], tab, said, found[2])

@@ -84,7 +84,7 @@ def keys(value: dict[str, Any]) -> list[Any]:
 
 def run_hashes(tmp_path: Path, said: object) -> subprocess.CompletedProcess[str]:
     """Run the documented program on what an answer says."""
-    (program,) = blocks("howto/reconcile.md", "Check the hashes yourself", "python")
+    (program,) = blocks("enterprise/reconciliation.md", "Check the hashes yourself", "python")
     assert program.count("\n") <= 25
     (tmp_path / "hashes.py").write_text(program)
     (tmp_path / "said.json").write_text(json.dumps(said))
@@ -120,4 +120,5 @@ def test_the_pilot_boundary_statement_is_verbatim() -> None:
         "Failed items are automatically refunded.\n"
         "No SLA is included at this stage.\n"
     )
-    assert f"```\n{statement}```" in (DOCS / "howto/pilot.md").read_text()
+    for page in ("howto/pilot.md", "enterprise/pilot.md"):
+        assert f"```\n{statement}```" in (DOCS / page).read_text()
