@@ -59,7 +59,6 @@ ROWS = (
     ),
     Row("retry", "docs/howto/retry.md", "Retry what failed", Group.BUILD),
     Row("limits", "docs/enterprise/limits.md", "Limits", Group.BUILD),
-    Row("keys-and-access", "docs/reference/access.md", "Keys and access", Group.BUILD),
     Row(
         slug="pricing",
         file="",
@@ -70,7 +69,6 @@ ROWS = (
     ),
     Row("reconciliation", "docs/enterprise/reconciliation.md", "Ledger and reconciliation", Group.FINANCE),
     Row("exports", "docs/howto/export.md", "Export the books", Group.FINANCE),
-    Row("month-end", "docs/howto/month-end.md", "Statements by month", Group.FINANCE),
     Row("verify-the-books", "docs/howto/verify.md", "Verify the books offline", Group.FINANCE),
     Row("api", "docs/reference/api.md", "API", Group.LOOK_UP),
     Row(

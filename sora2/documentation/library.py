@@ -8,6 +8,7 @@ from django.conf import settings
 
 from sora2.documentation.contents import ROWS, START, START_FILE, WRITTEN, Group, Row
 from sora2.documentation.pages import Page, Section, rendered
+from sora2.documentation.search import Entry, index
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Library:
 
     start: Page
     pages: Mapping[str, Page]
-    sections: tuple[Section, ...]
+    index: tuple[Entry, ...]
 
 
 def library() -> Library:
@@ -32,7 +33,7 @@ def _library(_values: tuple[object, ...], _stamps: tuple[int, ...]) -> Library:
     start = rendered(Row("", START_FILE, "Overview", Group.START, elsewhere=START), opening)
     elsewhere = [Section(row, "", row.title, row.summary) for row in ROWS if not row.file]
     sections = [section for page in (start, *pages.values()) for section in page.sections]
-    return Library(start, pages, tuple(sections + elsewhere))
+    return Library(start, pages, index(sections + elsewhere))
 
 
 def _stamps() -> tuple[int, ...]:

@@ -35,6 +35,7 @@ class Section:
     anchor: str
     heading: str
     text: str
+    is_name: bool = False
 
     @property
     def address(self) -> str:
@@ -191,7 +192,7 @@ def _sections(
         elif token.type in ("inline", "fence") and not (at and tokens[at - 1].type == "heading_open"):
             texts.append(_plain(token))
         for name, of_name in named.get(at, ()):
-            yield Section(row, of_name, name, _joined(_cells(tokens, at)[1:]))
+            yield Section(row, of_name, name, _joined(_cells(tokens, at)[1:]), is_name=True)
     yield Section(row, anchor, heading, _joined(texts))
 
 

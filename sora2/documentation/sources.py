@@ -1,7 +1,6 @@
-"""From a file of the project to what the public may read of it: the parts for customers, with this system's values.
+"""From a file of the project to what customers read: with this system's values, and links that stay among public pages.
 
-A part between `<!-- internal -->` and `<!-- public -->` is ours. So is, in a list of changes, what stands under a line
-such as **For operators**, up to the next such line or heading.
+Of the changes they read what is for them: not what stands under **For operators**, up to the next such line or heading.
 """
 
 import posixpath
@@ -13,7 +12,6 @@ from django.conf import settings
 
 from sora2.documentation.contents import DOWNLOADS, EXAMPLES, ROWS, START, START_FILE
 
-INTERNAL = re.compile(r"<!-- internal -->.*?(?:<!-- public -->\n?|\Z)", re.DOTALL)
 OURS = re.compile(r"^\*\*For (?:our staff|operators)\*\*$.*?(?=^\*\*[^*]+\*\*$|^#|\Z)", re.MULTILINE | re.DOTALL)
 
 EXAMPLE_HOST = "https://api.example.com"
@@ -40,12 +38,12 @@ PUBLIC: Mapping[str, str] = {
 
 
 class NotPublic(ValueError):
-    """A public page leads to a file that is not public: mark the part as internal, or link to another page."""
+    """A public page leads to, or shows, a file that is not public: take another one, or add it to the contents."""
 
 
 def public_text(source: str) -> str:
     """Return the Markdown that customers read."""
-    return _filled(OURS.sub("", INTERNAL.sub("", source)))
+    return _filled(OURS.sub("", source))
 
 
 def address_of(target: str, *, file: str) -> str:

@@ -120,13 +120,13 @@ def missing(request: HttpRequest, rest: str = "") -> HttpResponse:
     if rest.endswith("/"):
         return HttpResponsePermanentRedirect("/docs/" + rest.rstrip("/"))
     words = request.path.rpartition("/")[2].replace("-", " ").replace("_", " ").removesuffix(".md")
-    hits = search(words, library().sections, most=HITS_AT_ONCE)
+    hits = search(words, library().index, most=HITS_AT_ONCE)
     return _show(request, "docs/missing.html", status=404, hits=hits)
 
 
 def _search(request: HttpRequest, most: int) -> dict[str, Any]:
     query = request.GET.get("q", "").replace("\0", "").strip()[:QUERY_LENGTH]
-    hits: list[Hit] = search(query, library().sections, most=most)
+    hits: list[Hit] = search(query, library().index, most=most)
     return {"query": query, "hits": hits}
 
 
