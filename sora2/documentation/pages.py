@@ -72,6 +72,7 @@ def rendered(row: Row, source: str) -> Page:
     named = _name_rows(tokens, anchors)
     _group_tabs(tokens)
     _draw_boxes(tokens)
+    _label_cells(tokens)
     said = _plain(lead)
     return Page(
         row=row,
@@ -158,6 +159,22 @@ def _draw_boxes(tokens: Sequence[Token]) -> None:
         first = inline.children[0] if item.type == "list_item_open" and inline.children else None
         if first is not None:
             first.content = re.sub(r"^\[ \] ", "☐ ", first.content)
+
+
+def _label_cells(tokens: Sequence[Token]) -> None:
+    """Give each cell the head of its column: a narrow screen shows the cells of a row below each other."""
+    heads: list[str] = []
+    column = 0
+    for opening, inline in pairwise(tokens):
+        if opening.type == "thead_open":
+            heads = []
+        elif opening.type == "tr_open":
+            column = 0
+        elif opening.type == "th_open":
+            heads.append(_plain(inline))
+        elif opening.type == "td_open":
+            opening.meta = {"head": heads[column] if column else ""}
+            column += 1
 
 
 def _lead_to_the_site(row: Row, tokens: Sequence[Token]) -> None:

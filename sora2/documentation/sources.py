@@ -15,7 +15,7 @@ from sora2.documentation.contents import DOWNLOADS, EXAMPLES, ROWS, START, START
 OURS = re.compile(r"^\*\*For (?:our staff|operators)\*\*$.*?(?=^\*\*[^*]+\*\*$|^#|\Z)", re.MULTILINE | re.DOTALL)
 
 EXAMPLE_HOST = "https://api.example.com"
-EXAMPLE_SUPPORT = "support@example.com"
+EXAMPLE_SUPPORT = re.compile(r"(?<![\w<:`])support@example\.com")
 SOURCE_ADDRESSES = "{{webhook_source_addresses}}"
 NOT_FIXED = (
     "They are **not fixed**: messages can come from any address, and the addresses can change without notice. So let "
@@ -67,7 +67,8 @@ def resolved(path: str, *, file: str) -> str:
 def _filled(text: str) -> str:
     """Put in this system's values, where the files have examples that read well without it."""
     text = text.replace(SOURCE_ADDRESSES, _source_addresses())
-    return text.replace(EXAMPLE_SUPPORT, settings.SUPPORT_EMAIL).replace(EXAMPLE_HOST, settings.PUBLIC_BASE_URL)
+    text = EXAMPLE_SUPPORT.sub(f"<{settings.SUPPORT_EMAIL}>", text)
+    return text.replace(EXAMPLE_HOST, settings.PUBLIC_BASE_URL)
 
 
 def _source_addresses() -> str:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -37,7 +38,7 @@ def public(view: View, *, seconds: int = CACHED_SECONDS) -> Callable[..., HttpRe
     def tagged(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answer = view(request, *args, **kwargs)
         set_response_etag(answer)
-        return get_conditional_response(request, etag=answer.headers["ETag"], response=answer) or answer
+        return get_conditional_response(request, etag=answer.headers.get("ETag"), response=answer) or answer
 
     return require_safe(cache_control(public=True, max_age=seconds)(tagged))
 
@@ -49,7 +50,7 @@ def start(request: HttpRequest) -> HttpResponse:
         (group, [(row, shelf.pages[row.slug].summary if row.file else row.summary) for row in rows])
         for group, rows in GROUPS
     ]
-    return _show(request, "docs/start.html", page=shelf.start, groups_with_summaries=groups)
+    return _show(request, "docs/start.html", row=shelf.start.row, page=shelf.start, groups_with_summaries=groups)
 
 
 def page(request: HttpRequest, slug: str) -> HttpResponse:
@@ -117,11 +118,12 @@ def home(_request: HttpRequest) -> HttpResponse:
 
 def missing(request: HttpRequest, rest: str = "") -> HttpResponse:
     """Answer 404 for what is not there, with what it may have been."""
-    if rest.endswith("/"):
-        return HttpResponsePermanentRedirect("/docs/" + rest.rstrip("/"))
-    words = request.path.rpartition("/")[2].replace("-", " ").replace("_", " ").removesuffix(".md")
-    hits = search(words, library().index, most=HITS_AT_ONCE)
-    return _show(request, "docs/missing.html", status=404, hits=hits)
+    if request.path.endswith("/"):
+        return HttpResponsePermanentRedirect(f"/docs/{rest}".rstrip("/"))
+    name = request.path.rpartition("/")[2].removesuffix(".md").lower()
+    alike = [WRITTEN[slug] for slug in get_close_matches(name, WRITTEN)]
+    hits = search(name.replace("-", " ").replace("_", " "), library().index, most=HITS_AT_ONCE)
+    return _show(request, "docs/missing.html", status=404, alike=alike, hits=hits)
 
 
 def _search(request: HttpRequest, most: int) -> dict[str, Any]:

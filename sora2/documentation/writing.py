@@ -1,5 +1,6 @@
 """How the tokens of a page are written as HTML: anchors, scrolling boxes, code in colours, tabs, diagrams in place."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ LANGUAGES = {
     "js": "JavaScript", "javascript": "JavaScript", "php": "PHP", "http": "HTTP", "csv": "CSV", "": "Text",
     "text": "Text",
 }  # fmt: skip
+# What the stylesheet gives no colour of its own: names, signs and spaces, which are most of it.
+PLAIN = re.compile(r'<span class="c-(?!c|g|k|ow|s|m|il|nt|nf|fm|nc|nd|nb|na|nv)\w+">([^<]*)</span>')
 
 
 class Renderer(RendererHTML):
@@ -48,8 +51,10 @@ class Renderer(RendererHTML):
     def th_close(self, tokens: Sequence[Token], idx: int, *_: Any) -> str:
         return "</th>" if tokens[idx - 1].content else "</td>"
 
-    def td_open(self, *_: Any) -> str:
-        return "<td>"  # Without the alignment that Markdown may ask for by an inline style.
+    def td_open(self, tokens: Sequence[Token], idx: int, *_: Any) -> str:
+        # Without the alignment that Markdown may ask for by an inline style.
+        head = tokens[idx].meta["head"]
+        return format_html('<td data-head="{}">', head) if head else "<td>"
 
     def image(self, tokens: Sequence[Token], idx: int, *_: Any) -> str:
         return f'<span class="diagram">{tokens[idx].meta["svg"]}</span>'
@@ -84,7 +89,8 @@ def coloured(code: str, language: str) -> SafeString:
         lexer = get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
         return escaped(code)
-    return mark_safe(highlight(code, lexer, HtmlFormatter(nowrap=True, classprefix="c-")))  # noqa: S308 - Escaped by it.
+    html = highlight(code, lexer, HtmlFormatter(nowrap=True, classprefix="c-"))
+    return mark_safe(PLAIN.sub(r"\1", html))  # noqa: S308 - Escaped by the formatter.
 
 
 def html_of(tokens: Sequence[Token]) -> SafeString:

@@ -82,9 +82,9 @@ def credits(value: int | None) -> str:
 
 @register.filter
 def dollars(cents: int) -> str:
-    """Return an amount in US dollars; whole ones have no cents."""
+    """Return an amount in US dollars, given in cents."""
     whole, rest = divmod(cents, 100)
-    return f"${whole:,}.{rest:02}" if rest else f"${whole:,}"
+    return f"${whole:,}.{rest:02}"
 
 
 @register.filter

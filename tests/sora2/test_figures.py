@@ -17,10 +17,8 @@ def test_a_number_has_its_thousands_separated(value: int | None, shown: str) -> 
     assert figures.credits(value) == shown
 
 
-@pytest.mark.parametrize(
-    ("cents", "shown"), [(0, "$0"), (5, "$0.05"), (476, "$4.76"), (500_000, "$5,000"), (123_450, "$1,234.50")]
-)
-def test_whole_dollars_have_no_cents(cents: int, shown: str) -> None:
+@pytest.mark.parametrize(("cents", "shown"), [(0, "$0.00"), (5, "$0.05"), (476, "$4.76"), (123_450, "$1,234.50")])
+def test_an_amount_has_its_cents(cents: int, shown: str) -> None:
     assert figures.dollars(cents) == shown
 
 
