@@ -64,7 +64,7 @@ class Renderer(RendererHTML):
         language, tab = token.info.partition(" ")[0], tab_of(token)
         named = LANGUAGES.get(language, language)
         box = format_html(
-            '<figure class="code"{}><figcaption><span>{}</span></figcaption><pre><code>{}</code></pre></figure>\n',
+            '<div class="code"{}><div class="code-head"><span>{}</span></div><pre><code>{}</code></pre></div>\n',
             format_html(' data-tab="{}"', tab) if tab else "",
             tab or named,
             coloured(token.content, language),

@@ -7,7 +7,7 @@ document.documentElement.classList.add("scripted");
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".languages").forEach(makeTabs);
-  if (navigator.clipboard) document.querySelectorAll("figure.code").forEach(addCopyButton);
+  if (navigator.clipboard) document.querySelectorAll("div.code").forEach(addCopyButton);
   const field = document.getElementById("find");
   if (field) searchAtOnce(field, document.getElementById("found"), document.getElementById("found-count"));
   letScroll();
@@ -28,25 +28,25 @@ function letScroll() {
 
 // --- code ---------------------------------------------------------------------------------------------------------
 
-function addCopyButton(figure) {
+function addCopyButton(block) {
   const button = make("button", { type: "button", className: "copy", textContent: "Copy" });
-  button.setAttribute("aria-label", `Copy ${figure.querySelector("figcaption").textContent}`);
+  button.setAttribute("aria-label", `Copy ${block.querySelector(".code-head").textContent}`);
   const said = make("span", { className: "unseen" });
   said.setAttribute("role", "status");
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(figure.querySelector("code").textContent);
+      await navigator.clipboard.writeText(block.querySelector("code").textContent);
       button.textContent = said.textContent = "Copied";
     } catch {
       button.textContent = said.textContent = "Not copied";
     }
     setTimeout(() => { button.textContent = "Copy"; said.textContent = ""; }, 1500);
   });
-  figure.querySelector("figcaption").append(button, said);
+  block.querySelector(".code-head").append(button, said);
 }
 
 function makeTabs(group, number) {
-  const panels = [...group.querySelectorAll(":scope > figure.code")];
+  const panels = [...group.querySelectorAll(":scope > div.code")];
   const list = make("div", { className: "tab-list" });
   list.setAttribute("role", "tablist");
   list.setAttribute("aria-label", "Language");
@@ -87,7 +87,7 @@ function choose(name) {
 }
 
 function show(group, name) {
-  const panels = [...group.querySelectorAll(":scope > figure.code")];
+  const panels = [...group.querySelectorAll(":scope > div.code")];
   if (!panels.some((panel) => panel.dataset.tab === name)) return;
   group.querySelectorAll("[role=tab]").forEach((tab, at) => {
     const chosen = panels[at].dataset.tab === name;

@@ -99,10 +99,10 @@ def test_the_search_needs_no_script(open_page: OpenPage) -> None:
 def test_a_block_is_copied_as_it_stands_and_says_so(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(QUICK_START)
-    figure = page.locator("figure.code:visible").first
-    figure.get_by_role("button").click()
-    expect(figure.get_by_role("status")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == figure.locator("code").text_content()
+    block = page.locator("div.code:visible").first
+    block.get_by_role("button").click()
+    expect(block.get_by_role("status")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == block.locator("code").text_content()
 
 
 def test_the_language_that_was_chosen_is_remembered(page: Page) -> None:
@@ -115,7 +115,7 @@ def test_the_language_that_was_chosen_is_remembered(page: Page) -> None:
     page.reload()
     for at in range(page.locator(".languages").count()):
         expect(page.locator(".languages").nth(at).get_by_role("tab", selected=True)).to_have_text("Node")
-    expect(page.locator(".languages figure.code:visible")).to_have_count(page.locator(".languages").count())
+    expect(page.locator(".languages div.code:visible")).to_have_count(page.locator(".languages").count())
 
 
 def test_what_is_pressed_stays_where_it_is(page: Page) -> None:
@@ -133,9 +133,9 @@ def test_without_scripts_all_languages_stand_below_each_other_and_no_button_prom
     page = open_page(java_script_enabled=False)
     page.goto(QUICK_START)
     group = page.locator(".languages").nth(1)
-    expect(group.locator("figure.code:visible")).to_have_count(3)
-    expect(group.locator("figcaption").nth(2)).to_have_text("Node")
-    expect(page.locator("figure.code button")).to_have_count(0)
+    expect(group.locator("div.code:visible")).to_have_count(3)
+    expect(group.locator(".code-head").nth(2)).to_have_text("Node")
+    expect(page.locator("div.code button")).to_have_count(0)
 
 
 # --- looks ------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_an_estimate_is_asked_for_and_answered(page: Page) -> None:
     page.get_by_label("Seconds").select_option("8")
     page.get_by_label("Videos").fill("1050")
     page.get_by_role("button", name="Estimate").click()
-    expect(page.get_by_role("status")).to_contain_text("1,050 × 97 = 101,850 credits")
+    expect(page.locator(".prose").get_by_role("status")).to_contain_text("1,050 × 97 = 101,850 credits")
 
 
 def test_the_explorer_tries_an_operation_out_with_a_test_key(page: Page) -> None:
@@ -221,7 +221,7 @@ def test_the_explorer_tries_an_operation_out_with_a_test_key(page: Page) -> None
     page.goto(EXPLORER)
     page.get_by_role("button", name="Authorize").first.click()
     page.get_by_label("Value").fill(account.secrets[Mode.TEST])
-    page.locator(".auth-btn-wrapper").get_by_role("button", name=re.compile("authorize", re.I)).click()
+    page.get_by_role("button", name="Apply credentials").click()
     page.get_by_role("button", name="Close").click()
     operation = page.locator(".opblock", has=page.get_by_text("/api/enterprise/wallet", exact=True))
     operation.locator(".opblock-summary").click()

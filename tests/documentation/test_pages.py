@@ -97,7 +97,7 @@ def test_the_line_about_readers_may_not_lead_inside_either() -> None:
 
 def test_code_names_its_language_and_its_parts() -> None:
     body = page('```json\n{"ok": true}\n```').body
-    assert "<figcaption><span>JSON</span></figcaption>" in body
+    assert "<div class="code-head"><span>JSON</span></div>" in body
     assert '<span class="c-nt">"ok"</span>' in body
 
 
@@ -107,7 +107,7 @@ def test_an_unknown_language_is_shown_as_it_is() -> None:
 
 def test_blocks_that_stand_for_each_other_are_one_group() -> None:
     body = page("```sh tab=curl\na\n```\n\n```python tab=Python\nb\n```\n\nText.\n\n```sh tab=curl\nc\n```").body
-    groups = re.findall(r'<div class="languages">(.*?)</div>', body, re.DOTALL)
+    groups = re.findall(r'<div class="languages">(.*?)</pre></div>\n</div>', body, re.DOTALL)
     assert [re.findall(r'data-tab="(\w+)"', group) for group in groups] == [["curl", "Python"], ["curl"]]
 
 
