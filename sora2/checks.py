@@ -1,6 +1,7 @@
 """Wrong settings and missing triggers stop the program at its start; each says what to do about it."""
 
 import base64
+import ipaddress
 import os
 import re
 from collections.abc import Sequence
@@ -144,6 +145,19 @@ def check_development_targets(**_: Any) -> list[CheckMessage]:
         )
         for target in targets
         if not DEVELOPMENT_TARGET.fullmatch(target)
+    ]
+
+
+@register
+def check_source_addresses(**_: Any) -> list[CheckMessage]:
+    """Refuse to tell customers of addresses that are none."""
+    return [
+        Error(
+            f"Write {address!r} in WEBHOOK_SOURCE_ADDRESSES as an IP address or a network, such as 203.0.113.0/28.",
+            id="sora2.E013",
+        )
+        for address in settings.WEBHOOK_SOURCE_ADDRESSES
+        if not _is_network(address)
     ]
 
 
@@ -312,6 +326,14 @@ def _is_endpoint(url: str) -> bool:
         return False
     is_plain = not (parts.query or parts.fragment or parts.username)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_32_bytes(key: str) -> bool:

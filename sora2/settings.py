@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "sora2.apps.Sora2Config",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_celery_results",
     "django_htmx",
     "customers",
@@ -217,6 +218,8 @@ STORAGES = {
 # Development only; the check sora2.E003 refuses it outside DEBUG.
 WEBHOOK_DEV_ALLOWED_TARGETS = env.list("WEBHOOK_DEV_ALLOWED_TARGETS", default=[])
 WEBHOOK_SINK_ENABLED = env.bool("WEBHOOK_SINK_ENABLED", default=DEBUG)
+# What the public documentation says of where messages come from: for customers whose firewall wants to know.
+WEBHOOK_SOURCE_ADDRESSES = env.list("WEBHOOK_SOURCE_ADDRESSES", default=[])
 
 # --- metrics -------------------------------------------------------------------------------------------------------
 # Without a token `/metrics` answers under DEBUG only.

@@ -69,6 +69,7 @@ urlpatterns = [
     path("readyz", readyz),
     path("metrics", metrics),
     path("docs/enterprise/webhooks/verify", verify_page),
+    path("", include("sora2.documentation.urls")),
     path("webhook-sink/", include("webhooks.sink_urls")),
     path("admin/", admin.site.urls),
 ]

@@ -81,6 +81,20 @@ def credits(value: int | None) -> str:
 
 
 @register.filter
+def dollars(cents: int) -> str:
+    """Return an amount in US dollars, given in cents."""
+    whole, rest = divmod(cents, 100)
+    return f"${whole:,}.{rest:02}"
+
+
+@register.filter
+def micro_dollars(micros: int) -> str:
+    """Return an amount given in millionths of a US dollar: `$0.06127`."""
+    whole, rest = divmod(micros, 1_000_000)
+    return f"${whole:,}.{rest:06}".rstrip("0").rstrip(".")
+
+
+@register.filter
 def words(value: str) -> str:
     """Return a stored name in words: `content_refused` is `content refused`."""
     return value.replace("_", " ")

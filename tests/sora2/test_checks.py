@@ -201,3 +201,15 @@ def test_triggers_are_looked_at_by_the_checks_of_the_database_only(books: None) 
 def test_without_expected_triggers_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "TRIGGERS", ())
     assert found_in_database() == []
+
+
+@pytest.mark.parametrize("addresses", [["203.0.113.7", "2001:db8::/64"], []])
+def test_customers_are_told_of_addresses_that_are_some(settings: Settings, addresses: list[str]) -> None:
+    settings.WEBHOOK_SOURCE_ADDRESSES = addresses
+    assert "sora2.E013" not in found()
+
+
+@pytest.mark.parametrize("address", ["hooks.example.com", "203.0.113.7/28", "203.0.113", ""])
+def test_what_is_no_address_is_not_told_to_customers(settings: Settings, address: str) -> None:
+    settings.WEBHOOK_SOURCE_ADDRESSES = ["203.0.113.7", address]
+    assert found().count("sora2.E013") == 1

@@ -17,6 +17,16 @@ def test_a_number_has_its_thousands_separated(value: int | None, shown: str) -> 
     assert figures.credits(value) == shown
 
 
+@pytest.mark.parametrize(("cents", "shown"), [(0, "$0.00"), (5, "$0.05"), (476, "$4.76"), (123_450, "$1,234.50")])
+def test_an_amount_has_its_cents(cents: int, shown: str) -> None:
+    assert figures.dollars(cents) == shown
+
+
+@pytest.mark.parametrize(("micros", "shown"), [(61_270, "$0.06127"), (1_000_000, "$1"), (10_000_000, "$10")])
+def test_a_small_price_is_told_as_exactly_as_it_is(micros: int, shown: str) -> None:
+    assert figures.micro_dollars(micros) == shown
+
+
 @pytest.mark.parametrize(
     ("part", "whole", "shown"), [(0, 0, "100 %"), (312, 312, "100 %"), (9999, 10000, "99 %"), (0, 3, "0 %")]
 )
