@@ -56,7 +56,7 @@ class Web:
 
 
 @contextlib.contextmanager
-def web(folder: Path) -> Iterator[Web]:
+def web(folder: Path, **settings: str) -> Iterator[Web]:
     """Run gunicorn as the Procfile does, with one worker process, on the servers that the environment names."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         size = ("--worker-class", "gthread", "--workers", "1", "--threads", "8", "--keep-alive", "75")
@@ -65,7 +65,7 @@ def web(folder: Path) -> Iterator[Web]:
             name="web",
             argv=(sys.executable, "-m", "gunicorn", "sora2.wsgi", *size, *bind),
             log=folder / "web.log",
-            environment={**os.environ, **_production()},
+            environment={**os.environ, **_production(), **settings},
             directory=PROJECT_DIR,
             inherit=(listener.fileno(),),
         )
