@@ -182,6 +182,8 @@ class Batch(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "mode", "-id"], name="batches_batch_newest"),
+            # The newest of one state, and how many of an organization are open.
+            models.Index(fields=["organization", "mode", "state", "-id"], name="batches_batch_by_state"),
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
         ]
 

@@ -59,6 +59,8 @@ class Web:
 def web(folder: Path, **settings: str) -> Iterator[Web]:
     """Run gunicorn as the Procfile does, with one worker process, on the servers that the environment names."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        # gunicorn sets it too, but too late for a connection that came before.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         size = ("--worker-class", "gthread", "--workers", "1", "--threads", "8", "--keep-alive", "75")
         bind = ("--bind", f"fd://{listener.fileno()}", "--no-control-socket", "--log-level", "warning")
         program = Program(

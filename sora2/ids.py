@@ -5,6 +5,7 @@ Sortable by creation, safe in a URL, made in Python because PostgreSQL before 18
 
 import secrets
 import time
+from datetime import datetime
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26
@@ -35,6 +36,12 @@ def new_ids(prefix: str, count: int) -> list[str]:
         f"{head}{_PAIRS[number >> 10]}{_PAIRS[number & 1023]}{random[at : at + RANDOM_LENGTH]}"
         for number, at in enumerate(range(0, RANDOM_LENGTH * count, RANDOM_LENGTH))
     ]
+
+
+def least_id_at(prefix: str, at: datetime) -> str:
+    """Return the text that ids made from `at` on (to the millisecond) are not less than. It need not be an id."""
+    milliseconds = max(int(at.timestamp() * 1000), 0)
+    return f"{prefix}_{_base32(milliseconds << 80)}"
 
 
 def is_id(text: str, prefix: str) -> bool:

@@ -70,4 +70,4 @@ def _filtered(request: Request, deliveries: DeliveryQuerySet) -> DeliveryQuerySe
             deliveries = deliveries.exclude(state=Delivery.State.DELIVERED)
         case "false":
             deliveries = deliveries.filter(state=Delivery.State.DELIVERED)
-    return created_between(request, deliveries)
+    return created_between(request, deliveries, prefix="dlv")

@@ -206,7 +206,11 @@ class Event(models.Model):
             ),
             models.CheckConstraint(condition=Q(mode__in=["live", "test"]), name="webhooks_event_mode_known"),
         ]
-        indexes = [models.Index(fields=["reference"], name="webhooks_event_by_reference")]
+        indexes = [
+            models.Index(fields=["reference"], name="webhooks_event_by_reference"),
+            # The newest of one type, which may be rare.
+            models.Index(fields=["organization", "mode", "type", "id"], name="webhooks_event_by_type"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.reference}"
