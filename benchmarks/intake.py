@@ -10,6 +10,7 @@ Last comes the largest body that is taken, and what the server's process needs o
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -28,12 +29,12 @@ from benchmarks.web import Web, web
 from sora2.ids import new_id
 
 AIM, AIMED_SIZE = 3, 1000
-LEAST_TURNS = 5
+LEAST_TURNS, MOST_TURNS = 5, 300
 CREDITS = 10**9
 # What is given of an entry; the trigger fills the rest.
 ENTRY_COLUMNS = ("entry_id", "wallet_id", "kind", "amount", "reference", "request_id", "actor", "reason")
-# Far from the size of a request's own objects, and near that of the largest body.
-LARGE_PROMPT = 1_500
+# With ten thousand of these, of two bytes a character, a body is nearly as large as one may be.
+LARGE_PROMPT = "ü" * 750
 
 # What each turn brought, by name.
 Figures = dict[str, list[float]]
@@ -42,11 +43,15 @@ Figures = dict[str, list[float]]
 def main() -> None:
     options = _options()
     machine = f"{os.cpu_count()} processors, with a load of {os.getloadavg()[0]:.1f} before the start"
-    with own_database(), tempfile.TemporaryDirectory(prefix="sora2-bench-web-") as folder, web(Path(folder)) as serving:
+    with (
+        own_database(),
+        tempfile.TemporaryDirectory(prefix="sora2-bench-web-") as folder,
+        web(Path(folder, "web.log")) as serving,
+    ):
         customer = Customer()
         figures: Figures = {}
         for size in options.sizes:
-            figures |= measure(serving, customer, size, max(LEAST_TURNS, options.items // size))
+            figures |= measure(serving, customer, size, min(max(LEAST_TURNS, options.items // size), MOST_TURNS))
         figures |= memory(serving, customer)
     print(f"\n{machine}")
     if options.json:
@@ -75,34 +80,42 @@ class Customer:
 
 def measure(serving: Web, customer: Customer, size: int, turns: int) -> Figures:
     """Measure and print one size."""
-    mine, theirs = [], []
+    (worker,) = serving.server.workers()
+    mine, theirs, spent = [], [], []
     for turn in range(turns + 1):
-        body = _body(size)
-        took, batch_id = _timed(lambda: customer.post(serving, body))  # noqa: B023 - called at once.
+        body, before = _body(size), _processor_seconds(worker)
+        took, batch_id = _timed(functools.partial(customer.post, serving, body))
+        processor = 1000 * (_processor_seconds(worker) - before)
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
             copied, _ = _timed(_copy(connection, batch_id))
         if turn:  # The first one warms up.
             mine.append(took)
             theirs.append(copied)
+            spent.append(processor)
     ratios = [one / other for one, other in zip(mine, theirs, strict=True)]
     _title(f"{size} items, {turns} turns:")
     _line("ours, milliseconds", [1000 * one for one in mine])
     _line("COPY, milliseconds", [1000 * one for one in theirs])
     _line("ours, items a second", [size / one for one in mine])
     _line("COPY, items a second", [size / one for one in theirs])
+    _line("the worker's processor, milliseconds", spent)
     _line(f"    ours ÷ COPY, of the milliseconds{f' (aim: {AIM})' * (size == AIMED_SIZE)}", ratios)
     return {f"{size} items: ours": mine, f"{size} items: COPY": theirs}
 
 
 def memory(serving: Web, customer: Customer) -> Figures:
-    """Measure and print what the largest body needs of the server's memory at its peak."""
-    body = _body(10_000, prompt="ü" * LARGE_PROMPT)[: 16 * 2**20]
-    (worker,) = psutil.Process(serving.pid).children()
+    """Measure and print what the largest body needs of the server's memory at its peak (on Linux)."""
+    body = _body(10_000, prompt=LARGE_PROMPT)
+    (worker,) = serving.server.workers()
+    Path(f"/proc/{worker.pid}/clear_refs").write_text("5")  # The peak is counted anew.
     before = worker.memory_info().rss
     customer.post(serving, body)
-    peak = _peak_bytes(worker.pid)
-    print(f"\nA body of {len(body) / 2**20:.1f} MiB: from {before / 2**20:.0f} to {peak / 2**20:.0f} MiB at the peak")
-    return {"memory: body": [len(body)], "memory: growth": [peak - before]}
+    growth = _peak_bytes(worker.pid) - before
+    print(
+        f"\nA body of {len(body) / 2**20:.1f} MiB: {before / 2**20:.0f} MiB before, {growth / 2**20:.0f} more at the "
+        f"peak, which is {growth / len(body):.1f} times the body"
+    )
+    return {"memory: body": [len(body)], "memory: growth": [growth]}
 
 
 def _body(size: int, prompt: str = "A cat playing piano on the roof of an old house, take") -> bytes:
@@ -168,6 +181,11 @@ def _quoted(columns: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
 
+def _processor_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
 def _peak_bytes(pid: int) -> int:
     """Return the most memory that a process has had (Linux)."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -193,7 +211,9 @@ def _line(name: str, values: Sequence[float]) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 1000, 10_000], help="items in a batch")
-    parser.add_argument("--items", type=int, default=50_000, help="of all turns of a size; five turns at least")
+    parser.add_argument(
+        "--items", type=int, default=50_000, help="of all turns of a size; 5 turns at least, and 300 at most"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every turn's figures there")
     return parser.parse_args()
 

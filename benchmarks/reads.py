@@ -53,7 +53,7 @@ def main() -> None:
         url = _copied(SMALL_DATABASE)
         asked_large = load(options.batches, first_wallet=10)
         print(f"loaded {options.batches} batches", flush=True)
-        small = held.enter_context(web(Path(folder, "small"), DATABASE_URL=url))
+        small = held.enter_context(web(Path(folder, "small.log"), DATABASE_URL=url))
         large = held.enter_context(web(Path(folder, "large")))
         figures = {
             who: measure(small, asked_small[who], large, asked_large[who], options.requests) for who in asked_small

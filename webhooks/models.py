@@ -235,6 +235,12 @@ class DeliveryQuerySet(OwnedQuerySet["Delivery"]):
         """Keep the deliveries of the events about this reference."""
         return self.filter(event__reference=reference)
 
+    def of_type(self, event_type: str) -> Self:
+        """Keep the deliveries of the events of a type."""
+        # That an event is of its delivery's owner is said for the planner: it looks for the events of one owner then.
+        of_its_owner = {"event__organization": models.F("organization"), "event__mode": models.F("mode")}
+        return self.filter(event__type=event_type, **of_its_owner)
+
 
 class Delivery(models.Model):
     """One event on its way to one address. Due while `due_at` is set; a claim moves it past the lease's end.

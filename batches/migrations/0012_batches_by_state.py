@@ -7,8 +7,6 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('batches', '0011_told_where_it_was'),
-        ('customers', '0003_retention'),
-        ('ledger', '0015_batches_by_state'),
     ]
 
     operations = [

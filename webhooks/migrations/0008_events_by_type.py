@@ -6,7 +6,6 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('customers', '0003_retention'),
         ('webhooks', '0007_telling_is_explained'),
     ]
 
