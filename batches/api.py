@@ -284,7 +284,7 @@ def _filtered(request: Request, batches: BatchQuerySet) -> BatchQuerySet:
         batches = batches.filter(state__in=[s for s, said in STATUS_OF_STATE.items() if said == status])
     if request_id := text_of(request, "request_id"):
         batches = batches.filter(request_id=request_id)
-    return created_between(request, batches)
+    return created_between(request, batches, prefix="bat")
 
 
 def _batch(view: EnterpriseView, batch_id: str) -> Batch:

@@ -1,6 +1,6 @@
 """Read what a customer sent: the whole batch is looked at, and every fault is named by its JSON pointer.
 
-Plain Python over plain values: one pass over 10 000 items, no object per field.
+Plain Python over plain values: one pass over 10 000 items, no object per field, and no words for what is right.
 """
 
 import re
@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from batches.catalogue import DEFAULT_MODEL, Catalogue, LifeCycle, Model
 from batches.models import Priority
-from sora2.canonical import canonical_json, sha256_hex
+from sora2.canonical import canonical_sha256
 from sora2.faults import Fault, Invalid, Reader, token
 from sora2.times import from_rfc3339
 from webhooks.guarded import ForbiddenTarget, check_url
@@ -52,9 +54,11 @@ class RequestIdConflict(Exception):
     """Several request ids were given, and they differ."""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemOrder:
-    """One item as ordered, with defaults filled in and its price."""
+class ItemOrder(msgspec.Struct, frozen=True, gc=False):
+    """One item as ordered, with defaults filled in and its price.
+
+    A struct, because it is made eight times as fast as a frozen dataclass; it is in no cycle that could be garbage.
+    """
 
     prompt: str
     model: str
@@ -110,12 +114,12 @@ def request_id_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
 
 def body_sha256(body: Mapping[str, Any]) -> str:
     """Return the SHA-256 hex of what was sent, the id fields aside: the same order gives the same value."""
-    return sha256_hex(canonical_json(_without_ids(body)))
+    return canonical_sha256(_without_ids(body))
 
 
 def retry_sha256(body: Mapping[str, Any], *, batch_id: str) -> str:
     """Return the SHA-256 hex of a retry as sent: the batch to be tried anew is part of it, and no order equals it."""
-    return sha256_hex(canonical_json([batch_id, _without_ids(body)]))
+    return canonical_sha256([batch_id, _without_ids(body)])
 
 
 def read_order(body: Mapping[str, Any], *, max_items: int, catalogue: Catalogue, now: datetime) -> BatchOrder:
@@ -225,13 +229,14 @@ class _Reader(Reader):
     def custom_id(self, index: int, given: Any) -> str:
         if given is None:
             return ""
-        at = f"/items/{index}/custom_id"
         if not isinstance(given, str) or not 0 < len(given) <= CUSTOM_ID_MAX or "\0" in given:
-            self.fault(at, "invalid", f"A custom_id is a text of 1 to {CUSTOM_ID_MAX} characters without NUL.")
+            detail = f"A custom_id is a text of 1 to {CUSTOM_ID_MAX} characters without NUL."
+            self.fault(f"/items/{index}/custom_id", "invalid", detail)
             return ""
         first = self.custom_ids.setdefault(given, index)
         if first != index:
-            self.fault(at, "not_unique", f"Item {first} has this custom_id already. Make them different.")
+            detail = f"Item {first} has this custom_id already. Make them different."
+            self.fault(f"/items/{index}/custom_id", "not_unique", detail)
         return given
 
     def metadata(self, at: str, given: Any, keys_max: int) -> dict[str, str]:

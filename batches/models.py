@@ -10,7 +10,7 @@ from batches.catalogue_models import CatalogueModel, Price, PriceList, ProviderR
 from batches.failures import POLICIES, FailureType
 from customers.models import Mode, Organization, OwnedQuerySet
 from ledger.models import Wallet
-from sora2.ids import new_id
+from sora2.ids import new_id, new_ids
 
 # Django finds an app's models here.
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "new_attempt_id",
     "new_batch_id",
     "new_item_id",
+    "new_item_ids",
 ]
 
 
@@ -46,6 +47,10 @@ def new_batch_id() -> str:
 
 def new_item_id() -> str:
     return new_id("itm")
+
+
+def new_item_ids(count: int) -> list[str]:
+    return new_ids("itm", count)
 
 
 def new_attempt_id() -> str:
@@ -177,6 +182,8 @@ class Batch(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "mode", "-id"], name="batches_batch_newest"),
+            # The newest of one state, and how many of an organization are open.
+            models.Index(fields=["organization", "mode", "state", "-id"], name="batches_batch_by_state"),
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
         ]
 

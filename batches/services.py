@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+import msgspec
 from django.db import IntegrityError, connection, transaction
-from psycopg.types.json import Jsonb
 
 from batches.catalogue import Line, price_lines, routing
 from batches.finalization import items_in_words, movement_of
 from batches.intake import BatchOrder, ItemOrder
-from batches.models import Batch, Stage, Status, new_batch_id, new_item_id
+from batches.models import Batch, Stage, Status, new_batch_id, new_item_ids
 from customers.models import ApiKey, Mode, Organization
 from customers.services import audit
 from ledger import sandbox
@@ -264,16 +264,18 @@ COPY_ITEMS = "COPY batches_item ({}) FROM STDIN".format(", ".join(f'"{name}"' fo
 def _copy_items(batch: Batch, items: list[ItemOrder]) -> set[str]:
     """Write all items with one COPY, whose keys are checked at once: the wallet is not locked yet.
 
-    Return the routes that they take.
+    Return the routes that they take. What PostgreSQL reads as text anyway is given as text: psycopg takes three times
+    as long over a time or a Jsonb.
     """
-    route_of, at = routing(batch.mode), batch.created_at
+    route_of, at, in_json = routing(batch.mode), batch.created_at.isoformat(), msgspec.json.Encoder().encode
+    status, stage = Status.PENDING.value, Stage.SUBMIT.value
     with connection.cursor() as cursor, cursor.copy(COPY_ITEMS) as copy:
-        for index, item in enumerate(items):
+        for index, (item_id, item) in enumerate(zip(new_item_ids(len(items)), items, strict=True)):
             copy.write_row(
                 (
-                    new_item_id(), batch.pk, index, item.custom_id, item.prompt, item.model, item.seconds, item.size,
-                    Jsonb(item.metadata), item.credits, route_of[item.model], Status.PENDING.value,
-                    Stage.SUBMIT.value, at, 0, "", at, item.retry_of,
+                    item_id, batch.pk, index, item.custom_id, item.prompt, item.model, item.seconds, item.size,
+                    in_json(item.metadata).decode(), item.credits, route_of[item.model], status, stage, at, 0, "", at,
+                    item.retry_of,
                 )
             )  # fmt: skip
     return {route_of[item.model] for item in items}

@@ -33,9 +33,22 @@ def add_finished_batches(*, first_wallet: int, wallets: int, batches_per_wallet:
         "charged": whole - ITEM_CREDITS,
         "failed": ITEM_CREDITS,
         "funds": whole * batches_per_wallet,
+        **_right_to_funds(whole * batches_per_wallet),
     }
     with transaction.atomic(), unguarded(), connection.cursor() as cursor:
         cursor.execute(statements, values)
+
+
+def _right_to_funds(credits: int) -> dict[str, str | None]:
+    """Return on what basis each wallet's grant is: a pilot's, or, when it is more than that may be, two people's."""
+    from customers.services import create_staff
+    from ledger.models import PILOT_CREDITS_MAX
+    from sora2.ids import new_id
+
+    if credits <= PILOT_CREDITS_MAX:
+        return {"basis": "pilot", "asks": None, "decides": None}
+    asks, decides = (create_staff(username=new_id("usr"), role=role)[0] for role in ("finance", "finance approver"))
+    return {"basis": "two_people", "asks": asks.pk, "decides": decides.pk}
 
 
 @contextmanager

@@ -1,16 +1,29 @@
 -- Finished batches with right books, in whole sets. Run by benchmarks/finished_batches.py, which names the values and
 -- switches the triggers off.
 
--- One row for each batch; `turn` counts the batches of a wallet.
+-- What an id of that moment begins with, as sora2.ids makes it.
+CREATE OR REPLACE FUNCTION pg_temp.moment(at timestamptz) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT string_agg(substr('0123456789abcdefghjkmnpqrstvwxyz',
+                             (trunc(extract(epoch FROM at) * 1000)::bigint >> shift & 31)::int + 1, 1),
+                      '' ORDER BY shift DESC)
+    FROM generate_series(0, 45, 5) shift
+$$;
+
+-- One row for each batch; `turn` counts the batches of a wallet, which lie three hours apart, or all of them within the
+-- time that a hundred take.
 CREATE TEMP TABLE plan ON COMMIT DROP AS
 SELECT 'org_' || lpad(w::text, 26, '0') AS organization_id,
        'wal_' || lpad(w::text, 26, '0') AS wallet_id,
-       'bat_' || lpad((t * 1000000 + w)::text, 26, '0') AS batch_id,
+       'bat_' || pg_temp.moment(at) || lpad((t * 1000000 + w)::text, 16, '0') AS batch_id,
        'order-' || w || '-' || t AS request_id,
        (t * 1000000 + w)::bigint AS number,
        t AS turn,
-       date_trunc('month', now(), 'UTC') - interval '1 month 5 days' + t * interval '3 hours' AS at
-FROM generate_series(%(first)s, %(last)s) w CROSS JOIN generate_series(1, %(turns)s) t;
+       at
+FROM generate_series(%(first)s, %(last)s) w CROSS JOIN generate_series(1::bigint, %(turns)s) t
+CROSS JOIN LATERAL (
+    SELECT date_trunc('month', now(), 'UTC') - interval '1 month 5 days'
+           + t * (interval '300 hours' / greatest(%(turns)s, 100)) AS at
+) moments;
 
 -- The movements of each wallet in their order, with the balances after them.
 CREATE TEMP TABLE movements ON COMMIT DROP AS
@@ -67,9 +80,9 @@ WHERE p.turn = %(turns)s;
 
 INSERT INTO ledger_creditrequest
     (id, wallet_id, kind, amount, reference, about, request_id, reason, evidence_url, basis, state, requested_at,
-     decided_at, note)
-SELECT 'crq_' || right(wallet_id, 26), wallet_id, kind, amount, reference, '', '', 'Benchmark', '', 'pilot', 'approved',
-       created_at, created_at, ''
+     requested_by_id, decided_at, decided_by_id, note)
+SELECT 'crq_' || right(wallet_id, 26), wallet_id, kind, amount, reference, '', '', 'Benchmark', '', %(basis)s, 'approved',
+       created_at, %(asks)s, created_at, %(decides)s, ''
 FROM movements WHERE kind = 'grant';
 
 INSERT INTO batches_batch

@@ -132,6 +132,8 @@ class Entry(models.Model):
             # One of each kind per reference; what is about a reference is found by it too.
             models.UniqueConstraint(fields=["reference", "kind"], name="credit_ledger_once"),
         ]
+        # The newest of one kind, which may be rare.
+        indexes = [models.Index(fields=["wallet", "kind", "seq"], name="credit_ledger_by_kind")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount} ({self.reference})"

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import models
@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 from sora2.api import Problem
+from sora2.ids import least_id_at
 from sora2.times import from_timestamp
 
 M = TypeVar("M", bound=models.Model)
@@ -18,6 +19,8 @@ Q = TypeVar("Q", bound=models.QuerySet[Any])
 AnyRequest = Request | HttpRequest
 
 PAGE_DEFAULT, PAGE_MAX = 20, 100
+# A row's id is made within a request or a transaction of its `created_at`, which is exact; far less than this apart.
+ID_SLACK = timedelta(hours=1)
 # Ids, and whole numbers that fit a bigint.
 ID_CURSOR, NUMBER_CURSOR = re.compile(r"[a-z]{3}_[0-9a-z]{26}"), re.compile(r"[0-9]{1,18}")
 
@@ -73,13 +76,16 @@ def instant_of(request: AnyRequest, name: str) -> datetime | None:
         raise invalid_parameter(name, detail) from None
 
 
-def created_between(request: AnyRequest, rows: Q) -> Q:
-    """Keep rows by the query's `created_after` (inclusive) and `created_before` (exclusive). Raises Problem 422."""
+def created_between(request: AnyRequest, rows: Q, *, prefix: str) -> Q:
+    """Keep rows by the query's `created_after` (inclusive) and `created_before` (exclusive). Raises Problem 422.
+
+    Pages go by ids, which begin with the time: that bounds how far a page is looked for. `prefix` is that of the ids.
+    """
     after, before = instant_of(request, "created_after"), instant_of(request, "created_before")
     if after is not None:
-        rows = rows.filter(created_at__gte=after)
+        rows = rows.filter(created_at__gte=after, pk__gte=_id_at(prefix, after, -ID_SLACK))
     if before is not None:
-        rows = rows.filter(created_at__lt=before)
+        rows = rows.filter(created_at__lt=before, pk__lt=_id_at(prefix, before, ID_SLACK))
     return rows
 
 
@@ -108,6 +114,14 @@ def _cursor(request: AnyRequest, column: Any) -> str | None:
     if not form.fullmatch(value):
         raise invalid_parameter("cursor", "Pass next_cursor of the page before, unchanged.")
     return value
+
+
+def _id_at(prefix: str, at: datetime, slack: timedelta) -> str:
+    """Return what ids of `at`, moved by `slack`, begin with; at the ends of the calendar, not moved."""
+    try:
+        return least_id_at(prefix, at + slack)
+    except OverflowError:
+        return least_id_at(prefix, at)
 
 
 def _cursor_at(value: object) -> str:

@@ -64,10 +64,10 @@ def _filtered(request: Request, deliveries: DeliveryQuerySet) -> DeliveryQuerySe
     if state := choice_of(request, "state", Delivery.State.values):
         deliveries = deliveries.filter(state=state)
     if event := choice_of(request, "event", EventType.values):
-        deliveries = deliveries.filter(event__type=event)
+        deliveries = deliveries.of_type(event)
     match choice_of(request, "undelivered", ("true", "false")):
         case "true":
             deliveries = deliveries.exclude(state=Delivery.State.DELIVERED)
         case "false":
             deliveries = deliveries.filter(state=Delivery.State.DELIVERED)
-    return created_between(request, deliveries)
+    return created_between(request, deliveries, prefix="dlv")

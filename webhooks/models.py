@@ -206,7 +206,11 @@ class Event(models.Model):
             ),
             models.CheckConstraint(condition=Q(mode__in=["live", "test"]), name="webhooks_event_mode_known"),
         ]
-        indexes = [models.Index(fields=["reference"], name="webhooks_event_by_reference")]
+        indexes = [
+            models.Index(fields=["reference"], name="webhooks_event_by_reference"),
+            # The newest of one type, which may be rare.
+            models.Index(fields=["organization", "mode", "type", "id"], name="webhooks_event_by_type"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.reference}"
@@ -230,6 +234,12 @@ class DeliveryQuerySet(OwnedQuerySet["Delivery"]):
     def about(self, reference: str) -> Self:
         """Keep the deliveries of the events about this reference."""
         return self.filter(event__reference=reference)
+
+    def of_type(self, event_type: str) -> Self:
+        """Keep the deliveries of the events of a type."""
+        # That an event is of its delivery's owner is said for the planner: it looks for the events of one owner then.
+        of_its_owner = {"event__organization": models.F("organization"), "event__mode": models.F("mode")}
+        return self.filter(event__type=event_type, **of_its_owner)
 
 
 class Delivery(models.Model):

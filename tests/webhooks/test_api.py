@@ -96,8 +96,8 @@ def test_deliveries_are_listed_newest_first_and_filtered(
     assert found(endpoint_id="whe_unknown") == []
     at = timezone.now()
     for number, batch in enumerate(batches):
-        Delivery.objects.about(batch.pk).update(created_at=at + timedelta(hours=number))
-    first, third = timestamp(at) or "", timestamp(at + timedelta(hours=2)) or ""
+        Delivery.objects.about(batch.pk).update(created_at=at + timedelta(minutes=number))
+    first, third = timestamp(at) or "", timestamp(at + timedelta(minutes=2)) or ""
     assert found(created_after=third) == [2, 3]
     assert found(created_before=third) == [0, 1]
     assert found(created_after=first, created_before=third, undelivered="true") == [1]
