@@ -10,6 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from batches import events_schemas as events
 from batches import schemas as batches
+from batches import timeline_schemas as timeline
 from ledger import schemas as ledger
 from ledger import seals_schemas as seals
 from ledger import statements_schemas as statements
@@ -93,6 +94,7 @@ def _paths() -> dict[str, Any]:
             "schemas": {
                 "Problem": PROBLEM,
                 **batches.COMPONENTS,
+                **timeline.COMPONENTS,
                 **events.COMPONENTS,
                 **ledger.COMPONENTS,
                 **seals.COMPONENTS,

@@ -29,6 +29,8 @@ api_patterns = [
     path(f"{BATCH}/items", batches.ItemsView.as_view()),
     path(ITEM, batches.ItemView.as_view()),
     path(f"{ITEM}/content", batches.ContentView.as_view()),
+    path(f"{BATCH}/results.jsonl", batches.ResultsView.as_view()),
+    path(f"{BATCH}/timeline", batches.TimelineView.as_view()),
     path(f"{BATCH}/ledger", batches.BatchLedgerView.as_view()),
     path(f"{BATCH}/proof", batches.ProofView.as_view()),
     path(f"{BATCH}/proof/items.jsonl", batches.ProofItemsView.as_view()),

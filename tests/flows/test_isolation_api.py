@@ -27,6 +27,8 @@ OBJECTS = [
     ("GET", "/video-batch/{batch}/items/{item}/content"),
     ("POST", "/video-batch/{open}/cancel"),
     ("POST", "/video-batch/{batch}/retry"),
+    ("GET", "/video-batch/{batch}/results.jsonl"),
+    ("GET", "/video-batch/{batch}/timeline"),
     ("GET", "/video-batch/{batch}/ledger"),
     ("GET", "/video-batch/{batch}/proof"),
     ("GET", "/video-batch/{batch}/proof/items.jsonl"),
