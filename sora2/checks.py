@@ -64,6 +64,9 @@ TRIGGERS: tuple[tuple[str, str], ...] = (
     ("batches_item", "batches_item_no_delete"),
     ("batches_output", "batches_output_no_delete"),
     ("batches_proof", "batches_proof_no_change"),
+    ("batches_signoff", "batches_signoff_fits_books"),
+    ("batches_signoff", "batches_signoff_no_change"),
+    ("batches_signoff", "batches_signoff_no_truncate"),
     ("webhooks_event", "webhooks_event_no_change"),
     ("customers_auditevent", "customers_audit_no_change"),
 )

@@ -5,6 +5,7 @@ Sortable by creation, safe in a URL, made in Python because PostgreSQL before 18
 
 import secrets
 import time
+from datetime import datetime
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26
@@ -13,6 +14,11 @@ LENGTH = 26
 def new_id(prefix: str) -> str:
     """Return a new id such as `bat_01k8…`: `prefix`, an underscore and 26 lower-case base32 characters."""
     return f"{prefix}_{_base32(_uuid7())}"
+
+
+def first_id_at(prefix: str, at: datetime) -> str:
+    """Return what sorts before every id that was made from this millisecond on: a bound, and no id of anything."""
+    return f"{prefix}_{_base32(int(at.timestamp() * 1000) << 80)}"
 
 
 def is_id(text: str, prefix: str) -> bool:

@@ -14,6 +14,7 @@ from batches import timeline_schemas as timeline
 from ledger import schemas as ledger
 from ledger import seals_schemas as seals
 from ledger import statements_schemas as statements
+from pilots import schemas as pilots
 from sora2.api import BASE_PATH, PROBLEMS
 from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, nullable, record, said
 from webhooks import endpoints_schemas as endpoints
@@ -99,6 +100,7 @@ def _paths() -> dict[str, Any]:
                 **ledger.COMPONENTS,
                 **seals.COMPONENTS,
                 **statements.COMPONENTS,
+                **pilots.COMPONENTS,
                 **webhooks.COMPONENTS,
                 **endpoints.COMPONENTS,
             },

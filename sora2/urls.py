@@ -8,6 +8,7 @@ from batches.content_api import LinkedContentView
 from ledger import api as ledger
 from ledger import seals_api as seals
 from ledger import statements_api as statements
+from pilots import api as pilots
 from sora2.handlers import unknown_address
 from sora2.health import healthz, readyz
 from sora2.metrics import metrics
@@ -42,6 +43,7 @@ api_patterns = [
     path("ledger.beancount", ledger.LedgerBeancountView.as_view()),
     path("statements/<str:month>.csv", statements.StatementCsvView.as_view()),
     path("statements/<str:month>", statements.StatementView.as_view()),
+    path("pilot", pilots.PilotView.as_view()),
     path("seals", seals.SealsView.as_view()),
     path("seals/<str:number>", seals.SealView.as_view()),
     path("webhook-endpoints", endpoints.EndpointsView.as_view()),

@@ -57,6 +57,7 @@ OWN += [
     "/webhook-endpoints",
     "/webhook-deliveries",
     "/statements/2026-10",
+    "/pilot",
     "/statements/2026-10.csv",
     "/seals",
     "/seals/1",
