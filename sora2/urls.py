@@ -42,6 +42,7 @@ api_patterns = [
     path("ledger.xlsx", ledger.LedgerXlsxView.as_view()),
     path("ledger.beancount", ledger.LedgerBeancountView.as_view()),
     path("statements/<str:month>.csv", statements.StatementCsvView.as_view()),
+    path("statements/<str:month>.pdf", statements.StatementPdfView.as_view()),
     path("statements/<str:month>", statements.StatementView.as_view()),
     path("pilot", pilots.PilotView.as_view()),
     path("seals", seals.SealsView.as_view()),

@@ -59,6 +59,7 @@ OWN += [
     "/statements/2026-10",
     "/pilot",
     "/statements/2026-10.csv",
+    "/statements/2026-10.pdf",
     "/seals",
     "/seals/1",
 ]
