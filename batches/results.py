@@ -1,6 +1,6 @@
 """`results.jsonl`: every item of a batch, one JSON object a line, streamed; each as it is when it is read."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import msgspec
 
@@ -12,7 +12,7 @@ ITEMS_AT_ONCE = 500
 BLOCK_BYTES = 64 * 1024
 
 
-def blocks(batch: Batch) -> Iterator[bytes]:
+def blocks(batch: Batch) -> Generator[bytes]:
     """Yield the file in blocks of some KB, by index. Between two pieces no cursor is open, and no transaction."""
     block = bytearray()
     for item in _by_index(batch):

@@ -47,7 +47,7 @@ def _value(value: Any) -> Any:
 
 
 def _step(kind: str, description: str, **fields: Schema) -> Schema:
-    return record(description, {"at": INSTANT, "kind": {"const": kind}}, **fields)
+    return record(description, {"at": INSTANT, "kind": {"const": kind}, **fields})
 
 
 _WHERE: dict[str, Schema] = {

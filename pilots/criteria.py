@@ -58,9 +58,9 @@ def judge(*, pilot: Pilot, now: datetime) -> Judgement:
     """Return how a pilot stands."""
     batch, received, signed = _batch_run(pilot), _webhook_received(pilot), _signed_off(pilot)
     criteria = (
-        Criterion(1, "Ran at least 1 batch", batch and batch.finished_at, batch),
-        Criterion(2, "Customer system received batch.completed", received and received.ended_at, received),
-        Criterion(3, "Finance verified: reserved = settled + refunded", signed and signed.signed_at, signed),
+        Criterion(1, "Ran at least 1 batch", batch.finished_at if batch else None, batch),
+        Criterion(2, "Customer system received batch.completed", received.ended_at if received else None, received),
+        Criterion(3, "Finance verified: reserved = settled + refunded", signed.signed_at if signed else None, signed),
     )
     status = _status(pilot, criteria, now)
     return Judgement(pilot, status, criteria, _next(pilot, status, criteria))
@@ -121,7 +121,8 @@ def _next(pilot: Pilot, status: Status, criteria: tuple[Criterion, Criterion, Cr
         step = _receive(pilot)
     else:
         step = "Have your finance sign off a live batch on its Billing page: reserved = settled + refunded."
-    return f"The deadline has passed: agree with your contact how to go on. {step}" if status == "expired" else step
+    passed = "The deadline has passed: agree with your contact how to go on. "
+    return passed + step if status == Status.EXPIRED else step
 
 
 def _run_a_batch(pilot: Pilot) -> str:

@@ -34,7 +34,7 @@ def _criterion(number: int, description: str, **evidence: Schema) -> Schema:
         met=FLAG,
         met_at=nullable(INSTANT),
         in_time=said(nullable(FLAG), "Before the deadline; null while it is not met."),
-        evidence={"oneOf": [record(**evidence), {"type": "null"}]},
+        evidence={"oneOf": [record("", evidence), {"type": "null"}]},
     )
 
 
