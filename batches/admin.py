@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from batches import admin_retention, pages, proofs, reconciliation_pages
+from batches import admin_retention, admin_sign_off, pages, proofs, reconciliation_pages
 from batches.content import RangeNotSatisfiable, stream
 from batches.finding import address_of
 from batches.home import home as home_of
@@ -23,7 +23,7 @@ from batches.models import Attempt, Batch, Item, Output, Proof, State
 from batches.reconciliation import reconcile
 from customers.access import Access, Permission
 from customers.models import Mode
-from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, refused
+from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of, refused
 from ledger.reconciliation import UnderWay
 from sora2.pages import Page, chips, render, text_of
 
@@ -143,7 +143,8 @@ def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResp
 def batch_billing(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show what a batch cost, entry by entry, and its proof."""
     head = pages.head(access, batch_id=batch_id)
-    return _tab(request, access, head, "billing", billing=pages.billing(access, head.batch, head.entries or []))
+    found = pages.billing(access, person_of(request), head.batch, head.entries or [])
+    return _tab(request, access, head, "billing", billing=found)
 
 
 @require_safe
@@ -281,6 +282,7 @@ PAGES = [
     Page("batches/<id:batch_id>/items/<id:item_id>/video", item_video, "item_video", cacheable=True),
     Page("batches/<id:batch_id>/items/<id:item_id>/poster", item_poster, "item_poster", cacheable=True),
     *admin_retention.PAGES,
+    *admin_sign_off.PAGES,
 ]
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from batches import intake, operations, proofs, retrying, services, stopping
+from batches import intake, operations, proofs, results, retrying, services, stopping
 from batches.catalogue import catalogue
 from batches.content_api import content, video_of
 from batches.failures import FailureType
@@ -27,6 +27,8 @@ from batches.representations import (
     model_json,
     quote_json,
 )
+from batches.timeline import timeline_of
+from batches.timeline_schemas import SHOW_TIMELINE, timeline_json
 from customers.access import Permission
 from customers.api import EnterpriseView
 from customers.models import Mode
@@ -86,8 +88,7 @@ class BatchView(EnterpriseView):
     def get(self, _request: Request, batch_id: str) -> Response:
         """Answer the batch as it now is."""
         batch = _batch(self, batch_id)
-        headers = {} if batch.is_final else {"Retry-After": str(POLL_SECONDS)}
-        return Response(batch_answer(batch), headers=headers)
+        return Response(batch_answer(batch), headers=_polling(batch))
 
 
 class CancelView(EnterpriseView):
@@ -157,6 +158,26 @@ class ContentView(EnterpriseView):
         if choice_of(request, "url", ["1"]):
             return Response(link_json(item, output, now=timezone.now()))
         return content(output, request)
+
+
+class ResultsView(EnterpriseView):
+    scope = Permission.BATCHES_READ
+
+    @documented(operations.RESULTS)
+    def get(self, _request: Request, batch_id: str) -> HttpResponseBase:
+        """Stream every item, one a line."""
+        batch = _batch(self, batch_id)
+        return StreamingHttpResponse(results.blocks(batch), content_type=JSON_LINES_TYPE, headers=_polling(batch))
+
+
+class TimelineView(EnterpriseView):
+    scope = Permission.BATCHES_READ
+
+    @documented(SHOW_TIMELINE)
+    def get(self, _request: Request, batch_id: str) -> Response:
+        """Answer what happened to the batch, in order."""
+        batch = _batch(self, batch_id)
+        return Response(timeline_json(timeline_of(batch)), headers=_polling(batch))
 
 
 class BatchLedgerView(EnterpriseView):
@@ -272,6 +293,11 @@ def _created(batch: Batch, headers: Mapping[str, str] | None = None) -> Response
 
 def _replayed(batch: Batch) -> Response:
     return Response(batch_answer(batch), headers={"Idempotent-Replayed": "true"})
+
+
+def _polling(batch: Batch) -> dict[str, str]:
+    """Return the header that says when to ask again for a batch that has not ended."""
+    return {} if batch.is_final else {"Retry-After": str(POLL_SECONDS)}
 
 
 # --- finding -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from batches.catalogue_models import CatalogueModel, Price, PriceList, ProviderRoute, RouteHealth
 from batches.failures import POLICIES, FailureType
+from batches.signing_models import Side, SignOff
 from customers.models import Mode, Organization, OwnedQuerySet
 from ledger.models import Wallet
 from sora2.ids import new_id, new_ids
@@ -31,6 +32,8 @@ __all__ = [
     "Proof",
     "ProviderRoute",
     "RouteHealth",
+    "Side",
+    "SignOff",
     "Stage",
     "State",
     "Status",

@@ -2,7 +2,7 @@
 
 from batches.failures import FailureType
 from batches.models import STATUS_OF_STATE, State, Status
-from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ORDER
+from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ORDER, EXAMPLE_RESULTS
 from sora2.api import JSON_TYPE
 from sora2.operations import (
     INSTANT,
@@ -24,6 +24,7 @@ READ, WRITE, LEDGER = "batches:read", "batches:write", "ledger:read"
 BATCH, ITEM = in_path("batch_id", "bat"), in_path("item_id", "itm")
 UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
 BINARY = {"type": "string", "contentMediaType": "video/mp4"}
+POLLING = "When to ask again, in seconds, while the batch is not final."
 CONTENT_HEADERS = {"Accept-Ranges": "`bytes`", "ETag": "The SHA-256 of the whole video."}
 
 LIFE_CYCLE_HEADERS = {
@@ -108,7 +109,7 @@ SHOW_BATCH = Operation(
         200: Answer(
             "The batch as it now is.",
             ref("BatchAnswer"),
-            headers={"Retry-After": "When to ask again, in seconds, while the batch is not final."},
+            headers={"Retry-After": POLLING},
         )
     },
     errors=["not_found"],
@@ -208,6 +209,23 @@ ITEM_CONTENT = Operation(
         ),
     },
     errors=["not_found", "range_not_satisfiable", "validation_error"],
+)
+RESULTS = Operation(
+    name="getResults",
+    tag="Items",
+    summary="Get all items of a batch, one a line",
+    scope=READ,
+    parameters=[BATCH],
+    answers={
+        200: Answer(
+            "Every `Item` as it now is, one JSON object a line, by index; also while the batch runs.",
+            TEXT,
+            content_type="application/jsonl",
+            headers={"Retry-After": POLLING},
+            example=EXAMPLE_RESULTS,
+        )
+    },
+    errors=["not_found"],
 )
 BATCH_LEDGER = Operation(
     name="showBatchLedger",

@@ -9,9 +9,10 @@ from django.db.models import Count, Max, Q, Sum
 from django.http import Http404
 
 from batches.catalogue import Line
-from batches.models import OPEN_STATES, Attempt, Batch, BatchQuerySet, Item, Output, Proof, Status
+from batches.models import OPEN_STATES, Attempt, Batch, BatchQuerySet, Item, Output, Proof, SignOff, Status
+from batches.signing_off import Signer, signed_off, signer_of
 from customers.access import Access, Permission
-from customers.models import Mode
+from customers.models import Mode, User
 from ledger import approvals
 from ledger import pages as ledger
 from ledger.models import Entry
@@ -213,6 +214,7 @@ def _timeline(batch: Batch, last_item: datetime | None, told: webhooks.Acknowled
     steps = [
         Step("Created", batch.created_at),
         Step("Started", batch.started_at),
+        *([Step("Canceled", batch.canceled_at)] if batch.canceled_at else []),
         Step("Last item ended", last_item if batch.is_final else None),
         Step("Finalized", batch.finished_at),
     ]
@@ -253,19 +255,23 @@ class Billing:
     """The price of a batch, line by line, its entries, what names it besides, and the proof once it is final.
 
     `adjustments` are those that name the batch; to our own people also what was asked for and is not posted (`inside`).
+    `signed` are the sign-offs; `signer` is as whom who looks at it may sign off, once it is final and while nobody of
+    their side has.
     """
 
     lines: list[PriceLine]
     entries: list[ledger.Line]
     adjustments: list[approvals.Naming]
     proof: Proof | None
+    signed: list[SignOff]
+    signer: Signer | None
     inside: bool
     may_ask: bool
 
 
-def billing(access: Access, batch: Batch, entries: list[Entry]) -> Billing:
+def billing(access: Access, user: User, batch: Batch, entries: list[Entry]) -> Billing:
     """Return what the Billing tab shows."""
-    inside = access.organization_ids is None
+    inside, signed = access.organization_ids is None, signed_off(batch)
     outcome = {
         "clips": Count("pk"),
         "settled": Sum("credits", filter=Q(status=Status.SUCCEEDED), default=0),
@@ -281,9 +287,16 @@ def billing(access: Access, batch: Batch, entries: list[Entry]) -> Billing:
             if inside or naming.entry is not None
         ],
         proof=Proof.objects.filter(batch=batch).first(),
+        signed=signed,
+        signer=_who_may_sign(user, batch, signed),
         inside=inside,
         may_ask=access.may(Permission.CREDITS_REQUEST),
     )
+
+
+def _who_may_sign(user: User, batch: Batch, signed: list[SignOff]) -> Signer | None:
+    signer = signer_of(user, batch) if batch.is_final else None
+    return signer if signer and signer.side not in {each.side for each in signed} else None
 
 
 def _price_line(row: dict[str, Any], *, final: bool) -> PriceLine:

@@ -14,6 +14,8 @@ class Permission(StrEnum):
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
     KEYS_WRITE = "keys:write"
+    # People only, no key: finance, the customer's or ours.
+    BATCHES_SIGN_OFF = "batches:sign_off"
     # Our own people only.
     CREDITS_REQUEST = "credits:request"
     CREDITS_APPROVE = "credits:approve"
@@ -37,8 +39,14 @@ READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WE
 
 # A role that is not here grants nothing.
 STAFF_ROLES: dict[str, frozenset[Permission]] = {
-    "finance": READ | {Permission.CREDITS_REQUEST, Permission.PERIODS_CLOSE},
-    "finance approver": READ | {Permission.CREDITS_REQUEST, Permission.CREDITS_APPROVE, Permission.PERIODS_CLOSE},
+    "finance": READ | {Permission.BATCHES_SIGN_OFF, Permission.CREDITS_REQUEST, Permission.PERIODS_CLOSE},
+    "finance approver": READ
+    | {
+        Permission.BATCHES_SIGN_OFF,
+        Permission.CREDITS_REQUEST,
+        Permission.CREDITS_APPROVE,
+        Permission.PERIODS_CLOSE,
+    },
     "sales ops": READ | {Permission.CATALOGUE_WRITE},
     "support": frozenset(
         {
@@ -52,8 +60,8 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
     "auditor": READ,
 }
 CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
-    "customer admin": frozenset(SCOPES),
-    "customer finance": READ,
+    "customer admin": frozenset(SCOPES) | {Permission.BATCHES_SIGN_OFF},
+    "customer finance": READ | {Permission.BATCHES_SIGN_OFF},
     "customer developer": frozenset(
         {
             Permission.BATCHES_READ,

@@ -21,6 +21,7 @@ WORDS = {
     Permission.WEBHOOKS_READ: "to see webhooks",
     Permission.WEBHOOKS_WRITE: "to change webhooks",
     Permission.KEYS_WRITE: "to make and revoke API keys",
+    Permission.BATCHES_SIGN_OFF: "to sign batches off",
     Permission.CREDITS_REQUEST: "to ask for credits",
     Permission.CREDITS_APPROVE: "to decide about credits",
     Permission.PERIODS_CLOSE: "to close a month",
@@ -40,6 +41,13 @@ def access_of(request: HttpRequest) -> Access:
         known["_access"] = user.access() if isinstance(user, User) and user.is_active else NOBODY
     access: Access = known["_access"]
     return access
+
+
+def person_of(request: HttpRequest) -> User:
+    """Return the person who asks, once a permission was checked: only a person can have one. Raises Http404."""
+    if not isinstance(request.user, User):
+        raise Http404
+    return request.user
 
 
 def is_staff(request: HttpRequest) -> bool:

@@ -1,7 +1,7 @@
 """The ledger's pages: wallets, and a customer's books. What else has pages has a module of its own."""
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -11,6 +11,8 @@ from customers.pages import ReadOnlyAdmin, is_staff, page
 from ledger import admin_credits, admin_exports, admin_lows, admin_periods, admin_seals, pages, statement_pages
 from ledger.intervals import UTC_NAME, NotAnInterval
 from ledger.models import Entry, Period, PeriodBalance, ReconciliationRun, Wallet
+from ledger.papers.setting import CONTENT_TYPE, PaperUnavailable
+from ledger.papers.statement import statement_paper
 from sora2.pages import Page, chips, render, text_of
 
 
@@ -35,18 +37,30 @@ def wallet_list(request: HttpRequest, access: Access) -> HttpResponseBase:
 
 @require_safe
 @page(Permission.LEDGER_READ)
+def statement_pdf(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
+    """Hand out one customer's statement over an interval as a paper."""
+    asked, now = _asked(request), timezone.now()
+    try:
+        found = statement_pages.asked_statement(access, organization_id=organization_id, asked=asked, now=now)
+        paper = statement_paper(found, now=now)
+    except NotAnInterval as error:
+        return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
+    except PaperUnavailable:
+        sentence = (
+            "The paper cannot be set for the moment. Nothing is wrong with the books: try again in a few seconds."
+        )
+        return HttpResponse(
+            sentence, status=503, content_type="text/plain; charset=utf-8", headers={"Retry-After": "5"}
+        )
+    headers = {"Content-Disposition": f'attachment; filename="{paper.filename}"'}
+    return HttpResponse(paper.body, content_type=CONTENT_TYPE, headers=headers)
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
 def statement(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
     """Show one customer's statement over a month or another interval, and the entries behind its figures."""
-    asked = statement_pages.Asked(
-        mode=text_of(request, "mode") or Mode.LIVE.value,
-        month=text_of(request, "month"),
-        start=text_of(request, "from"),
-        end=text_of(request, "until"),
-        zone=text_of(request, "tz") or UTC_NAME,
-        kind=text_of(request, "kind"),
-        reference=text_of(request, "reference"),
-        cursor=text_of(request, "after"),
-    )
+    asked = _asked(request)
     try:
         found = statement_pages.books(access, organization_id=organization_id, asked=asked, now=timezone.now())
     except NotAnInterval as error:
@@ -67,9 +81,23 @@ def statement(request: HttpRequest, access: Access, organization_id: str) -> Htt
     )
 
 
+def _asked(request: HttpRequest) -> statement_pages.Asked:
+    return statement_pages.Asked(
+        mode=text_of(request, "mode") or Mode.LIVE.value,
+        month=text_of(request, "month"),
+        start=text_of(request, "from"),
+        end=text_of(request, "until"),
+        zone=text_of(request, "tz") or UTC_NAME,
+        kind=text_of(request, "kind"),
+        reference=text_of(request, "reference"),
+        cursor=text_of(request, "after"),
+    )
+
+
 PAGES = [
     Page("ledger/", wallet_list, "wallet_list"),
     Page("ledger/<id:organization_id>", statement, "statement"),
+    Page("ledger/<id:organization_id>/statement.pdf", statement_pdf, "statement_pdf"),
     *admin_credits.PAGES,
     *admin_exports.PAGES,
     *admin_lows.PAGES,

@@ -8,8 +8,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from customers.access import Access, Permission
-from customers.models import Mode, User
-from customers.pages import is_staff, page
+from customers.models import Mode
+from customers.pages import is_staff, page, person_of
 from ledger import credit_pages as pages
 from ledger.approvals import UnknownSubject, approve, complete, reject, request_credits
 from ledger.credit_forms import CreditRequestForm
@@ -87,7 +87,7 @@ def request_approve(request: HttpRequest, access: Access, request_id: str) -> Ht
     """Approve a request: its entry is posted."""
     asked = pages.reached(access, request_id=request_id)
     try:
-        approve(request=asked, decided_by=_person(request), note=_note(request))
+        approve(request=asked, decided_by=person_of(request), note=_note(request))
     except LedgerError as error:
         messages.error(request, _refusal(error, asked))
     else:
@@ -101,7 +101,7 @@ def request_reject(request: HttpRequest, access: Access, request_id: str) -> Htt
     """Reject a request: nothing is posted, and its reference is free again."""
     asked = pages.reached(access, request_id=request_id)
     try:
-        reject(request=asked, decided_by=_person(request), note=_note(request))
+        reject(request=asked, decided_by=person_of(request), note=_note(request))
     except LedgerError as error:
         messages.error(request, _refusal(error, asked))
     else:
@@ -122,12 +122,6 @@ def _refuse_customers(request: HttpRequest) -> None:
     """Keep customers' people out, who see their entries and not what we say about them. Raises Http404."""
     if not is_staff(request):
         raise Http404
-
-
-def _person(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):  # The permission was checked before: only a person can have it.
-        raise Http404
-    return request.user
 
 
 def _note(request: HttpRequest) -> str:
@@ -172,7 +166,7 @@ def _ask(request: HttpRequest, form: CreditRequestForm) -> HttpResponseBase:
             kind=Entry.Kind(asked["kind"]),
             amount=asked["amount"],
             reason=asked["reason"],
-            requested_by=_person(request),
+            requested_by=person_of(request),
             evidence_url=asked["evidence_url"],
             reference=asked["reference"],
             about=asked["about"],

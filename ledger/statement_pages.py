@@ -14,7 +14,7 @@ from ledger.exports.selection import Selected
 from ledger.intervals import UTC_NAME, Interval, Month, interval_of, month_after, month_at, month_before, month_of
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet
 from ledger.pages import Equation, Line, lines, wallet_equation
-from ledger.statements import Balances, Moved, Statement, months_with_entries, statement_of
+from ledger.statements import Balances, Moved, Statement, faults_of, months_with_entries, statement_of
 from sora2.pages import Rows, rows_after
 from sora2.times import timestamp
 
@@ -59,7 +59,8 @@ class Books:
 
     `opening`, `moved` and `closing` are the statement's lines, `faults` say what does not add up. `earlier` and `later`
     are the months around, `count` and `amount` those of all entries that fit the filters. `kept` are the parameters
-    that ask for the same interval again, `exported` is the query for the same entries as files.
+    that ask for the same interval again, `printed` is the query for its statement as a paper, `exported` the one for
+    the same entries as files.
     """
 
     organization: Organization
@@ -78,6 +79,7 @@ class Books:
     count: int
     amount: int
     kept: dict[str, str]
+    printed: str
     exported: str
 
 
@@ -86,12 +88,8 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
 
     Raises Http404 for what somebody does not reach, NotAnInterval for what names no interval.
     """
-    reached = Wallet.objects.within(access).select_related("organization")
-    wallet = reached.filter(organization_id=organization_id, mode=asked.mode).first()
-    if wallet is None:
-        raise Http404
-    interval = _interval(wallet, asked, now)
-    statement = statement_of(wallet=wallet, interval=interval)
+    statement = asked_statement(access, organization_id=organization_id, asked=asked, now=now)
+    wallet, interval = statement.wallet, statement.interval
     entries = Selected(
         wallet, after=statement.before, through=statement.through, kind=asked.kind, reference=asked.reference
     ).entries()
@@ -105,7 +103,7 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
         opening=_opening(asked, statement),
         moved=[_moved(asked, interval, moved) for moved in statement.moved],
         closing=_closing(asked, statement),
-        faults=_faults(statement),
+        faults=faults_of(statement),
         months=_months(wallet, interval, now),
         earlier=month_before(interval) if isinstance(interval, Month) and statement.before else None,
         later=_later(interval, now),
@@ -114,8 +112,18 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
         count=filtered["count"],
         amount=filtered["amount"],
         kept=_asked_again(interval),
+        printed=_query(mode=asked.mode, **_asked_again(interval)),
         exported=_exported(asked, interval),
     )
+
+
+def asked_statement(access: Access, *, organization_id: str, asked: Asked, now: datetime) -> Statement:
+    """Return the statement that is asked for of a customer's wallet, its organization loaded. Raises as books()."""
+    reached = Wallet.objects.within(access).select_related("organization")
+    wallet = reached.filter(organization_id=organization_id, mode=asked.mode).first()
+    if wallet is None:
+        raise Http404
+    return statement_of(wallet=wallet, interval=_interval(wallet, asked, now))
 
 
 def _requests(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
@@ -190,22 +198,6 @@ def _asked_again(interval: Interval) -> dict[str, str]:
         return {"month": interval.month, "tz": interval.zone}
     given = {"from": interval.start, "until": interval.end}
     return {**(given if any(given.values()) else {"month": EVERYTHING}), "tz": interval.zone}
-
-
-def _faults(statement: Statement) -> list[str]:
-    """Say what of a statement does not add up. In right books: nothing."""
-    unexplained = statement.unexplained
-    by_bucket = zip(("available", "reserved", "settled"), _figures(unexplained), strict=False)
-    faults = [
-        f"Opening and movements differ from the closing {bucket} credits by {abs(credits):,}."
-        for bucket, credits in by_bucket
-        if credits
-    ]
-    if statement.missing:
-        faults.append(f"{statement.missing:,} of the entries' numbers have no entry.")
-    if statement.unexplained_reserved:
-        faults.append(f"{abs(statement.unexplained_reserved):,} reserved credits differ from the open reserves.")
-    return faults
 
 
 def _exported(asked: Asked, interval: Interval) -> str:

@@ -206,6 +206,26 @@ def statement_of(*, wallet: Wallet, interval: Interval) -> Statement:
     )
 
 
+def faults_of(statement: Statement) -> list[str]:
+    """Say what of a statement does not add up. In right books: nothing."""
+    unexplained = statement.unexplained
+    by_bucket = {
+        "available": unexplained.available,
+        "reserved": unexplained.reserved,
+        "settled": unexplained.settled,
+    }
+    faults = [
+        f"Opening and movements differ from the closing {bucket} credits by {abs(credits):,}."
+        for bucket, credits in by_bucket.items()
+        if credits
+    ]
+    if statement.missing:
+        faults.append(f"{statement.missing:,} of the entries' numbers have no entry.")
+    if statement.unexplained_reserved:
+        faults.append(f"{abs(statement.unexplained_reserved):,} reserved credits differ from the open reserves.")
+    return faults
+
+
 def months_with_entries(*, wallet: Wallet, zone: str) -> list[Month]:
     """Return the months, by the zone's calendar, in which a wallet has entries; oldest first."""
     first = Entry.objects.filter(wallet=wallet).order_by("seq").values_list("created_at", flat=True).first()

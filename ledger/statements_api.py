@@ -1,4 +1,4 @@
-"""The statement of a month over HTTP, as JSON and as CSV."""
+"""The statement of a month over HTTP, as JSON, as CSV, and as a paper."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,9 +16,11 @@ from customers.models import Mode
 from ledger.exports.formats import CSV
 from ledger.intervals import UTC_NAME, Month, NotAnInterval, month_of
 from ledger.models import Wallet
+from ledger.papers.setting import CONTENT_TYPE, PaperUnavailable
+from ledger.papers.statement import statement_paper
 from ledger.statements import Balances, Moved, OpenReserve, Statement, statement_of
-from ledger.statements_schemas import CSV_COLUMNS, SHOW_STATEMENT, SHOW_STATEMENT_CSV
-from sora2.api import Problem, not_found
+from ledger.statements_schemas import CSV_COLUMNS, SHOW_STATEMENT, SHOW_STATEMENT_CSV, SHOW_STATEMENT_PDF
+from sora2.api import RETRY_SECONDS, Problem, not_found
 from sora2.listing import invalid_parameter, text_of
 from sora2.operations import documented
 from sora2.times import timestamp
@@ -45,6 +48,22 @@ class StatementCsvView(EnterpriseView):
         name = f"statement-{found.wallet.pk}-{month}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return HttpResponse(statement_csv(found), content_type=CSV.content_type, headers=headers)
+
+
+class StatementPdfView(EnterpriseView):
+    scope = Permission.LEDGER_READ
+
+    @documented(SHOW_STATEMENT_PDF)
+    def get(self, _request: Request, month: str) -> HttpResponse:
+        """Answer the statement of a month as a paper."""
+        found = _statement(self, month)
+        try:
+            paper = statement_paper(found, now=timezone.now())
+        except PaperUnavailable as error:
+            detail = "The paper cannot be set for the moment. Ask again; the JSON and the CSV are there."
+            raise Problem("service_unavailable", detail, headers={"Retry-After": str(RETRY_SECONDS)}) from error
+        headers = {"Content-Disposition": f'attachment; filename="{paper.filename}"'}
+        return HttpResponse(paper.body, content_type=CONTENT_TYPE, headers=headers)
 
 
 def statement_json(statement: Statement) -> dict[str, Any]:
@@ -143,7 +162,7 @@ def _statement(view: EnterpriseView, month: str) -> Statement:
         if error.name == "month":
             raise Problem("not_found", str(error)) from error
         raise invalid_parameter(error.name, str(error)) from error
-    wallet = Wallet.objects.within(view.access).first()
+    wallet = Wallet.objects.within(view.access).select_related("organization").first()
     if wallet is None:
         raise not_found()
     return statement_of(wallet=wallet, interval=interval)

@@ -2,6 +2,8 @@
 
 from ledger.exports.formats import CSV
 from ledger.models import Entry
+from ledger.papers.setting import CONTENT_TYPE
+from ledger.papers.statement import ENTRIES_MAX
 from sora2.operations import (
     CREDITS,
     FLAG,
@@ -107,6 +109,23 @@ SHOW_STATEMENT_CSV = Operation(
             "tab, carriage return or `'` has a `'` in front: strip one.",
             TEXT,
             content_type=CSV.content_type,
+            headers={"Content-Disposition": "`attachment`, with the name of the file."},
+        )
+    },
+    errors=["not_found", "validation_error"],
+)
+SHOW_STATEMENT_PDF = Operation(
+    name="showStatementPdf",
+    tag="Ledger",
+    summary="Download the statement of a month as PDF",
+    scope="ledger:read",
+    parameters=[MONTH, ZONE],
+    answers={
+        200: Answer(
+            "The figures of the JSON as a paper (PDF/A-2a, PDF/UA-1), with the entries as an appendix where they are "
+            f"{ENTRIES_MAX:,} at most. Of a month that is `closed`, the same bytes each time.",
+            {"type": "string", "contentMediaType": CONTENT_TYPE},
+            content_type=CONTENT_TYPE,
             headers={"Content-Disposition": "`attachment`, with the name of the file."},
         )
     },

@@ -10,10 +10,12 @@ from drf_spectacular.generators import SchemaGenerator
 
 from batches import events_schemas as events
 from batches import schemas as batches
+from batches import timeline_schemas as timeline
 from customers import keys_schemas as keys
 from ledger import schemas as ledger
 from ledger import seals_schemas as seals
 from ledger import statements_schemas as statements
+from pilots import schemas as pilots
 from sora2.api import BASE_PATH, PROBLEMS
 from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, nullable, record, said
 from webhooks import endpoints_schemas as endpoints
@@ -97,10 +99,12 @@ def _paths() -> dict[str, Any]:
             "schemas": {
                 "Problem": PROBLEM,
                 **batches.COMPONENTS,
+                **timeline.COMPONENTS,
                 **events.COMPONENTS,
                 **ledger.COMPONENTS,
                 **seals.COMPONENTS,
                 **statements.COMPONENTS,
+                **pilots.COMPONENTS,
                 **webhooks.COMPONENTS,
                 **endpoints.COMPONENTS,
                 **keys.COMPONENTS,

@@ -9,6 +9,7 @@ from customers import keys_api as keys
 from ledger import api as ledger
 from ledger import seals_api as seals
 from ledger import statements_api as statements
+from pilots import api as pilots
 from sora2.handlers import unknown_address
 from sora2.health import healthz, readyz
 from sora2.metrics import metrics
@@ -31,6 +32,8 @@ api_patterns = [
     path(f"{BATCH}/items", batches.ItemsView.as_view()),
     path(ITEM, batches.ItemView.as_view()),
     path(f"{ITEM}/content", batches.ContentView.as_view()),
+    path(f"{BATCH}/results.jsonl", batches.ResultsView.as_view()),
+    path(f"{BATCH}/timeline", batches.TimelineView.as_view()),
     path(f"{BATCH}/ledger", batches.BatchLedgerView.as_view()),
     path(f"{BATCH}/proof", batches.ProofView.as_view()),
     path(f"{BATCH}/proof/items.jsonl", batches.ProofItemsView.as_view()),
@@ -41,7 +44,9 @@ api_patterns = [
     path("ledger.xlsx", ledger.LedgerXlsxView.as_view()),
     path("ledger.beancount", ledger.LedgerBeancountView.as_view()),
     path("statements/<str:month>.csv", statements.StatementCsvView.as_view()),
+    path("statements/<str:month>.pdf", statements.StatementPdfView.as_view()),
     path("statements/<str:month>", statements.StatementView.as_view()),
+    path("pilot", pilots.PilotView.as_view()),
     path("seals", seals.SealsView.as_view()),
     path("seals/<str:number>", seals.SealView.as_view()),
     path("webhook-endpoints", endpoints.EndpointsView.as_view()),

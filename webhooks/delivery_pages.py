@@ -62,8 +62,7 @@ class Tried:
     @property
     def was_taken(self) -> bool:
         """Say whether the receiver took it."""
-        code = self.attempt.status_code
-        return not self.attempt.error and code is not None and 200 <= code < 300
+        return self.attempt.was_taken
 
     @property
     def error(self) -> str:

@@ -1,7 +1,7 @@
 """Telling: endpoints, events with their exact bytes, and the deliveries that carry them, attempt by attempt."""
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -308,6 +308,12 @@ class Delivery(models.Model):
         return f"{self.event_id} to {self.url}"
 
 
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def taken(self) -> Self:
+        """Keep the attempts whose receiver took the message: a whole answer of 2xx."""
+        return self.filter(error="", status_code__gte=200, status_code__lt=300)
+
+
 class Attempt(models.Model):
     """One post of a delivery. Written before the call; until the outcome is known, `duration_ms` is missing.
 
@@ -325,6 +331,8 @@ class Attempt(models.Model):
     duration_ms = models.PositiveIntegerField(null=True)
     response = models.TextField(blank=True)
 
+    objects = AttemptQuerySet.as_manager()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="webhooks_attempt_number_once")]
         # For the health of an endpoint.
@@ -332,6 +340,16 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.delivery_id}"
+
+    @property
+    def was_taken(self) -> bool:
+        """Say whether the receiver took the message."""
+        return not self.error and self.status_code is not None and 200 <= self.status_code < 300
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Return when the answer was there; None while it is awaited, or when its worker never came back."""
+        return None if self.duration_ms is None else self.at + timedelta(milliseconds=self.duration_ms)
 
 
 class Sink(models.Model):

@@ -26,7 +26,6 @@ from webhooks.models import (
 )
 
 MESSAGES_SHOWN = 50
-DELIVERED = range(200, 300)
 # What was given up longer ago wants nobody's attention on home any more.
 GIVEN_UP_LATELY = timedelta(days=30)
 
@@ -92,14 +91,11 @@ def acknowledgement(*, reference: str) -> Acknowledgement:
     """Return how far the telling of the end of the batch `reference` has come."""
     # Served by webhooks_batch_completed_once: of what is told of the items there are thousands.
     ended = Delivery.objects.about(reference).filter(event__type=EventType.BATCH_COMPLETED)
-    acknowledged = Attempt.objects.filter(
-        delivery__in=ended, error="", status_code__gte=DELIVERED.start, status_code__lt=DELIVERED.stop
-    )
-    first = acknowledged.order_by("at").first()
+    first = Attempt.objects.taken().filter(delivery__in=ended).order_by("at").first()
     untried = Q(state=Delivery.State.PENDING, attempts_made=0)
     deliveries = ended.exclude(state=Delivery.State.SKIPPED)
     count = deliveries.aggregate(wanted=Count("pk"), untried=Count("pk", filter=untried))
-    at = first.at + timedelta(milliseconds=first.duration_ms or 0) if first else None
+    at = first.ended_at if first else None
     return Acknowledgement(bool(count["wanted"]), at, bool(count["untried"]))
 
 

@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import StrIndex
 
 from customers.models import Organization
 from webhooks.endpoints import create_endpoint
-from webhooks.models import Endpoint, Sink, SinkMessage
+from webhooks.models import AttemptQuerySet, Endpoint, Sink, SinkMessage
 from webhooks.signing import verify
 
+SINK_PATH = "/webhook-sink/"
 BODY_MAX_BYTES = 256 * 1024
 MESSAGES_PER_MINUTE = 120
 MESSAGES_KEPT = 200
@@ -34,7 +36,7 @@ def create_sink(*, organization: Organization, mode: str) -> tuple[Sink, Endpoin
     Raises ForbiddenTarget where PUBLIC_BASE_URL is no address that webhooks may be sent to.
     """
     token = secrets.token_urlsafe(32)
-    url = f"{settings.PUBLIC_BASE_URL}/webhook-sink/{token}"
+    url = f"{settings.PUBLIC_BASE_URL}{SINK_PATH}{token}"
     endpoint, secret = create_endpoint(organization=organization, mode=mode, url=url, description="internal sink")
     return Sink.objects.create(token=token, endpoint=endpoint), endpoint, secret
 
@@ -63,6 +65,15 @@ def receive(*, sink: Sink, headers: Mapping[str, str], body: bytes, now: datetim
     superseded = messages_of(sink).values("pk")[MESSAGES_KEPT:]
     SinkMessage.objects.filter(pk__in=superseded).delete()
     return message
+
+
+def elsewhere(attempts: AttemptQuerySet) -> AttemptQuerySet:
+    """Keep the attempts whose delivery goes to an address of the customer's own, and to no sink of ours.
+
+    By the address alone: an endpoint that was a sink may have moved, and a batch may name a sink as its `webhook_url`.
+    """
+    ours = Sink.objects.annotate(at=StrIndex(OuterRef("delivery__url"), F("token"))).filter(at__gt=0)
+    return attempts.exclude(Q(delivery__url__contains=SINK_PATH) & Exists(ours))
 
 
 def messages_of(sink: Sink) -> QuerySet[SinkMessage]:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('batches', '0011_told_where_it_was'),
+        ('batches', '0012_key_budget_invariant'),
     ]
 
     operations = [

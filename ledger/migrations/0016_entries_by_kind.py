@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ledger', '0014_quick_guards'),
+        ('ledger', '0015_key_budgets'),
     ]
 
     operations = [

@@ -11,9 +11,10 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from batches.failures import FailureType
-from batches.models import Batch, Item
+from batches.models import Batch, Item, Side
+from batches.signing_off import Signer, sign_off
 from customers.models import Mode, Organization
-from customers.services import create_staff
+from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import Entry, Seal, SealLeaf
 from tests.factories import end_batch, make_account, make_batch
@@ -96,6 +97,11 @@ def price(**changed: Any) -> str:
     return copy("batches_price", "model_id = 'sora-2'", id=999, **changed)
 
 
+def signature(**changed: Any) -> str:
+    """Return the insert of another sign-off, our finance's of the same batch but for what is changed."""
+    return copy("batches_signoff", **{"id": "sgn_x", "side": "staff", "note": "by phone", **changed})
+
+
 POSTING = ("ledger_post",)
 AT_COMMIT = ("batches_entry_has_batch", "ledger_entry_has_request", "ledger_wallet_has_its_entry")
 DECIDES = "UPDATE ledger_creditrequest SET state = 'approved', decided_by_id = '$decides', decided_at = now()"
@@ -125,7 +131,7 @@ NO_TRUNCATE = tuple(
     f"{table}_no_truncate"
     for table in (
         *("ledger", "ledger_wallet", "ledger_creditrequest", "ledger_period", "ledger_periodbalance"),
-        *("ledger_seal", "ledger_sealleaf"),
+        *("ledger_seal", "ledger_sealleaf", "batches_signoff"),
     )
 )
 
@@ -742,6 +748,57 @@ GUARDS = (
         "SELECT FROM invariant_proof_fits_batch",
         says="a proof never changes",
     ),
+    # --- sign-offs ---
+    Guard(
+        "batches_signoff_pkey",
+        signature(id="$signed"),
+        "SELECT FROM batches_signoff GROUP BY id HAVING count(*) > 1",
+    ),
+    Guard(
+        "batches_signoff_once_per_side",
+        signature(side="customer"),
+        "SELECT FROM batches_signoff WHERE side = 'customer' GROUP BY batch_id HAVING count(*) > 1",
+    ),
+    Guard(
+        "batches_signoff_side_known",
+        signature(side="nobody"),
+        "SELECT FROM batches_signoff WHERE side = 'nobody'",
+    ),
+    Guard(
+        "batches_signoff_staff_says_why",
+        signature(note=""),
+        "SELECT FROM batches_signoff WHERE side = 'staff' AND note = ''",
+    ),
+    Guard(
+        "batches_signoff_reconciled",
+        signature(settled=11),
+        "SELECT FROM batches_signoff WHERE reserved <> settled + refunded",
+        ("batches_signoff_fits_books",),
+    ),
+    Guard(
+        "batches_signoff_fits_books",
+        signature(reserved=30, settled=20),
+        "SELECT FROM batches_signoff WHERE reserved = 30",
+        says="does not fit its ledger entries",
+    ),
+    Guard(
+        "batches_signoff_batch_id",
+        signature(batch_id="bat_none"),
+        "SELECT FROM batches_signoff WHERE batch_id = 'bat_none'",
+        ("batches_signoff_fits_books",),
+    ),
+    Guard(
+        "batches_signoff_no_change",
+        "UPDATE batches_signoff SET note = 'another'",
+        "SELECT FROM batches_signoff WHERE note = 'another'",
+        says="a sign-off never changes",
+    ),
+    Guard(
+        "batches_signoff_no_truncate",
+        "TRUNCATE batches_signoff",
+        "SELECT WHERE NOT EXISTS (SELECT FROM batches_signoff)",
+        says="sign-offs are kept",
+    ),
     # --- what is on offer: routes, models, prices ---
     Guard("batches_route_pkey", copy("batches_route"), "SELECT FROM batches_route GROUP BY name HAVING count(*) > 1"),
     Guard(
@@ -877,7 +934,7 @@ GUARDS = (
 TABLES = (
     *("credit_ledger", "ledger_wallet", "ledger_creditrequest", "ledger_period", "ledger_periodbalance"),
     *("ledger_seal", "ledger_sealleaf"),
-    *("batches_batch", "batches_item", "batches_output", "batches_proof"),
+    *("batches_batch", "batches_item", "batches_output", "batches_proof", "batches_signoff"),
     *("batches_route", "batches_cataloguemodel", "batches_pricelist", "batches_price"),
     "customers_apikey",
 )
@@ -902,6 +959,7 @@ NO_MONEY = {
     "customers_apikey_pkey": "which it is",
     "customers_apikey_previous_secret_once": "a secret",
     "customers_apikey_secret_sha256_key": "a secret",
+    "batches_signoff_signed_by_id": "who it was",
     "ledger_period_closed_by_id": "who it was",
     "ledger_periodbalance_pkey": "a number without a meaning",
     "ledger_sealleaf_pkey": "a number without a meaning",
@@ -947,6 +1005,9 @@ def names() -> dict[str, str]:
         number=1, sealed_at=timezone.now(), wallets=1, root="", previous="", body="", signature="", key_id=""
     )
     SealLeaf.objects.create(seal=seal, wallet=wallet, seq=wallet.last_seq, head_hash=wallet.head_hash)
+    person, _ = create_member(organization=account.organization, username="f", email="", role="customer finance")
+    signer = Signer(person, Side.CUSTOMER, "customer finance")
+    signed, _ = sign_off(batch=final, signer=signer, note="", now=timezone.now())
     settle_constraints()
     return {
         "wallet": wallet.pk,
@@ -963,6 +1024,7 @@ def names() -> dict[str, str]:
         "item": Item.objects.get(batch=opened, index=0).pk,
         "refunded": Item.objects.get(batch=final, index=0).pk,
         "key": account.keys[Mode.LIVE].pk,
+        "signed": signed.pk,
         "request": request.pk,
         "asks": asks.pk,
         "decides": decides.pk,

@@ -62,7 +62,7 @@ def test_finance_signs_in_and_follows_a_batch_to_its_proof(
     page.get_by_role("link", name="order-1").click()
     expect(page.locator("#batch-head")).to_contain_text("Settled 90 + Refunded 10")
     page.get_by_role("link", name="Billing").click()
-    expect(page.get_by_text("100 = 90 + 10")).to_be_visible()
+    expect(page.get_by_text("100 = 90 + 10", exact=True)).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the proof").click()
     assert download.value.suggested_filename == f"{ended.pk}.proof.json"
@@ -213,7 +213,7 @@ def test_paper_shows_no_navigation(ended: Batch, sign_in: SignIn) -> None:
     page.goto(f"/admin/batches/{ended.pk}/billing")
     for gone in (".sections", ".tabs", ".find", "button"):
         expect(page.locator(gone).first).to_be_hidden()
-    expect(page.get_by_text("100 = 90 + 10")).to_be_visible()
+    expect(page.get_by_text("100 = 90 + 10", exact=True)).to_be_visible()
 
 
 def faint_texts(page: Page) -> list[str]:
@@ -250,3 +250,16 @@ CONTRASTS = """() => {
     }
     return faint;
 }"""
+
+
+def test_finance_signs_a_batch_off(ended: Batch, sign_in: SignIn) -> None:
+    page = sign_in(member(ended.organization))
+    page.goto(f"/admin/batches/{ended.pk}/billing")
+    page.get_by_role("button", name="Sign off: 100 = 90 + 10").click()
+    expect(page.get_by_label("I have compared these figures")).to_be_focused()  # The browser asks for the confirmation.
+    page.get_by_label("I have compared these figures").check()
+    page.get_by_label("Note").fill("compared with our order list")
+    page.get_by_role("button", name="Sign off: 100 = 90 + 10").click()
+    expect(page.get_by_text("Signed off: 100 = 90 + 10.")).to_be_visible()
+    expect(page.locator("#sign-off").locator("..")).to_contain_text("Reconciled by")
+    expect(page.get_by_role("button", name="Sign off")).to_have_count(0)

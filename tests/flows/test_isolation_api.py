@@ -28,6 +28,8 @@ OBJECTS = [
     ("GET", "/video-batch/{batch}/items/{item}/content"),
     ("POST", "/video-batch/{open}/cancel"),
     ("POST", "/video-batch/{batch}/retry"),
+    ("GET", "/video-batch/{batch}/results.jsonl"),
+    ("GET", "/video-batch/{batch}/timeline"),
     ("GET", "/video-batch/{batch}/ledger"),
     ("GET", "/video-batch/{batch}/proof"),
     ("GET", "/video-batch/{batch}/proof/items.jsonl"),
@@ -60,7 +62,9 @@ OWN += [
     "/webhook-deliveries",
     "/keys",
     "/statements/2026-10",
+    "/pilot",
     "/statements/2026-10.csv",
+    "/statements/2026-10.pdf",
     "/seals",
     "/seals/1",
 ]

@@ -487,9 +487,9 @@ def test_no_spreadsheet_runs_what_a_customer_chose(acme: Account, text: str) -> 
     assert rows[-1]["reference"].removeprefix("'") == f"{text}1"
 
 
-@pytest.mark.parametrize("ending", ["", ".csv"])
+@pytest.mark.parametrize("ending", ["", ".csv", ".pdf"])
 def test_a_path_that_names_no_month_leads_nowhere(acme: Account, ending: str) -> None:
-    for month in ("2026-13", "2026-1", "october", "2026-10.pdf"):
+    for month in ("2026-13", "2026-1", "october", "2026-10.xml"):
         assert code_of(acme.api.get(f"/statements/{month}{ending}")) == (404, "not_found")
     assert "write it like 2026-10" in acme.api.get("/statements/2026-13").json()["detail"]
 

@@ -65,7 +65,8 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def operation(method: str, path: str) -> dict[str, Any]:
     """Return the operation that a request is one of."""
-    for candidate, template, found in operations():
+    # `{month}` stands for `2026-10.pdf` too, so the longest that fits is meant.
+    for candidate, template, found in sorted(operations(), key=lambda each: -len(each[1])):
         pattern = re.sub(r"\{\w+\}", "[^/]+", template)
         if candidate == method and re.fullmatch(pattern, path):
             return found
@@ -165,6 +166,10 @@ def test_real_answers_are_as_documented(account: Account) -> None:
         *(f"/video-batch/{batch.pk}/items/{item.pk}" for item in batch.items.all()),
         f"/video-batch/{batch.pk}/items/{batch.items.get(index=0).pk}/content",
         f"/video-batch/{batch.pk}/items/{batch.items.get(index=0).pk}/content?url=1",
+        f"/video-batch/{running.pk}/results.jsonl",
+        f"/video-batch/{batch.pk}/results.jsonl",
+        f"/video-batch/{running.pk}/timeline",
+        f"/video-batch/{batch.pk}/timeline",
         f"/video-batch/{running.pk}/ledger",
         f"/video-batch/{batch.pk}/ledger",
         f"/video-batch/{batch.pk}/proof",
