@@ -44,10 +44,8 @@ OF_BATCH = [
 ]
 WALLET = {"funded": 100, "available": 10, "reserved": 0, "settled": 90, "livemode": True}
 LEDGER_PAGE = {"ok": True, "data": [*reversed(OF_BATCH), GRANT], "next_cursor": None}
-LEDGER_CSV = "".join(
-    ",".join(map(str, line)) + "\r\n"
-    for line in [GRANT.keys(), GRANT.values(), *(entry.values() for entry in OF_BATCH)]
-)
+_LINES = [list(GRANT), *(list(map(str, entry.values())) for entry in (GRANT, *OF_BATCH))]
+LEDGER_CSV = "".join(",".join(line) + "\r\n" for line in _LINES)
 LEDGER_BEANCOUNT = f"""option "title" "Credits of {WALLET_ID} (live)"
 option "operating_currency" "CREDIT"
 

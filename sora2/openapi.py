@@ -41,7 +41,9 @@ TAGS = {
     "Batches": "Price, create, follow, cancel and retry batches of videos.",
     "Items": "The videos of a batch, one by one, and their files.",
     "Ledger": "Every movement of credits: the wallet, its entries, statements, seals, and the proof of a batch.",
+    "Keys": "The keys of the organization: make, rotate and revoke them.",
     "Models": "What can be made, and what it costs.",
+    "Pilot": "How a pilot stands.",
     "Webhooks": "Where events are sent, how they arrived, and how they are sent again.",
 }
 PROBLEM = record(

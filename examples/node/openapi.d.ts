@@ -4934,10 +4934,14 @@ export interface operations {
                 };
                 content: {
                     /**
-                     * @example {"credits":10,"id":"itm_01kadf7q2m3n4p5r6s7t8v9w0x","index":0,"status":"succeeded"}
-                     *     {"credits":10,"id":"itm_01kadf7q2m3n4p5r6s7t8v9w0y","index":1,"status":"refunded"}
+                     * @example {
+                     *       "credits": 10,
+                     *       "id": "itm_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *       "index": 0,
+                     *       "status": "succeeded"
+                     *     }
                      */
-                    "application/jsonl": string;
+                    "application/jsonl": components["schemas"]["ProofItem"];
                 };
             };
             /** @description The API key is not valid (`invalid_api_key`). */
