@@ -134,20 +134,22 @@ class Receiver {
   server: Server;
   events = new Map<string, Completed>();
   fault = "";
-  news: () => void = () => {};
 
   constructor() {
     this.server = createServer(async (request, response) => {
       const status = await this.judge(request).catch(() => 400);
       response.writeHead(status, { Connection: "close" }).end();
-      this.news();
     });
     this.server.requestTimeout = 10_000;
   }
 
   async listen(port: number): Promise<string> {
-    this.server.listen(port, "127.0.0.1");
-    await once(this.server, "listening");
+    try {
+      this.server.listen(port, "127.0.0.1");
+      await once(this.server, "listening");
+    } catch (error) {
+      throw new Failed(2, `SORA2_WEBHOOK_PORT: ${reason(error)}`);
+    }
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/`;
   }
 
@@ -170,17 +172,14 @@ class Receiver {
     return 204;
   }
 
-  /** Wait for the event of a batch. */
+  /** Wait for the event of a batch. What is not genuine ends the run, so that you see why. */
   async eventOf(batchId: string): Promise<Completed> {
-    const until = Date.now() + WEBHOOK_SECONDS * 1000;
-    for (;;) {
+    for (const until = Date.now() + WEBHOOK_SECONDS * 1000; Date.now() < until; await sleep(100)) {
       const event = this.events.get(batchId);
       if (event) return event;
       if (this.fault) throw new Failed(1, `the webhook is not genuine: ${this.fault}`);
-      const left = until - Date.now();
-      if (left <= 0) throw new Failed(1, `no webhook came within ${WEBHOOK_SECONDS} s. Does SORA2_WEBHOOK_URL lead here?`);
-      await Promise.race([new Promise<void>((resolve) => (this.news = resolve)), sleep(left)]);
     }
+    throw new Failed(1, `no webhook came within ${WEBHOOK_SECONDS} s. Does SORA2_WEBHOOK_URL lead here?`);
   }
 }
 
@@ -191,24 +190,24 @@ function differences(credits: number, batch: Batch, event: Completed, proof: Buf
   const proven = JSON.parse(proof.toString("utf8")) as Schemas["Proof"];
   const { reserved, settled, refunded } = batch.ledger;
   const sha256 = createHash("sha256").update(proof).digest("hex");
-  const pairs: [string, unknown, unknown][] = [
-    ["reserved, and settled + refunded", reserved, settled + refunded],
-    ["reserved, and the quote", reserved, credits],
-    ["total, and succeeded + failed", batch.summary.total, batch.summary.succeeded + batch.summary.failed],
-    ["SHA-256 of the proof, and in the webhook", sha256, event.proof.sha256],
-    ["request_id of the API, and of the webhook", batch.request_id, event.request_id],
-    ["state of the API, and of the webhook", batch.state, event.state],
-    ...(["reserved", "settled", "refunded"] as const).flatMap((name): [string, unknown, unknown][] => [
-      [`${name} of the API, and of the webhook`, batch.ledger[name], event.ledger[name]],
-      [`${name} of the API, and of the proof`, batch.ledger[name], proven.ledger[name]],
-    ]),
-    ...(["total", "succeeded", "failed"] as const).map((name): [string, unknown, unknown] => [
-      `${name} of the API, and of the webhook`,
-      batch.summary[name],
-      event.summary[name],
-    ]),
-  ];
-  return pairs.filter(([, one, other]) => one !== other).map(([what, one, other]) => `${what}: ${one} is not ${other}`);
+  const wrong: string[] = [];
+  const same = (what: string, one: unknown, other: unknown): void => {
+    if (one !== other) wrong.push(`${what}: ${one} is not ${other}`);
+  };
+  same("reserved, and settled + refunded", reserved, settled + refunded);
+  same("reserved, and the quote", reserved, credits);
+  same("total, and succeeded + failed", batch.summary.total, batch.summary.succeeded + batch.summary.failed);
+  same("SHA-256 of the proof, and in the webhook", sha256, event.proof.sha256);
+  same("request_id of the API, and of the webhook", batch.request_id, event.request_id);
+  same("state of the API, and of the webhook", batch.state, event.state);
+  for (const name of ["reserved", "settled", "refunded"] as const) {
+    same(`${name} of the API, and of the webhook`, batch.ledger[name], event.ledger[name]);
+    same(`${name} of the API, and of the proof`, batch.ledger[name], proven.ledger[name]);
+  }
+  for (const name of ["total", "succeeded", "failed"] as const) {
+    same(`${name} of the API, and of the webhook`, batch.summary[name], event.summary[name]);
+  }
+  return wrong;
 }
 
 // --- from the first to the last -------------------------------------------------------------------------------------

@@ -206,7 +206,11 @@ def differences(credits: int, batch: dict[str, Any], event: dict[str, Any], proo
 def main(prompts: list[str]) -> None:
     api = Api(setting("SORA2_URL"), setting("SORA2_API_KEY"))
     setting("SORA2_WEBHOOK_SECRET")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("SORA2_WEBHOOK_PORT", "0"))), Receiver)
+    try:
+        port = int(os.environ.get("SORA2_WEBHOOK_PORT", "0"))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Receiver)
+    except (OSError, OverflowError, ValueError) as error:
+        raise Failed(2, f"SORA2_WEBHOOK_PORT: {error}") from error
     threading.Thread(target=server.serve_forever, daemon=True).start()
     items = [{"prompt": prompt} for prompt in prompts]
 

@@ -3,27 +3,33 @@
 import contextlib
 import http.server
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import requests
 
-# What becomes of an answer, or None to lose it; and what becomes of a request's body.
+# What becomes of an answer, or None to lose it; of a request's body; and headers that a body gets instead of its own.
 OnAnswer = Callable[[str, str, bytes], bytes | None]
 OnRequest = Callable[[bytes], bytes]
+OnHeaders = Callable[[bytes], Mapping[str, str]]
 PASSED_ON = ("Content-Type", "Retry-After")
 
 
 @contextlib.contextmanager
 def between(
-    target: str, *, answer: OnAnswer = lambda _method, _path, body: body, request: OnRequest = lambda body: body
+    target: str,
+    *,
+    answer: OnAnswer = lambda _method, _path, body: body,
+    request: OnRequest = lambda body: body,
+    headers: OnHeaders = lambda _body: {},
 ) -> Iterator[str]:
     """Pass on to `target` while the block runs; yield where to call instead."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def pass_on(self) -> None:
             body = request(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
-            headers = {name: value for name, value in self.headers.items() if name not in ("Host", "Content-Length")}
-            given = requests.request(self.command, target + self.path, data=body, headers=headers, timeout=30)
+            own = {name.lower(): value for name, value in self.headers.items()} | dict(headers(body))
+            kept = {name: value for name, value in own.items() if name not in ("host", "content-length")}
+            given = requests.request(self.command, target + self.path, data=body, headers=kept, timeout=30)
             told = answer(self.command, self.path, given.content)
             if told is None:
                 self.close_connection = True

@@ -5,9 +5,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from tests.examples.between import between
 from tests.flows.system import ROOT, System, running
 from tests.programs import EXAMPLE_MODULES, node, program
 from tests.webhooks.receivers import free_port
-from webhooks.signing import new_secret
+from webhooks.signing import new_secret, signature_headers
 
 pytestmark = pytest.mark.stack
 
@@ -121,6 +123,37 @@ def test_a_webhook_whose_figures_were_changed_is_not_taken(
 
 
 @pytest.mark.parametrize(
+    ("others", "ago", "status", "said"),
+    [
+        (1, timedelta(minutes=4), 0, ""),
+        (0, timedelta(minutes=6), 1, "imestamp"),
+        (0, -timedelta(minutes=6), 1, "imestamp"),
+    ],
+    ids=["rotating", "old", "of the future"],
+)
+def test_one_of_several_signatures_is_enough_but_not_at_another_time(
+    system: System,
+    pilot: dict[str, Any],
+    command: list[str],
+    others: int,
+    ago: timedelta,
+    status: int,
+    said: str,
+) -> None:
+    port, at = free_port(), datetime.now(UTC) - ago
+    secrets = [*(new_secret() for _ in range(others)), pilot["default_webhook_secret"]]
+
+    def signed(body: bytes) -> dict[str, str]:
+        return signature_headers(event_id="evt_1", body=body.decode(), secrets=secrets, at=at)
+
+    with between(f"http://127.0.0.1:{port}", headers=signed) as url:
+        more = {"SORA2_WEBHOOK_PORT": port, "SORA2_WEBHOOK_URL": f"{url}/"}
+        done = run(command, settings(system, pilot, **more), "a cat")
+    assert done.returncode == status, done.stdout + done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
     ("path", "pattern", "instead", "said"),
     [
         (r"bat_\w+", rb'("settled": ?)10\b', rb"\g<1>11", "settled of the API, and of the webhook: 11 is not 10"),
@@ -214,6 +247,13 @@ def test_ctrl_c_ends_it_at_once(system: System, pilot: dict[str, Any], command: 
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said == "\nstopped. An accepted batch goes on, and its webhook is sent again for three days.\n"
+
+
+def test_a_port_that_is_taken_is_named(system: System, pilot: dict[str, Any], command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(command, settings(system, pilot, SORA2_WEBHOOK_PORT=taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert done.stderr.startswith("SORA2_WEBHOOK_PORT: ")
 
 
 def test_what_is_not_set_is_named(command: list[str]) -> None:
