@@ -15,7 +15,7 @@ import msgspec
 from batches.catalogue import DEFAULT_MODEL, Catalogue, LifeCycle, Model
 from batches.models import Priority
 from sora2.canonical import canonical_sha256
-from sora2.faults import Fault, Invalid, Reader, token
+from sora2.faults import Fault, Invalid, Reader, token, whole
 from sora2.times import from_rfc3339
 from webhooks.guarded import ForbiddenTarget, check_url
 
@@ -203,8 +203,9 @@ class _Reader(Reader):
     def seconds(self, at: str, given: Any, model: Model) -> int:
         if given is None:
             return model.default_seconds
-        if type(given) is int and given in model.seconds:
-            return given
+        seconds = whole(given)
+        if seconds is not None and seconds in model.seconds:
+            return seconds
         allowed = ", ".join(map(str, model.seconds))
         self.fault(f"{at}/seconds", "not_offered", f"{model.name} makes clips of {allowed} seconds (a number).")
         return model.default_seconds
@@ -272,8 +273,11 @@ class _Reader(Reader):
         return ""
 
     def max_credits(self, given: Any) -> int | None:
-        if given is None or (type(given) is int and 0 < given <= CREDITS_MAX):
-            return given
+        if given is None:
+            return None
+        credits = whole(given)
+        if credits is not None and 0 < credits <= CREDITS_MAX:
+            return credits
         self.fault("/max_credits", "invalid", "max_credits is a whole number of credits greater than 0.")
         return None
 

@@ -1,5 +1,6 @@
 """The endpoints of batches and items in OpenAPI."""
 
+from batches import examples
 from batches.failures import FailureType
 from batches.models import STATUS_OF_STATE, State, Status
 from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ORDER, EXAMPLE_RESULTS
@@ -25,6 +26,10 @@ BATCH, ITEM = in_path("batch_id", "bat"), in_path("item_id", "itm")
 UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
 BINARY = {"type": "string", "contentMediaType": "video/mp4"}
 POLLING = "When to ask again, in seconds, while the batch is not final."
+LINK = {
+    **record(ok={"const": True}, url=URL, expires_at=INSTANT),
+    "examples": [examples.CONTENT_LINK],
+}
 CONTENT_HEADERS = {"Accept-Ranges": "`bytes`", "ETag": "The SHA-256 of the whole video."}
 
 LIFE_CYCLE_HEADERS = {
@@ -43,6 +48,7 @@ REPLAYED = Answer(
     "The same request came before: the batch that it made, as it now is.",
     ref("BatchAnswer"),
     headers={"Idempotent-Replayed": "`true`"},
+    example=examples.RUNNING_BATCH,
 )
 
 CREATE_BATCH = Operation(
@@ -50,6 +56,11 @@ CREATE_BATCH = Operation(
     tag="Batches",
     summary="Create a batch, and freeze its whole cost",
     scope=WRITE,
+    description=(
+        "The batch needs a request id of your own. The same id with the same body answers with the batch that "
+        "it made, however often it is sent; the credits of the whole batch are frozen at once, or nothing is "
+        "stored."
+    ),
     parameters=[
         header("X-Request-Id", TEXT, "The request id, if it is not in the body."),
         header("Idempotency-Key", TEXT, "The same, bare or quoted."),
@@ -79,9 +90,15 @@ QUOTE_BATCH = Operation(
     tag="Batches",
     summary="Price a batch, and store nothing",
     scope=WRITE,
+    description=(
+        "Takes the body of a batch, with or without a request id, and says what it costs and whether the "
+        "wallet holds it."
+    ),
     request=ref("BatchOrder"),
     request_example=EXAMPLE_ORDER,
-    answers={200: Answer("What the batch would cost.", ref("Quote"), headers=LIFE_CYCLE_HEADERS)},
+    answers={
+        200: Answer("What the batch would cost.", ref("Quote"), headers=LIFE_CYCLE_HEADERS, example=examples.QUOTE)
+    },
     errors=[*UNREADABLE, "validation_error", "batch_too_large", "model_retired"],
 )
 LIST_BATCHES = Operation(
@@ -96,7 +113,7 @@ LIST_BATCHES = Operation(
         *PERIOD,
         *PAGING,
     ],
-    answers={200: Answer("A page of batches.", ref("BatchPage"))},
+    answers={200: Answer("A page of batches.", ref("BatchPage"), example=examples.BATCH_PAGE)},
     errors=["validation_error"],
 )
 SHOW_BATCH = Operation(
@@ -104,12 +121,14 @@ SHOW_BATCH = Operation(
     tag="Batches",
     summary="Show a batch",
     scope=READ,
+    description="Poll it as often as `Retry-After` says, or wait for the webhook.",
     parameters=[BATCH],
     answers={
         200: Answer(
             "The batch as it now is.",
             ref("BatchAnswer"),
             headers={"Retry-After": POLLING},
+            example=examples.RUNNING_BATCH,
         )
     },
     errors=["not_found"],
@@ -119,8 +138,12 @@ CANCEL_BATCH = Operation(
     tag="Batches",
     summary="Cancel the items that were not submitted yet",
     scope=WRITE,
+    description=(
+        "Items that were submitted already run on; the batch ends, and its credits are settled and refunded, "
+        "when they have."
+    ),
     parameters=[BATCH],
-    answers={200: Answer("The batch as it now is.", ref("BatchAnswer"))},
+    answers={200: Answer("The batch as it now is.", ref("BatchAnswer"), example=examples.RUNNING_BATCH)},
     errors=["not_found", "batch_final"],
 )
 RETRY_BATCH = Operation(
@@ -128,6 +151,7 @@ RETRY_BATCH = Operation(
     tag="Batches",
     summary="Try the refunded items anew, in a batch of their own",
     scope=WRITE,
+    description=("Only items that were refunded after a failure that may not come again are ordered anew, each once."),
     parameters=[
         BATCH,
         header("X-Request-Id", TEXT, "The request id of the new batch, if it is not in the body."),
@@ -140,6 +164,7 @@ RETRY_BATCH = Operation(
             "A batch of the refunded items that may succeed, at today's prices; each is tried anew once.",
             ref("BatchAnswer"),
             headers={"Location": "The address of the new batch."},
+            example=examples.RETRY_BATCH,
         ),
         200: REPLAYED,
     },
@@ -160,6 +185,7 @@ LIST_ITEMS = Operation(
     tag="Items",
     summary="List the items of a batch, by index",
     scope=READ,
+    description="Filter by what became of them: `status=refunded` are those that were not charged.",
     parameters=[
         BATCH,
         query("status", choice(Status.values), "Only items with this status."),
@@ -167,7 +193,7 @@ LIST_ITEMS = Operation(
         query("custom_id", TEXT, "Only the item with this custom_id."),
         *PAGING,
     ],
-    answers={200: Answer("A page of items.", ref("ItemPage"))},
+    answers={200: Answer("A page of items.", ref("ItemPage"), example=examples.ITEM_PAGE)},
     errors=["not_found", "validation_error"],
 )
 SHOW_ITEM = Operation(
@@ -176,7 +202,7 @@ SHOW_ITEM = Operation(
     summary="Show an item",
     scope=READ,
     parameters=[BATCH, ITEM],
-    answers={200: Answer("The item.", ref("Item"))},
+    answers={200: Answer("The item.", ref("Item"), example=examples.ITEM)},
     errors=["not_found"],
 )
 ITEM_CONTENT = Operation(
@@ -184,6 +210,7 @@ ITEM_CONTENT = Operation(
     tag="Items",
     summary="Get the video of an item",
     scope=READ,
+    description="The file has the SHA-256 that the item says. One whose time is over is 404.",
     parameters=[
         BATCH,
         ITEM,
@@ -199,7 +226,7 @@ ITEM_CONTENT = Operation(
             BINARY,
             content_type="video/mp4",
             headers=CONTENT_HEADERS,
-            instead={JSON_TYPE: record(ok={"const": True}, url=URL, expires_at=INSTANT)},
+            instead={JSON_TYPE: LINK},
         ),
         206: Answer(
             "The range of the video.",
@@ -232,8 +259,9 @@ BATCH_LEDGER = Operation(
     tag="Ledger",
     summary="Show the ledger entries of a batch",
     scope=LEDGER,
+    description="At most three entries: reserve, settle, refund.",
     parameters=[BATCH],
-    answers={200: Answer("The entries and their totals.", ref("BatchLedger"))},
+    answers={200: Answer("The entries and their totals.", ref("BatchLedger"), example=examples.BATCH_LEDGER)},
     errors=["not_found"],
 )
 SHOW_PROOF = Operation(
@@ -241,8 +269,9 @@ SHOW_PROOF = Operation(
     tag="Ledger",
     summary="Get the reconciliation proof of a batch",
     scope=LEDGER,
+    description="The same bytes each time. There is none before the batch has ended.",
     parameters=[BATCH],
-    answers={200: Answer("The proof; its SHA-256 is in the webhook.", ref("Proof"))},
+    answers={200: Answer("The proof; its SHA-256 is in the webhook.", ref("Proof"), example=examples.PROOF)},
     errors=["not_found", "batch_not_final"],
 )
 PROOF_ITEMS = Operation(
@@ -254,8 +283,9 @@ PROOF_ITEMS = Operation(
     answers={
         200: Answer(
             "One `ProofItem` a line, by index; `items_sha256` of the proof is of these bytes.",
-            TEXT,
+            ref("ProofItem"),
             content_type="application/jsonl",
+            example=examples.PROOF_ITEM,
         )
     },
     errors=["not_found", "batch_not_final"],
@@ -265,5 +295,6 @@ LIST_MODELS = Operation(
     tag="Models",
     summary="List the models on offer and their prices",
     scope=READ,
-    answers={200: Answer("The catalogue.", ref("ModelPage"))},
+    description="Prices are in credits. A batch keeps the prices at which it was accepted.",
+    answers={200: Answer("The catalogue.", ref("ModelPage"), example=examples.MODEL_PAGE)},
 )

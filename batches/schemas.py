@@ -17,6 +17,7 @@ from sora2.operations import (
     URL,
     Schema,
     choice,
+    free_text,
     identifier,
     list_of,
     nullable,
@@ -31,7 +32,7 @@ from webhooks.guarded import URL_MAX_BYTES
 FINAL = (State.COMPLETED, State.PARTIAL, State.FAILED)
 TOTALS = record(reserved=CREDITS, settled=CREDITS, refunded=CREDITS)
 ENDED = record(total=NUMBER, succeeded=NUMBER, failed=NUMBER)
-REQUEST_ID = text(minLength=1, maxLength=intake.REQUEST_ID_MAX)
+REQUEST_ID = free_text(minLength=1, maxLength=intake.REQUEST_ID_MAX)
 
 
 def metadata(keys: int) -> Schema:
@@ -39,8 +40,8 @@ def metadata(keys: int) -> Schema:
     return {
         "type": "object",
         "maxProperties": keys,
-        "propertyNames": {"minLength": 1, "maxLength": intake.METADATA_KEY_MAX},
-        "additionalProperties": text(maxLength=intake.METADATA_VALUE_MAX),
+        "propertyNames": free_text(minLength=1, maxLength=intake.METADATA_KEY_MAX),
+        "additionalProperties": free_text(maxLength=intake.METADATA_VALUE_MAX),
     }
 
 
@@ -48,11 +49,11 @@ _ITEM_ORDER = {
     **record(
         "One video to be made.",
         optional=["model", "seconds", "size", "custom_id", "metadata"],
-        prompt=text(minLength=1, maxLength=intake.PROMPT_MAX),
+        prompt=free_text(minLength=1, maxLength=intake.PROMPT_MAX),
         model=said({**nullable(TEXT), "default": "sora-2"}, "A model of the catalogue (`GET /models`)."),
         seconds=said(nullable({"type": "integer"}), "One of what the model offers; its default if missing."),
         size=said(nullable(text(pattern=r"^\d+x\d+$")), "One of what the model offers; its first if missing."),
-        custom_id=said(nullable(text(minLength=1, maxLength=intake.CUSTOM_ID_MAX)), "Unique in the batch."),
+        custom_id=said(nullable(free_text(minLength=1, maxLength=intake.CUSTOM_ID_MAX)), "Unique in the batch."),
         metadata=nullable(metadata(intake.ITEM_METADATA_MAX)),
     ),
     "additionalProperties": False,
@@ -63,10 +64,10 @@ _ORDER = {
         {"request_id": REQUEST_ID, "x-request-id": REQUEST_ID},
         optional=["request_id", "x-request-id", "webhook_url", "metadata", "max_credits", "deadline", "priority"],
         items=list_of(ref("ItemOrder"), minItems=1, maxItems=intake.MAX_ITEMS),
-        webhook_url=said(nullable(text(maxLength=URL_MAX_BYTES)), "An https:// address."),
+        webhook_url=said(nullable({**URL, "maxLength": URL_MAX_BYTES}), "An https:// address of the public internet."),
         metadata=nullable(metadata(intake.BATCH_METADATA_MAX)),
         max_credits=nullable({**CREDITS, "minimum": 1}),
-        deadline=said(nullable(INSTANT), "Items not submitted by then fail as `timeout`."),
+        deadline=said(nullable(INSTANT), "A time to come: items not submitted by then fail as `timeout`."),
         priority=said(
             nullable(choice(list(intake.PRIORITIES))),
             "Which of your own open batches goes first; `normal` if missing. It changes nothing for other customers.",

@@ -1,5 +1,6 @@
 """The wallet and the ledger in OpenAPI."""
 
+from ledger import examples
 from ledger.exports.formats import BEANCOUNT, CSV, XLSX
 from ledger.models import Entry
 from sora2.operations import (
@@ -60,7 +61,9 @@ FILTERS = (
 )
 
 
-def export(name: str, summary: str, description: str, file: Schema, content_type: str) -> Operation:
+def export(
+    name: str, summary: str, description: str, file: Schema, content_type: str, example: str | None = None
+) -> Operation:
     """Return the operation that answers with the entries as a file."""
     headers = {"Content-Disposition": "`attachment`, with the name of the file."}
     return Operation(
@@ -69,7 +72,7 @@ def export(name: str, summary: str, description: str, file: Schema, content_type
         summary=summary,
         scope="ledger:read",
         parameters=FILTERS,
-        answers={200: Answer(description, file, content_type=content_type, headers=headers)},
+        answers={200: Answer(description, file, content_type=content_type, headers=headers, example=example)},
         errors=["not_found", "validation_error"],
     )
 
@@ -79,7 +82,7 @@ SHOW_WALLET = Operation(
     tag="Ledger",
     summary="Show the wallet",
     scope="ledger:read",
-    answers={200: Answer("The wallet of the key's mode.", ref("Wallet"))},
+    answers={200: Answer("The wallet of the key's mode.", ref("Wallet"), example=examples.WALLET)},
     errors=["not_found"],
 )
 LIST_ENTRIES = Operation(
@@ -88,7 +91,7 @@ LIST_ENTRIES = Operation(
     summary="List the wallet's entries, newest first",
     scope="ledger:read",
     parameters=[*FILTERS, *PAGING],
-    answers={200: Answer("A page of entries.", ref("LedgerPage"))},
+    answers={200: Answer("A page of entries.", ref("LedgerPage"), example=examples.LEDGER_PAGE)},
     errors=["not_found", "validation_error"],
 )
 EXPORT_CSV = export(
@@ -99,6 +102,7 @@ EXPORT_CSV = export(
     "the same bytes each time.",
     TEXT,
     CSV.content_type,
+    examples.LEDGER_CSV,
 )
 EXPORT_XLSX = export(
     "exportLedgerXlsx",
@@ -113,4 +117,5 @@ EXPORT_BEANCOUNT = export(
     "A file for Beancount, with the balances that the entries say: `bean-check` fails if one is missing.",
     TEXT,
     BEANCOUNT.content_type,
+    examples.LEDGER_BEANCOUNT,
 )

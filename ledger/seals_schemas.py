@@ -1,5 +1,6 @@
 """Seals in OpenAPI."""
 
+from ledger import examples
 from sora2.operations import (
     INSTANT,
     NUMBER,
@@ -61,7 +62,7 @@ LIST_SEALS = Operation(
     summary="List the seals over the ledger, newest first",
     scope="ledger:read",
     parameters=PAGING,
-    answers={200: Answer("A page of seals.", ref("SealPage"))},
+    answers={200: Answer("A page of seals.", ref("SealPage"), example=examples.SEAL_PAGE)},
     errors=["validation_error"],
 )
 SHOW_SEAL = Operation(
@@ -69,7 +70,21 @@ SHOW_SEAL = Operation(
     tag="Ledger",
     summary="Get a seal with the path of the wallet",
     scope="ledger:read",
-    parameters=[{"name": "number", "in": "path", "required": True, "schema": {**NUMBER, "minimum": 1}}],
-    answers={200: Answer("The file that the verifier takes: canonical JSON and a line feed.", ref("SealWithPath"))},
+    parameters=[
+        {
+            "name": "number",
+            "in": "path",
+            "required": True,
+            "description": "The number of the seal.",
+            "schema": {**NUMBER, "minimum": 1},
+        }
+    ],
+    answers={
+        200: Answer(
+            "The file that the verifier takes: canonical JSON and a line feed.",
+            ref("SealWithPath"),
+            example=examples.SEAL,
+        )
+    },
     errors=["not_found"],
 )

@@ -1,5 +1,6 @@
 """Statements in OpenAPI."""
 
+from ledger import examples
 from ledger.exports.formats import CSV
 from ledger.models import Entry
 from ledger.papers.setting import CONTENT_TYPE
@@ -93,7 +94,9 @@ SHOW_STATEMENT = Operation(
     summary="Show the statement of a month",
     scope="ledger:read",
     parameters=[MONTH, ZONE],
-    answers={200: Answer("The statement of the wallet of the key's mode.", ref("Statement"))},
+    answers={
+        200: Answer("The statement of the wallet of the key's mode.", ref("Statement"), example=examples.STATEMENT)
+    },
     errors=["not_found", "validation_error"],
 )
 SHOW_STATEMENT_CSV = Operation(
@@ -110,6 +113,7 @@ SHOW_STATEMENT_CSV = Operation(
             TEXT,
             content_type=CSV.content_type,
             headers={"Content-Disposition": "`attachment`, with the name of the file."},
+            example=examples.STATEMENT_CSV,
         )
     },
     errors=["not_found", "validation_error"],

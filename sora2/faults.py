@@ -51,3 +51,10 @@ class Reader:
 def token(name: str) -> str:
     """Return one token of a JSON pointer; very long names are cut."""
     return name[:100].replace("~", "~0").replace("/", "~1")
+
+
+def whole(given: Any) -> int | None:
+    """Return a whole number as JSON Schema means it (4.0 is one, true is none), or None for anything else."""
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    return given if type(given) is int else None

@@ -18,13 +18,37 @@ from ledger import statements_schemas as statements
 from pilots import schemas as pilots
 from sora2.api import BASE_PATH, PROBLEMS
 from sora2.operations import CREDITS, NUMBER, TEXT, URL, Schema, choice, list_of, nullable, record, said
+from sora2.problem_examples import problem_examples
 from webhooks import endpoints_schemas as endpoints
 from webhooks import schemas as webhooks
 
-INTRODUCTION = (
-    "Batches of video jobs on prepaid credits. The whole cost of a batch is frozen when it is accepted; each item "
-    "runs on its own; only what succeeded is charged, the rest is refunded. Errors are RFC 9457 problem+json."
-)
+INTRODUCTION = """\
+Batches of video jobs on prepaid credits. The whole cost of a batch is frozen when it is accepted; each item runs on its
+own; only what succeeded is charged, the rest is refunded.
+
+**Keys.** Send yours in the header `X-API-Key`. Each operation names the scope that it needs. A test key (`s2_test_…`)
+spends the test wallet and runs on a simulator; what is of the other mode, or of somebody else, is 404.
+
+**Errors** are RFC 9457 `application/problem+json` with a stable `code` and a `trace_id`, which is also the header
+`X-Trace-Id` of every answer. Beside those that an operation names, a method that an address does not have is 405
+`method_not_allowed`, and a failure on our side 500 `internal_error`.
+
+**Sending again.** Where no answer came, send the same request with the same request id: it never makes two batches.
+
+**Pages.** A list answers `next_cursor`; pass it as `cursor` until it is null. Lists stay stable while rows are added.
+
+**Pace.** `RateLimit-*` on every answer say what is left; `Retry-After` says when to ask again, also for a batch that
+has not ended.
+"""
+TAGS = {
+    "Batches": "Price, create, follow, cancel and retry batches of videos.",
+    "Items": "The videos of a batch, one by one, and their files.",
+    "Ledger": "Every movement of credits: the wallet, its entries, statements, seals, and the proof of a batch.",
+    "Keys": "The keys of the organization: make, rotate and revoke them.",
+    "Models": "What can be made, and what it costs.",
+    "Pilot": "How a pilot stands.",
+    "Webhooks": "Where events are sent, how they arrived, and how they are sent again.",
+}
 PROBLEM = record(
     "An error (RFC 9457). `code` is stable; further members depend on it.",
     optional=[
@@ -52,20 +76,6 @@ PROBLEM = record(
     replacement=said(nullable(TEXT), "The model to take instead of one that is retired."),
     retried_in=said(nullable(TEXT), "The batch in which items were tried anew already."),
 )
-PROBLEM["examples"] = [
-    {
-        "ok": False,
-        "type": "https://api.example.com/docs/errors#insufficient_credits",
-        "title": "Not enough credits",
-        "status": 402,
-        "detail": "The batch costs 100 credits, 60 are available: 40 are missing.",
-        "code": "insufficient_credits",
-        "trace_id": "trc_01kadf7q2m3n4p5r6s7t8v9w0x",
-        "required": 100,
-        "available": 60,
-        "shortfall": 40,
-    }
-]
 HEADERS: dict[str, Schema] = {
     "X-Trace-Id": {"schema": TEXT, "description": "The id of this HTTP request."},
     "RateLimit-Limit": {"schema": NUMBER, "description": "Requests in 60 seconds."},
@@ -93,6 +103,7 @@ def _paths() -> dict[str, Any]:
     return {
         "openapi": settings.SPECTACULAR_SETTINGS["OAS_VERSION"],
         "info": {**found["info"], "description": INTRODUCTION},
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "paths": {path: operations for path, operations in found["paths"].items() if path.startswith(BASE_PATH)},
         "webhooks": {**events.WEBHOOKS, **endpoints.WEBHOOKS},
         "components": {
@@ -109,6 +120,7 @@ def _paths() -> dict[str, Any]:
                 **endpoints.COMPONENTS,
                 **keys.COMPONENTS,
             },
+            "examples": problem_examples(),
             "headers": HEADERS,
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`s2_live_…`"}

@@ -56,6 +56,11 @@ def text(**limits: Any) -> Schema:
     return {**TEXT, **limits}
 
 
+def free_text(**limits: Any) -> Schema:
+    """Return a string that is kept as it was sent, with limits such as maxLength: it has no NUL."""
+    return {**TEXT, "pattern": "^[^\\u0000]*$", **limits}
+
+
 def choice(values: Sequence[str]) -> Schema:
     """Return a string that is one of `values`."""
     return {"type": "string", "enum": [str(value) for value in values]}
@@ -83,9 +88,10 @@ def page(name: str) -> Schema:
     return record(ok={"const": True}, data=list_of(ref(name)), next_cursor=nullable(TEXT))
 
 
-def query(name: str, schema: Schema, description: str) -> Schema:
-    """Return an optional query parameter."""
-    return {"name": name, "in": "query", "schema": schema, "description": description}
+def query(name: str, schema: Schema, description: str, *, empty: bool = True) -> Schema:
+    """Return an optional query parameter; `empty` says that one without a value is as good as none."""
+    parameter = {"name": name, "in": "query", "schema": schema, "description": description}
+    return {**parameter, "allowEmptyValue": True} if empty else parameter
 
 
 def header(name: str, schema: Schema, description: str) -> Schema:
@@ -95,12 +101,19 @@ def header(name: str, schema: Schema, description: str) -> Schema:
 
 def in_path(name: str, prefix: str) -> Schema:
     """Return a path parameter that is an id."""
-    return {"name": name, "in": "path", "required": True, "schema": identifier(prefix)}
+    what = name.removesuffix("_id")
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": identifier(prefix),
+        "description": f"The id of the {what}, as an answer or a webhook gave it.",
+    }
 
 
 PAGING = (
-    query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Rows of a page."),
-    query("cursor", {**TEXT, "minLength": 1}, "`next_cursor` of the page before, unchanged."),
+    query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Rows of a page.", empty=False),
+    query("cursor", {**TEXT, "minLength": 1}, "`next_cursor` of the page before, unchanged.", empty=False),
 )
 PERIOD = (
     query("created_after", INSTANT, "From this time on (inclusive)."),
@@ -124,7 +137,10 @@ SIGNATURE_HEADERS = (
 class Answer:
     """A success: its schema by content type, the headers of its own, and an example.
 
-    `instead` is what it may be as well, by content type; the headers are then those of the first.
+    Of JSON lines both are those of one line.
+
+    `instead` is what it may be as well, by content type, with examples of its own; the headers are then those of the
+    first.
     """
 
     description: str
@@ -159,6 +175,7 @@ class Operation:
     summary: str
     scope: str
     answers: Mapping[int, Answer]
+    description: str = ""
     parameters: Sequence[Schema] = ()
     request: Schema | None = None
     request_required: bool = True
@@ -172,7 +189,7 @@ class Operation:
             "operationId": self.name,
             "tags": [self.tag],
             "summary": self.summary,
-            "description": f"Needs a key with the scope `{self.scope}`.",
+            "description": f"{self.description} Needs a key with the scope `{self.scope}`.".lstrip(),
             "security": [{"ApiKey": []}],
             "parameters": list(self.parameters),
             **body,
@@ -223,7 +240,12 @@ def _problem(status: int, codes: Sequence[str]) -> Schema:
     return {
         "description": "; ".join(f"{PROBLEMS[code][1]} (`{code}`)" for code in codes) + ".",
         "headers": _common_headers(*names, *retry),
-        "content": {PROBLEM_TYPE: {"schema": {"allOf": [ref("Problem"), narrowed]}}},
+        "content": {
+            PROBLEM_TYPE: {
+                "schema": {"allOf": [ref("Problem"), narrowed]},
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+            }
+        },
     }
 
 

@@ -7,7 +7,9 @@ from typing import NoReturn
 
 import pytest
 
-NODE_MODULES = Path(__file__).parent / "webhooks" / "node" / "node_modules"
+ROOT = Path(__file__).resolve().parents[1]
+NODE_MODULES = ROOT / "tests" / "webhooks" / "node" / "node_modules"
+EXAMPLE_MODULES = ROOT / "examples" / "node" / "node_modules"
 
 
 def lacking(reason: str) -> NoReturn:
@@ -25,11 +27,12 @@ def program(*names: str, package: str) -> str:
     lacking(f"There is no {' or '.join(names)}: install the package {package} to run this test.")
 
 
-def node() -> str:
-    """Return where Node is installed, with the packages that tests need."""
+def node(modules: Path = NODE_MODULES) -> str:
+    """Return where Node is installed, with the packages that a test needs."""
     path = program("node", package="nodejs")
-    if not (NODE_MODULES / "standardwebhooks").is_dir():
-        lacking("The packages of tests/webhooks/node are not installed: bin/test does it where npm is installed.")
+    if not (modules / ".package-lock.json").is_file():  # npm writes it when all is there.
+        folder = modules.parent.relative_to(ROOT)
+        lacking(f"The packages of {folder} are not installed: bin/test does it where npm is installed.")
     return path
 
 

@@ -8,10 +8,12 @@ from sora2.operations import (
     NUMBER,
     PAGING,
     TEXT,
+    URL,
     Answer,
     Operation,
     Schema,
     choice,
+    free_text,
     identifier,
     in_path,
     list_of,
@@ -21,7 +23,6 @@ from sora2.operations import (
     record,
     ref,
     said,
-    text,
     webhook,
 )
 from webhooks.endpoints import OVERLAP_HOURS, OVERLAP_HOURS_MOST
@@ -42,11 +43,13 @@ SECRET: Schema = {
 }
 
 _EVENTS = {**list_of(choice(EventType.values), minItems=1), "uniqueItems": True}
-_ADDRESS = said(text(maxLength=URL_MAX_BYTES), "An https:// address. Another endpoint of the mode cannot have it too.")
+_ADDRESS = said(
+    {**URL, "maxLength": URL_MAX_BYTES}, "An https:// address. Another endpoint of the mode cannot have it too."
+)
 _SETTABLE = {
     "url": _ADDRESS,
     "events": said(_EVENTS, f"What it wants to be told; if missing, {', '.join(default_events())}."),
-    "description": said(text(maxLength=DESCRIPTION_MAX), "Your own words."),
+    "description": said(free_text(maxLength=DESCRIPTION_MAX), "Your own words."),
     "enabled": said(FLAG, "Whether anything is sent to it; if missing, true."),
 }
 _ENDPOINT = {
@@ -129,8 +132,8 @@ COMPONENTS: dict[str, Schema] = {
             )
         ),
         "anyOf": [
-            {"required": ["created_after"]},
-            {"required": ["created_before"]},
+            {"required": ["created_after"], "properties": {"created_after": TEXT}},
+            {"required": ["created_before"], "properties": {"created_before": TEXT}},
             {"required": ["undelivered"], "properties": {"undelivered": {"const": True}}},
         ],
     },
@@ -176,6 +179,11 @@ EXAMPLE_ENDPOINT: dict[str, Any] = {
         "disabled_at": None,
     },
 }
+EXAMPLE_ENDPOINT_PAGE: dict[str, Any] = {
+    "ok": True,
+    "data": [{name: value for name, value in EXAMPLE_ENDPOINT.items() if name != "ok"}],
+    "next_cursor": None,
+}
 # Not a secret: the base64 of 32 zeros.
 EXAMPLE_SECRET = f"whsec_{'A' * 43}="
 EXAMPLE_TESTED: dict[str, Any] = {
@@ -207,7 +215,7 @@ LIST_ENDPOINTS = Operation(
     summary="List webhook endpoints with their health, newest first",
     scope=READ,
     parameters=[query("enabled", choice(["true", "false"]), "Only those that are, or are not."), *PAGING],
-    answers={200: Answer("A page of endpoints.", ref("WebhookEndpointPage"))},
+    answers={200: Answer("A page of endpoints.", ref("WebhookEndpointPage"), example=EXAMPLE_ENDPOINT_PAGE)},
     errors=["validation_error"],
 )
 CREATE_ENDPOINT = Operation(
@@ -278,6 +286,12 @@ TEST_ENDPOINT = Operation(
             "The delivery of the test, which has not ended within five seconds.",
             ref("WebhookDeliveryAnswer"),
             headers={"Location": "The address of the delivery: look there how it ended."},
+            example={
+                **EXAMPLE_TESTED,
+                "state": "pending",
+                "next_attempt_at": EXAMPLE_DELIVERY["created_at"],
+                "attempts": [],
+            },
         ),
     },
     errors=["not_found"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sora2.faults import Reader
+from sora2.faults import Reader, whole
 from sora2.times import from_rfc3339
 from webhooks.endpoints import OVERLAP_HOURS, OVERLAP_HOURS_MOST
 from webhooks.guarded import ForbiddenTarget, check_url
@@ -138,9 +138,9 @@ class _Reader(Reader):
         return False
 
     def overlap_hours(self) -> int:
-        given = self.given.get("overlap_hours", OVERLAP_HOURS)
-        if type(given) is int and 0 <= given <= OVERLAP_HOURS_MOST:
-            return given
+        hours = whole(self.given.get("overlap_hours", OVERLAP_HOURS))
+        if hours is not None and 0 <= hours <= OVERLAP_HOURS_MOST:
+            return hours
         detail = f"overlap_hours is a whole number from 0 to {OVERLAP_HOURS_MOST}."
         self.fault("/overlap_hours", "invalid", detail)
         return OVERLAP_HOURS

@@ -84,6 +84,11 @@ EXAMPLE_DELIVERY: dict[str, Any] = {
         }
     ],
 }
+EXAMPLE_DELIVERY_PAGE: dict[str, Any] = {
+    "ok": True,
+    "data": [{name: value for name, value in EXAMPLE_DELIVERY.items() if name != "ok"}],
+    "next_cursor": None,
+}
 
 LIST_DELIVERIES = Operation(
     name="listWebhookDeliveries",
@@ -99,7 +104,7 @@ LIST_DELIVERIES = Operation(
         *PERIOD,
         *PAGING,
     ],
-    answers={200: Answer("A page of deliveries.", ref("WebhookDeliveryPage"))},
+    answers={200: Answer("A page of deliveries.", ref("WebhookDeliveryPage"), example=EXAMPLE_DELIVERY_PAGE)},
     errors=["validation_error"],
 )
 SHOW_DELIVERY = Operation(
@@ -108,7 +113,7 @@ SHOW_DELIVERY = Operation(
     summary="Show a webhook delivery with its attempts",
     scope="webhooks:read",
     parameters=[in_path("delivery_id", "dlv")],
-    answers={200: Answer("The delivery.", ref("WebhookDeliveryAnswer"))},
+    answers={200: Answer("The delivery.", ref("WebhookDeliveryAnswer"), example=EXAMPLE_DELIVERY)},
     errors=["not_found"],
 )
 REDELIVER = Operation(

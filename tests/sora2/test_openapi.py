@@ -21,6 +21,7 @@ from customers.models import Mode
 from customers.services import create_api_key
 from sora2.api import PROBLEMS
 from sora2.openapi import document
+from sora2.problem_examples import SAID
 from sora2.urls import api_patterns
 from tests.batches.offers import change_model, retire
 from tests.factories import Account, Api, api_with_scopes, end_batch, end_items, make_account, make_batch, order
@@ -124,18 +125,59 @@ def test_every_code_is_documented_somewhere() -> None:
     assert set(PROBLEMS) - said == {"method_not_allowed", "internal_error"}
 
 
-def test_examples_are_as_their_schemas_say() -> None:
-    shown = 0
+def contents() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Return every body of the document: where it is, its content type, and what is said of it."""
     webhooks = [item["post"] for item in document()["webhooks"].values()]
     for found in [*(found for *_, found in operations()), *webhooks]:
-        for part in [found.get("requestBody"), *found["responses"].values()]:
-            for media in (part or {}).get("content", {}).values():
-                if "example" in media:
-                    shown += 1
-                    assert faults(media["example"], media["schema"]) == []
+        for name, part in [("request", found.get("requestBody")), *found["responses"].items()]:
+            for content_type, media in (part or {}).get("content", {}).items():
+                yield f"{found['operationId']} {name}", content_type, media
+
+
+def examples_of(media: dict[str, Any]) -> list[Any]:
+    """Return the examples of a body: its own, those of its schema, and those of components."""
+    own = [media["example"]] if "example" in media else []
+    shared = [part["$ref"].rpartition("/")[2] for part in media.get("examples", {}).values()]
+    components = document()["components"]["examples"]
+    return [*own, *media["schema"].get("examples", []), *(components[name]["value"] for name in shared)]
+
+
+def test_examples_are_as_their_schemas_say() -> None:
+    for where, content_type, media in contents():
+        for example in examples_of(media):
+            # A problem's schema is put together of two, so neither may refuse what the other knows.
+            exact = content_type != "application/problem+json"
+            assert faults(example, media["schema"], exact=exact) == [], where
+
+
+def test_every_body_has_an_example_except_files_that_nobody_reads() -> None:
+    without = {where for where, _, media in contents() if not examples_of(media)}
+    files = {where for where, _, media in contents() if "contentMediaType" in media["schema"]}
+    assert without == files
+
+
+def test_every_error_of_an_operation_has_an_example_for_each_code() -> None:
+    for where, content_type, media in contents():
+        if content_type == "application/problem+json":
+            codes = media["schema"]["allOf"][1]["properties"]["code"]["enum"]
+            assert [example["code"] for example in examples_of(media)] == codes, where
+
+
+def test_every_code_has_an_example_and_says_what_to_do() -> None:
+    examples = document()["components"]["examples"]
+    assert examples.keys() == PROBLEMS.keys()
+    assert examples.keys() >= SAID.keys()
     problem = document()["components"]["schemas"]["Problem"]
-    assert faults(problem["examples"][0], problem) == []
-    assert shown >= 4
+    for code, example in examples.items():
+        assert faults(example["value"], problem) == []
+        assert (example["value"]["status"], example["value"]["title"]) == PROBLEMS[code]
+
+
+def test_tags_and_parameters_are_described() -> None:
+    described = {tag["name"] for tag in document()["tags"] if tag["description"]}
+    assert {tag for *_, found in operations() for tag in found["tags"]} <= described
+    for *_, found in operations():
+        assert all(parameter["description"] for parameter in found["parameters"]), found["operationId"]
 
 
 @pytest.mark.django_db
