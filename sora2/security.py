@@ -26,7 +26,7 @@ def policy(**own: str) -> str:
 
 
 POLICY = policy()
-# An answer of the API is no page, whatever a browser takes it for; but it makes one of a video that is opened by itself.
+# An answer of the API is no page, whatever a browser takes it for; of a video that is opened by itself it makes one.
 API_POLICY = "default-src 'none'; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
