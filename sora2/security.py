@@ -26,8 +26,8 @@ def policy(**own: str) -> str:
 
 
 POLICY = policy()
-# An answer of the API is no page, whatever a browser takes it for.
-API_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# An answer of the API is no page, whatever a browser takes it for; of a video that is opened by itself it makes one.
+API_POLICY = "default-src 'none'; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class ContentSecurityPolicyMiddleware:

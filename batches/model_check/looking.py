@@ -1,6 +1,6 @@
 """Look at the books as they are in the database, under the names of the plan."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from batches.failures import FailureType
 from batches.model_check.explaining import Seen, SeenBatch, SeenItem
 from batches.model_check.items import Known
 from batches.model_check.performing import World
-from batches.model_check.rules import Posted, Request, Wallet, batch_name
+from batches.model_check.rules import Posted, Request, Wallet, batch_name, fill_name
 from batches.models import Attempt, Batch, Item, Status
 from ledger import models as ledger
 
@@ -32,11 +32,12 @@ class Eye:
         batches = self._batches(at_all=at_all)
         requests = self._requests()
         wallets = list(ledger.Wallet.objects.filter(pk__in=self.world.wallet_names))
-        names = self.batch_names | {request.reference: self.world.name_of(request.reason) for request in requests}
+        asked_for = self._names_of(requests)
+        names = self.batch_names | asked_for
         return Seen(
             wallets={self._name_of(row): Wallet(row.available, row.reserved, row.settled) for row in wallets},
             posted={self._name_of(row): tuple(self._new_entries(row, names)) for row in wallets},
-            requests={self.world.name_of(request.reason): self._request(request) for request in requests},
+            requests={asked_for[request.reference]: self._request(request) for request in requests},
             batches=self._seen(batches),
             closed=ledger.Period.objects.filter(starts_at__gte=self.world.closed_until).count(),
             ranks={self.batch_names[pk]: rank for rank, pk in enumerate(sorted(self.batch_names))},
@@ -47,6 +48,18 @@ class Eye:
 
     def _requests(self) -> list[ledger.CreditRequest]:
         return list(ledger.CreditRequest.objects.filter(wallet__in=self.world.wallet_names).order_by("pk"))
+
+    def _names_of(self, requests: Iterable[ledger.CreditRequest]) -> dict[str, str]:
+        """Return the plan's name of each request by its reference; the plan knows nothing of a sandbox's fills."""
+        names, fills = {}, Counter[str]()
+        for request in requests:
+            wallet = self.world.wallet_names[request.wallet_id]
+            is_fill = request.reference.startswith(f"{request.wallet_id}:sandbox:")
+            names[request.reference] = (
+                fill_name(wallet, fills[wallet]) if is_fill else self.world.name_of(request.reason)
+            )
+            fills[wallet] += is_fill
+        return names
 
     def _request(self, row: ledger.CreditRequest) -> Request:
         asked = next((name for name, person in self.world.people.items() if person.pk == row.requested_by_id), "")

@@ -12,6 +12,8 @@ from batches.model_check.items import Handle, Item, Key, reported
 from batches.model_check.plan import Ask, Decide, Grant, Submit, Word
 
 OPEN_BATCHES_MAX = 4
+# A test wallet that cannot pay is filled up to this, where that is enough.
+SANDBOX_LEVEL = 100_000
 
 # What each kind moves: available, reserved, settled.
 MOVES: Mapping[str, tuple[int, int, int]] = {
@@ -147,14 +149,15 @@ class Books:
         if name in self.batches:
             return self, ("replayed" if self.batches[name].order == order else "request_id_reused",)
         refusals: tuple[str, ...] = ()
-        if sum(order.prices) > self.wallets[order.wallet].available:
+        filled = self._filled(order.wallet, sum(order.prices))
+        if sum(order.prices) > filled.wallets[order.wallet].available:
             refusals += ("insufficient_credits",)
         if self._open_batches(order.wallet) >= OPEN_BATCHES_MAX:
             refusals += ("too_many_open_batches",)
         if refusals:
             return self, refusals
         batch = Batch(order, tuple(Item(price) for price in order.prices))
-        return self._with(name, batch).post(order.wallet, "reserve", sum(order.prices), name), ("made",)
+        return filled._with(name, batch).post(order.wallet, "reserve", sum(order.prices), name), ("made",)
 
     def start(self, names: Iterable[str]) -> Self:
         """Batches whose first item was submitted are under way."""
@@ -244,6 +247,16 @@ class Books:
 
     # --- private ---------------------------------------------------------------------------------------------------
 
+    def _filled(self, wallet: str, credits: int) -> Self:
+        """A test wallet that cannot pay is filled; by a grant, which has its request."""
+        available = self.wallets[wallet].available
+        if wallet.endswith("live") or available >= credits or credits > SANDBOX_LEVEL:
+            return self
+        number = sum(name.startswith(fill_name(wallet)) for name in self.requests)
+        name, amount = fill_name(wallet, number), SANDBOX_LEVEL - available
+        books = self._requested(name, Request(wallet, "grant", amount, "", "approved"))
+        return books.post(wallet, "grant", amount, name)
+
     def _taken(self, reference: str) -> tuple[str, ...]:
         request = self.requests.get(reference)
         return ("AlreadyPosted",) if request is not None and request.state != "rejected" else ()
@@ -264,6 +277,11 @@ class Books:
 def batch_name(wallet: str, order: str) -> str:
     """Return the name of the batch that an order on a wallet makes."""
     return f"{wallet}, {order}"
+
+
+def fill_name(wallet: str, number: int | str = "") -> str:
+    """Return the name of a test wallet's fill: the first one has the number 0."""
+    return f"{wallet}, fill {number}"
 
 
 def _changed(batch: Batch, index: int, item: Item) -> Batch:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -73,11 +74,11 @@ def test_the_same_request_twice_makes_one_batch_and_one_reserve() -> None:
 
 def test_one_request_id_may_stand_for_a_batch_in_each_mode() -> None:
     live = customer_with(100)
-    submit(live, ["a"])
     test = services.Customer(live.organization, Mode.TEST, live.actor)
     order, sha256 = order_of(["a"])
-    with pytest.raises(services.CreditsShort):
-        services.submit(customer=test, request_id="r", body_sha256=sha256, order=order, now=timezone.now())
+    values: dict[str, Any] = {"request_id": "r", "body_sha256": sha256, "order": order, "now": timezone.now()}
+    made = [services.submit(customer=customer, **values) for customer in (live, test)]
+    assert [(batch.mode, is_made) for batch, is_made in made] == [("live", True), ("test", True)]
 
 
 @pytest.mark.parametrize("fields", [{}, {"max_credits": 29}])
