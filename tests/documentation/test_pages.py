@@ -97,7 +97,7 @@ def test_the_line_about_readers_may_not_lead_inside_either() -> None:
 
 def test_code_names_its_language_and_its_parts() -> None:
     body = page('```json\n{"ok": true}\n```').body
-    assert "<div class="code-head"><span>JSON</span></div>" in body
+    assert '<div class="code-head"><span>JSON</span></div>' in body
     assert '<span class="c-nt">"ok"</span>' in body
 
 
