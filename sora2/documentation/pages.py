@@ -45,7 +45,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A page that was rendered. `lead` says first for whom it is, `summary` what it is about."""
+    """A page that was rendered. `lead` says first for whom it is, `summary` what it is about; `faults` are links and
+    pictures that are not public, and were left out.
+    """
 
     row: Row
     lead: SafeString
@@ -53,6 +55,7 @@ class Page:
     body: SafeString
     headings: tuple[Heading, ...]
     sections: tuple[Section, ...]
+    faults: tuple[str, ...]
 
     @property
     def outline(self) -> list[Heading]:
@@ -62,11 +65,11 @@ class Page:
 
 
 def rendered(row: Row, source: str) -> Page:
-    """Return the page that is made from the source of its file. Raises NotPublic."""
+    """Return the page that is made from the source of its file."""
     tokens = PARSER.parse(public_text(source))
     tokens = tokens[3:] if tokens and tokens[0].tag == "h1" else tokens
     lead, tokens = (tokens[1], tokens[3:]) if _is_lead(tokens) else (None, tokens)
-    _lead_to_the_site(row, [*([lead] if lead else []), *tokens])
+    faults = tuple(_lead_to_the_site(row, [*([lead] if lead else []), *tokens]))
     anchors = _Anchors()
     headings = tuple(_headings(tokens, anchors))
     named = _name_rows(tokens, anchors)
@@ -81,6 +84,7 @@ def rendered(row: Row, source: str) -> Page:
         body=html_of(tokens),
         headings=headings,
         sections=tuple(_sections(row, said, tokens, named)),
+        faults=faults,
     )
 
 
@@ -177,16 +181,21 @@ def _label_cells(tokens: Sequence[Token]) -> None:
             column += 1
 
 
-def _lead_to_the_site(row: Row, tokens: Sequence[Token]) -> None:
+def _lead_to_the_site(row: Row, tokens: Sequence[Token]) -> Iterator[str]:
+    """Let links lead to the site, and put in pictures. What is not public is left out and told: its words stay."""
     for token in (child for outer in tokens for child in outer.children or []):
-        if token.type == "link_open":
-            token.attrSet("href", address_of(str(token.attrGet("href")), file=row.file))
-        elif token.type == "image":
-            token.meta = {"svg": _diagram(str(token.attrGet("src")), file=row.file)}
+        try:
+            if token.type == "link_open":
+                token.attrSet("href", address_of(str(token.attrs.pop("href")), file=row.file))
+            elif token.type == "image":
+                token.meta = {"svg": ""}
+                token.meta = {"svg": _diagram(str(token.attrGet("src")), file=row.file)}
+        except NotPublic as fault:
+            yield str(fault)
 
 
 def _diagram(source: str, *, file: str) -> str:
-    """Return a drawing of ours, to stand in the page itself: there it takes the page's colours."""
+    """Return a drawing of ours, to stand in the page itself: there it takes the page's colours. Raises NotPublic."""
     path = resolved(source, file=file)
     if not (path.startswith(DIAGRAMS) and path.endswith(".svg")):
         raise NotPublic(f"{file} shows {source}: a picture must be an SVG in {DIAGRAMS}.")

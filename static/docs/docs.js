@@ -147,7 +147,7 @@ function searchAtOnce(field, box, count) {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input, select, textarea, [contenteditable]")) return;
     event.preventDefault();
-    field.focus();
+    field.focus({ preventScroll: true });
     field.select();
   });
 }

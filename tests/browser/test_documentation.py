@@ -67,6 +67,15 @@ def test_the_search_answers_while_one_types_and_goes_by_keyboard(page: Page) -> 
     expect(page).to_have_url(re.compile("/docs/enterprise/errors#insufficient_credits$"))
 
 
+def test_the_page_stays_where_it_is_while_one_types(page: Page) -> None:
+    page.goto(f"{QUICK_START}#7-check-the-money")
+    before = page.evaluate("scrollY")
+    page.keyboard.press("/")
+    page.keyboard.type("wallet")
+    expect(page.locator("#found")).to_be_visible()
+    assert page.evaluate("scrollY") == before > 0
+
+
 def test_escape_leaves_the_search(page: Page) -> None:
     page.goto(START)
     page.keyboard.press("/")

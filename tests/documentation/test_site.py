@@ -13,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from sora2.api import PROBLEMS
 from sora2.documentation.contents import ROWS, START, START_FILE, WRITTEN, Group, Row
+from sora2.documentation.library import library
 from sora2.documentation.pages import rendered
 from sora2.documentation.sources import PUBLIC
 from tests.documentation.reading import PAGES, Read, get, read
@@ -35,6 +36,11 @@ def test_every_page_of_the_contents_is_there(address: str) -> None:
     assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
 
 
+@pytest.mark.parametrize("row", WRITTEN.values(), ids=lambda row: row.slug)
+def test_a_page_leads_to_nothing_that_is_not_public(row: Row) -> None:
+    assert library().pages[row.slug].faults == ()
+
+
 def test_every_file_for_customers_is_in_the_contents() -> None:
     files = {f"docs/enterprise/{path.name}" for path in (DOCS / "enterprise").glob("*.md")}
     assert files == {file for file in PUBLIC if file.startswith("docs/enterprise/")}
@@ -42,7 +48,9 @@ def test_every_file_for_customers_is_in_the_contents() -> None:
 
 def test_what_the_start_page_leaves_out_of_its_file_is_public_too() -> None:
     """Below its first heading the file lists pages, for who reads the files; the site makes its own list."""
-    assert rendered(Row("", START_FILE, "", Group.START), (ROOT / START_FILE).read_text()).headings
+    made = rendered(Row("", START_FILE, "", Group.START), (ROOT / START_FILE).read_text())
+    assert made.headings
+    assert made.faults == ()
 
 
 def test_a_slug_stands_for_one_page_and_none_for_an_address_that_is_another_view() -> None:
