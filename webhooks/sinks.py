@@ -68,12 +68,14 @@ def receive(*, sink: Sink, headers: Mapping[str, str], body: bytes, now: datetim
 
 
 def elsewhere(attempts: AttemptQuerySet) -> AttemptQuerySet:
-    """Keep the attempts whose delivery goes to an address of the customer's own, and to no sink of ours.
+    """Keep the attempts that went to an address of the customer's own, and to no sink of ours.
 
-    By the address alone: an endpoint that was a sink may have moved, and a batch may name a sink as its `webhook_url`.
+    A delivery knows its latest address: it is judged by that, as a batch may name a sink as its `webhook_url`, and an
+    endpoint that was a sink may have moved. What such an endpoint took before it moved went to the sink.
     """
     ours = Sink.objects.annotate(at=StrIndex(OuterRef("delivery__url"), F("token"))).filter(at__gt=0)
-    return attempts.exclude(Q(delivery__url__contains=SINK_PATH) & Exists(ours))
+    moved = Endpoint.objects.filter(pk=OuterRef("delivery__endpoint"), sink__isnull=False, moved_at__gt=OuterRef("at"))
+    return attempts.exclude(Q(delivery__url__contains=SINK_PATH) & Exists(ours)).exclude(Exists(moved))
 
 
 def messages_of(sink: Sink) -> QuerySet[SinkMessage]:

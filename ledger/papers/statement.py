@@ -104,23 +104,24 @@ def _signed(figure: int) -> str:
 
 
 def _checks(statement: Statement) -> list[dict[str, Any]]:
-    """Return opening + movements = closing of each bucket, as sums to be followed with a pencil."""
-    columns = ("available", "reserved", "settled", "funded")
+    """Return opening + movements = closing of each balance, as sums to be followed with a pencil."""
+    opening, effect, closing = statement.opening, statement.effect, statement.closing
     return [
-        {
-            "bucket": name.capitalize(),
-            "sum": " ".join(
-                (
-                    credits(opening := getattr(statement.opening, name)),
-                    "−" if (change := getattr(statement.effect, name)) < 0 else "+",
-                    f"{credits(abs(change))} = {credits(opening + change)}",
-                )
-            ),
-            "closing": credits(closing := getattr(statement.closing, name)),
-            "holds": opening + change == closing,
-        }
-        for name in columns
+        _check("Available", opening.available, effect.available, closing.available),
+        _check("Reserved", opening.reserved, effect.reserved, closing.reserved),
+        _check("Settled", opening.settled, effect.settled, closing.settled),
+        _check("Funded", opening.funded, effect.funded, closing.funded),
     ]
+
+
+def _check(balance: str, opening: int, change: int, closing: int) -> dict[str, Any]:
+    sign = "−" if change < 0 else "+"
+    return {
+        "balance": balance,
+        "sum": f"{credits(opening)} {sign} {credits(abs(change))} = {credits(opening + change)}",
+        "closing": credits(closing),
+        "holds": opening + change == closing,
+    }
 
 
 # --- the words -----------------------------------------------------------------------------------------------------

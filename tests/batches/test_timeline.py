@@ -17,6 +17,7 @@ from batches.telling import start
 from batches.timeline import INTERVALS
 from customers.access import Permission
 from customers.models import Mode
+from tests.as_role import as_owner
 from tests.factories import Account, api_with_scopes, end_batch, end_items, make_account, make_batch
 from tests.sora2.test_openapi import check
 from webhooks import trail
@@ -183,7 +184,7 @@ def fail_one_by_one(batch: Batch, *, seconds: int) -> None:
     """End all items, one after the other."""
     now = timezone.now()
     end_items(batch, failed={item.index: FailureType.TIMEOUT for item in batch.items.all()})
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         # What has ended keeps its end, so the ends are spread with the guard away, inside the test's transaction.
         cursor.execute("ALTER TABLE batches_item DISABLE TRIGGER batches_item_outcome_is_final")
         cursor.execute(

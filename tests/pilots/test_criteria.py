@@ -194,6 +194,19 @@ class TestSinks:
         answer(end_batch(make_batch(api)))
         assert met(provisioned)[1]
 
+    def test_what_the_sink_took_before_the_endpoint_moved_does_not_count(
+        self, provisioned: Provisioned, api: Api
+    ) -> None:
+        batch = end_batch(make_batch(api))
+        answer(batch, at=timezone.now() - timedelta(seconds=5))
+        endpoint = Endpoint.objects.get(pk=provisioned.webhook_endpoint_id)
+        change_endpoint(endpoint=endpoint, actor="usr_x", url=HOOK)
+        Delivery.objects.about(batch.pk).update(url=HOOK)  # As a worker does that sends it again.
+        answer(batch, 500, number=2)
+        assert not met(provisioned)[1]
+        answer(batch, 200, number=3)
+        assert met(provisioned)[1]
+
 
 # --- the clock -----------------------------------------------------------------------------------------------------
 
