@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from batches.examples import ITEM
 from batches.models import STATUS_OF_STATE, State
 from batches.schemas import ENDED, EXAMPLE_HOST, EXAMPLE_ID, FINAL, TOTALS
 from sora2.operations import (
@@ -84,32 +85,6 @@ COMPONENTS: dict[str, Schema] = {
 
 _BATCH = f"bat_{EXAMPLE_ID}"
 _ENVELOPE = {"timestamp": "2026-01-24T10:00:00.000000Z", "event_id": f"evt_{EXAMPLE_ID}", "livemode": True}
-_ITEM: dict[str, Any] = {
-    "id": f"itm_{EXAMPLE_ID}",
-    "index": 0,
-    "custom_id": "sku-1",
-    "status": "succeeded",
-    "model": "sora-2",
-    "prompt": "A cat playing piano",
-    "seconds": 4,
-    "size": "1280x720",
-    "metadata": {"sku": "1"},
-    "credits": 10,
-    "attempts": 1,
-    "failure": None,
-    "output": {
-        "url": f"{EXAMPLE_HOST}/api/enterprise/video-batch/{_BATCH}/items/itm_{EXAMPLE_ID}/content",
-        "content_type": "video/mp4",
-        "bytes": 1_048_576,
-        "sha256": "0" * 64,
-        "duration_seconds": 4.0,
-        "expires_at": None,
-    },
-    "created_at": "2026-01-24T09:58:00.000000Z",
-    "started_at": "2026-01-24T09:58:01.000000Z",
-    "finished_at": "2026-01-24T10:00:00.000000Z",
-    "refunded_at": None,
-}
 EXAMPLE_STARTED: dict[str, Any] = {
     "event": "batch.started",
     "batch_id": _BATCH,
@@ -135,14 +110,14 @@ EXAMPLE_SUCCEEDED: dict[str, Any] = {
     "event": "item.succeeded",
     "batch_id": _BATCH,
     "request_id": "order-123",
-    "item": _ITEM,
+    "item": ITEM,
     **_ENVELOPE,
 }
 EXAMPLE_FAILED: dict[str, Any] = {
     **EXAMPLE_SUCCEEDED,
     "event": "item.failed",
     "item": {
-        **_ITEM,
+        **ITEM,
         "status": "failed",
         "failure": {"type": "timeout", "message": "The provider did not finish in time.", "retryable": True},
         "output": None,

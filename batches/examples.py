@@ -112,7 +112,10 @@ PROOF: dict[str, Any] = {
     "state": "partial",
     "summary": {"failed": 1, "succeeded": 9, "total": 10},
 }
-PROOF_ITEM = {"credits": 10, "id": ITEM_ID, "index": 0, "status": "succeeded"}
+PROOF_ITEMS = "".join(
+    f'{{"credits":10,"id":"{item["id"]}","index":{item["index"]},"status":"{item["status"]}"}}\n'
+    for item in (ITEM, REFUNDED_ITEM)
+)
 MODEL_PAGE = {
     "ok": True,
     "data": [

@@ -283,9 +283,9 @@ PROOF_ITEMS = Operation(
     answers={
         200: Answer(
             "One `ProofItem` a line, by index; `items_sha256` of the proof is of these bytes.",
-            ref("ProofItem"),
+            TEXT,
             content_type="application/jsonl",
-            example=examples.PROOF_ITEM,
+            example=examples.PROOF_ITEMS,
         )
     },
     errors=["not_found", "batch_not_final"],

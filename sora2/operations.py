@@ -137,8 +137,6 @@ SIGNATURE_HEADERS = (
 class Answer:
     """A success: its schema by content type, the headers of its own, and an example.
 
-    Of JSON lines both are those of one line.
-
     `instead` is what it may be as well, by content type, with examples of its own; the headers are then those of the
     first.
     """

@@ -4934,14 +4934,10 @@ export interface operations {
                 };
                 content: {
                     /**
-                     * @example {
-                     *       "credits": 10,
-                     *       "id": "itm_01kadf7q2m3n4p5r6s7t8v9w0x",
-                     *       "index": 0,
-                     *       "status": "succeeded"
-                     *     }
+                     * @example {"credits":10,"id":"itm_01kadf7q2m3n4p5r6s7t8v9w0x","index":0,"status":"succeeded"}
+                     *     {"credits":10,"id":"itm_01kadf7q2m3n4p5r6s7t8v9w0y","index":1,"status":"refunded"}
                      */
-                    "application/jsonl": components["schemas"]["ProofItem"];
+                    "application/jsonl": string;
                 };
             };
             /** @description The API key is not valid (`invalid_api_key`). */
@@ -7845,13 +7841,13 @@ export interface operations {
                  *           "url": "https://api.example.com/api/enterprise/video-batch/bat_01kadf7q2m3n4p5r6s7t8v9w0x/items/itm_01kadf7q2m3n4p5r6s7t8v9w0x/content",
                  *           "content_type": "video/mp4",
                  *           "bytes": 1048576,
-                 *           "sha256": "0000000000000000000000000000000000000000000000000000000000000000",
+                 *           "sha256": "0cab1c9617404faf2b24e221e189ca5945813e14d3f766345b09ca13bbe28ffc",
                  *           "duration_seconds": 4,
                  *           "expires_at": null
                  *         },
                  *         "created_at": "2026-01-24T09:58:00.000000Z",
                  *         "started_at": "2026-01-24T09:58:01.000000Z",
-                 *         "finished_at": "2026-01-24T10:00:00.000000Z",
+                 *         "finished_at": "2026-01-24T09:59:00.000000Z",
                  *         "refunded_at": null
                  *       },
                  *       "timestamp": "2026-01-24T10:00:00.000000Z",
@@ -7915,7 +7911,7 @@ export interface operations {
                  *         "output": null,
                  *         "created_at": "2026-01-24T09:58:00.000000Z",
                  *         "started_at": "2026-01-24T09:58:01.000000Z",
-                 *         "finished_at": "2026-01-24T10:00:00.000000Z",
+                 *         "finished_at": "2026-01-24T09:59:00.000000Z",
                  *         "refunded_at": null
                  *       },
                  *       "timestamp": "2026-01-24T10:00:00.000000Z",

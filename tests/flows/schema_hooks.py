@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import schemathesis
-from schemathesis import Case, HookContext
+from schemathesis import Case, DeserializationContext, HookContext
 from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
 from schemathesis.openapi.checks import RejectedPositiveData
@@ -54,6 +54,12 @@ FAULTS_BY_MORE = {
 
 _numbers = itertools.count(1)
 _cursors: dict[str, str] = {}
+
+
+@schemathesis.deserializer("application/jsonl")
+def json_lines(_context: DeserializationContext, response: Response) -> str:
+    """Take lines of JSON as the text that the document says they are."""
+    return str(response.text)
 
 
 @schemathesis.hook

@@ -105,25 +105,6 @@ def test_a_batch_s_own_address_gets_the_event_signed_with_the_default_secret(sys
         assert event["batch_id"] == batch["batch_id"]
 
 
-def test_the_python_example_goes_through_the_loop(system: System) -> None:
-    pilot = system.provision(credits=100)
-    own = {
-        "SORA2_URL": system.url,
-        "SORA2_API_KEY": pilot["api_key"],
-        "SORA2_WEBHOOK_SECRET": pilot["default_webhook_secret"],
-    }
-    run = subprocess.run(
-        [sys.executable, "examples/python/batch_basic.py"],
-        cwd=ROOT,
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "reserved 30 = settled 30 + refunded 0" in run.stdout
-
-
 def test_the_demo_ends_with_status_0_and_leaves_nothing_running() -> None:
     with tempfile.TemporaryDirectory(prefix="sora2-demo-") as folder:
         run = subprocess.run(
