@@ -20,7 +20,7 @@ BODIES = st.dictionaries(
     TEXTS, st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=20)
 )
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
-ITEMS = st.fixed_dictionaries(
+ITEMS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"prompt": STORABLE},
     optional={
         "model": st.sampled_from(["sora-2", "sora-2-pro", "veo-3"]),
