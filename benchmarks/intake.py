@@ -81,25 +81,24 @@ class Customer:
 def measure(serving: Web, customer: Customer, size: int, turns: int) -> Figures:
     """Measure and print one size."""
     (worker,) = serving.server.workers()
-    mine, theirs, spent = [], [], []
+    mine, theirs, processor = [], [], 0.0
     for turn in range(turns + 1):
         body, before = _body(size), _processor_seconds(worker)
         took, batch_id = _timed(functools.partial(customer.post, serving, body))
-        processor = 1000 * (_processor_seconds(worker) - before)
+        processor += (_processor_seconds(worker) - before) * bool(turn)
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
             copied, _ = _timed(_copy(connection, batch_id))
         if turn:  # The first one warms up.
             mine.append(took)
             theirs.append(copied)
-            spent.append(processor)
     ratios = [one / other for one, other in zip(mine, theirs, strict=True)]
     _title(f"{size} items, {turns} turns:")
     _line("ours, milliseconds", [1000 * one for one in mine])
     _line("COPY, milliseconds", [1000 * one for one in theirs])
     _line("ours, items a second", [size / one for one in mine])
     _line("COPY, items a second", [size / one for one in theirs])
-    _line("the worker's processor, milliseconds", spent)
     _line(f"    ours ÷ COPY, of the milliseconds{f' (aim: {AIM})' * (size == AIMED_SIZE)}", ratios)
+    print(f"{'the server process took of a processor, on average':<50}{1000 * processor / turns:>10.1f} milliseconds")
     return {f"{size} items: ours": mine, f"{size} items: COPY": theirs}
 
 

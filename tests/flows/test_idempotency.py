@@ -192,7 +192,8 @@ def serving(processes: int) -> Iterator[Gunicorn]:
 def database_url() -> str:
     """Return the address of the tests' own database."""
     name = connection.settings_dict["NAME"]
-    return urlsplit(settings.DATABASE_URL)._replace(path=f"/{name}").geturl()
+    url: str = urlsplit(settings.DATABASE_URL)._replace(path=f"/{name}").geturl()
+    return url
 
 
 def post(server: Gunicorn, account: Account, path: str, body: Any) -> requests.Response:
@@ -257,7 +258,7 @@ def backends(state: str, statement: str, *, waiting: bool = False) -> bool:
             " AND state = %s AND ltrim(query, E' \\n') LIKE %s || '%%' AND (NOT %s OR wait_event_type = 'Lock')",
             [state, statement, waiting],
         )
-        return cursor.rowcount > 0
+        return bool(cursor.rowcount)
 
 
 def until(condition: Callable[[], object]) -> None:
