@@ -8,7 +8,7 @@ from customers.access import SCOPES, Permission
 from customers.addresses import NoNetwork, read_network
 from customers.issuing import OVERLAP_HOURS, OVERLAP_HOURS_MOST, KeyOrder, beyond
 from customers.models import ApiKey
-from sora2.faults import Reader
+from sora2.faults import Reader, whole
 from sora2.times import from_rfc3339
 
 NAME_MAX = 100
@@ -93,8 +93,11 @@ class _Reader(Reader):
 
     def budget_credits(self) -> int | None:
         given = self.given.get("budget_credits")
-        if given is None or (type(given) is int and 0 <= given <= CREDITS_MAX):
-            return given
+        if given is None:
+            return None
+        credits = whole(given)
+        if credits is not None and 0 <= credits <= CREDITS_MAX:
+            return credits
         self.fault("/budget_credits", "invalid", "budget_credits is a whole number of credits, 0 or more.")
         return 0
 
@@ -123,8 +126,8 @@ class _Reader(Reader):
             return None
 
     def overlap_hours(self) -> int:
-        given = self.given.get("overlap_hours", OVERLAP_HOURS)
-        if type(given) is int and 0 <= given <= OVERLAP_HOURS_MOST:
-            return given
+        hours = whole(self.given.get("overlap_hours", OVERLAP_HOURS))
+        if hours is not None and 0 <= hours <= OVERLAP_HOURS_MOST:
+            return hours
         self.fault("/overlap_hours", "invalid", f"overlap_hours is a whole number from 0 to {OVERLAP_HOURS_MOST}.")
         return OVERLAP_HOURS

@@ -17,6 +17,7 @@ from sora2.operations import (
     Operation,
     Schema,
     choice,
+    free_text,
     identifier,
     in_path,
     list_of,
@@ -36,6 +37,8 @@ SECRET: Schema = {
     "pattern": "^s2_(live|test)_[0-9A-Za-z]{36}$",
     "description": "What to send in `X-API-Key`. Shown this once: keep it.",
 }
+# Not blank, and no NUL.
+NAME = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 _SCOPES = {**list_of(choice(SCOPES), minItems=1), "uniqueItems": True}
 _KEY = {
     "id": identifier("key"),
@@ -75,7 +78,7 @@ COMPONENTS: dict[str, Schema] = {
         record(
             "A new key, of the mode of the key that asks. It can have nothing that this one has not itself.",
             optional=["expires_at", "budget_credits", "allowed_networks"],
-            name=said(text(minLength=1, maxLength=NAME_MAX, pattern=r"\S"), "Your own words."),
+            name=said(text(minLength=1, maxLength=NAME_MAX, pattern=NAME), "Your own words."),
             scopes=said(_SCOPES, "What it may do."),
             expires_at=said(nullable(INSTANT), "If missing, when the key that asks expires."),
             budget_credits=said(
@@ -84,7 +87,7 @@ COMPONENTS: dict[str, Schema] = {
                 "if that has one; it is needed then.",
             ),
             allowed_networks=said(
-                nullable(list_of(text(minLength=1), maxItems=NETWORKS_MOST)),
+                nullable(list_of(free_text(minLength=1), maxItems=NETWORKS_MOST)),
                 "Networks such as 203.0.113.0/24, or addresses. If missing, those of the key that asks.",
             ),
         )
@@ -128,6 +131,11 @@ EXAMPLE_KEY: dict[str, Any] = {
     "last_refused": None,
     "secret_rotating_until": None,
 }
+EXAMPLE_PAGE: dict[str, Any] = {
+    "ok": True,
+    "data": [{name: value for name, value in EXAMPLE_KEY.items() if name != "ok"}],
+    "next_cursor": None,
+}
 # Not a secret: its checksum is wrong.
 EXAMPLE_SECRET = f"s2_live_4fQz{'0' * 32}"
 
@@ -137,7 +145,7 @@ LIST_KEYS = Operation(
     summary="List the API keys of the mode, newest first; never a secret",
     scope=SCOPE,
     parameters=[*PAGING],
-    answers={200: Answer("A page of keys.", ref("KeyPage"))},
+    answers={200: Answer("A page of keys.", ref("KeyPage"), example=EXAMPLE_PAGE)},
     errors=["validation_error"],
 )
 CREATE_KEY = Operation(

@@ -16,12 +16,18 @@ SAID: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "request_id_conflict": ("Several request ids were sent, and they differ. Send one.", {}),
     "invalid_api_key": (
-        "Send a valid API key in the header X-API-Key. This one is missing, malformed, revoked or expired.",
+        "Send a valid API key in the header X-API-Key. This one is missing, malformed, revoked, expired, or may not be "
+        "used from your address.",
         {},
     ),
     "insufficient_credits": (
         "The batch costs 100 credits, 60 are available: 40 are missing.",
         {"required": 100, "available": 60, "shortfall": 40},
+    ),
+    "key_budget_exceeded": (
+        "The batch costs 100 credits; this key has a budget of 500, of which 60 are left. Refunds come back to it. "
+        "Send a smaller batch, or use another key.",
+        {"required": 100, "budget": 500, "used": 440, "remaining": 60},
     ),
     "insufficient_scope": (
         "This key does not have the scope ledger:read. Use a key that has it.",

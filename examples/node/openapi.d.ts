@@ -4,6 +4,90 @@
  */
 
 export interface paths {
+    "/api/enterprise/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys of the mode, newest first; never a secret
+         * @description Needs a key with the scope `keys:write`.
+         */
+        get: operations["listKeys"];
+        put?: never;
+        /**
+         * Create an API key that can do no more than the one that asks
+         * @description Needs a key with the scope `keys:write`.
+         */
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enterprise/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show an API key
+         * @description Needs a key with the scope `keys:write`.
+         */
+        get: operations["showKey"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enterprise/keys/{key_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke an API key, from the next request on; twice changes nothing
+         * @description Needs a key with the scope `keys:write`.
+         */
+        post: operations["revokeKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enterprise/keys/{key_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an API key a new secret; the old one works too for a while
+         * @description Needs a key with the scope `keys:write`.
+         */
+        post: operations["rotateKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/enterprise/ledger": {
         parameters: {
             query?: never;
@@ -104,6 +188,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/enterprise/pilot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how far your pilot is
+         * @description Needs a key with the scope `batches:read`.
+         */
+        get: operations["showPilot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/enterprise/seals": {
         parameters: {
             query?: never;
@@ -176,6 +280,26 @@ export interface paths {
          * @description Needs a key with the scope `ledger:read`.
          */
         get: operations["showStatementCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enterprise/statements/{month}.pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the statement of a month as PDF
+         * @description Needs a key with the scope `ledger:read`.
+         */
+        get: operations["showStatementPdf"];
         put?: never;
         post?: never;
         delete?: never;
@@ -368,6 +492,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/enterprise/video-batch/{batch_id}/results.jsonl": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get all items of a batch, one a line
+         * @description Needs a key with the scope `batches:read`.
+         */
+        get: operations["getResults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/enterprise/video-batch/{batch_id}/retry": {
         parameters: {
             query?: never;
@@ -382,6 +526,26 @@ export interface paths {
          * @description Only items that were refunded after a failure that may not come again are ordered anew, each once. Needs a key with the scope `batches:write`.
          */
         post: operations["retryBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enterprise/video-batch/{batch_id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what happened to a batch, in order
+         * @description Needs a key with the scope `batches:read`.
+         */
+        get: operations["showTimeline"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -736,7 +900,7 @@ export interface components {
             /** @description What happened and what to do. */
             detail: string;
             /** @enum {string} */
-            code: "malformed_json" | "request_id_required" | "request_id_conflict" | "invalid_api_key" | "insufficient_credits" | "insufficient_scope" | "not_found" | "method_not_allowed" | "batch_final" | "batch_not_final" | "already_retried" | "model_retired" | "payload_too_large" | "unsupported_media_type" | "range_not_satisfiable" | "validation_error" | "batch_too_large" | "max_credits_exceeded" | "nothing_to_retry" | "request_id_reused" | "rate_limited" | "too_many_open_batches" | "internal_error" | "service_unavailable";
+            code: "malformed_json" | "request_id_required" | "request_id_conflict" | "invalid_api_key" | "insufficient_credits" | "key_budget_exceeded" | "insufficient_scope" | "not_found" | "method_not_allowed" | "batch_final" | "batch_not_final" | "already_retried" | "model_retired" | "payload_too_large" | "unsupported_media_type" | "range_not_satisfiable" | "validation_error" | "batch_too_large" | "max_credits_exceeded" | "nothing_to_retry" | "request_id_reused" | "rate_limited" | "too_many_open_batches" | "internal_error" | "service_unavailable";
             /** @description Also the header X-Trace-Id. Tell it to support. */
             trace_id: string;
             errors?: {
@@ -752,6 +916,15 @@ export interface components {
             available?: number;
             /** Format: int64 */
             shortfall?: number;
+            /**
+             * Format: int64
+             * @description Of the key; `used` and `remaining` are of it.
+             */
+            budget?: number;
+            /** Format: int64 */
+            used?: number;
+            /** Format: int64 */
+            remaining?: number;
             /** Format: int64 */
             max_credits?: number;
             items?: number;
@@ -1076,6 +1249,98 @@ export interface components {
             data: components["schemas"]["Model"][];
             next_cursor: string | null;
         };
+        TimelineStep: {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "created";
+            items: number;
+        } | {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "started";
+        } | {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "canceled";
+        } | {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "items_ended";
+            /** Format: date-time */
+            since: string;
+            succeeded: number;
+            failed: number;
+        } | {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "finalized";
+            /** @enum {string} */
+            state: "completed" | "partial" | "failed";
+            succeeded: number;
+            failed: number;
+        } | {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "event_written";
+            event_id: string;
+            /** @enum {string} */
+            event: "batch.started" | "batch.completed";
+        } | {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "delivery_attempt";
+            delivery_id: string;
+            event_id: string;
+            /** @description null: the batch's own `webhook_url`. */
+            endpoint_id: string | null;
+            /**
+             * Format: uri
+             * @description Scheme and host of the address; the whole of it takes `webhooks:read`.
+             */
+            host: string;
+            /** @description Which one of the delivery. */
+            attempt: number;
+            /** @enum {string} */
+            trigger: "auto" | "manual" | "test" | "range";
+            status_code: number | null;
+            ok: boolean | null;
+            duration_ms: number | null;
+        } | {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            kind: "acknowledged";
+            delivery_id: string;
+            event_id: string;
+            /** @description null: the batch's own `webhook_url`. */
+            endpoint_id: string | null;
+            /**
+             * Format: uri
+             * @description Scheme and host of the address; the whole of it takes `webhooks:read`.
+             */
+            host: string;
+            status_code: number;
+        };
+        /** @description What happened to a batch until now, in order. */
+        Timeline: {
+            /** @constant */
+            ok: true;
+            batch_id: string;
+            /** @enum {string} */
+            state: "queued" | "processing" | "completed" | "partial" | "failed";
+            steps: components["schemas"]["TimelineStep"][];
+            left_out: {
+                /** @description How many attempts came before the latest 500, which are shown. */
+                delivery_attempts: number;
+            };
+        };
         /** @description Sent once per batch, to who subscribes to it. */
         BatchStarted: {
             /** @constant */
@@ -1363,6 +1628,99 @@ export interface components {
             head_hash: string;
             open_reserves: components["schemas"]["OpenReserve"][];
         };
+        PilotCriterion: {
+            /** @constant */
+            number: 1;
+            name: string;
+            met: boolean;
+            /** Format: date-time */
+            met_at: string | null;
+            /** @description Before the deadline; null while it is not met. */
+            in_time: boolean | null;
+            evidence: {
+                batch_id: string;
+                request_id: string;
+                /** @enum {string} */
+                state: "completed" | "partial" | "failed";
+                /** Format: date-time */
+                created_at: string;
+                /** Format: date-time */
+                finished_at: string;
+            } | null;
+        } | {
+            /** @constant */
+            number: 2;
+            name: string;
+            met: boolean;
+            /** Format: date-time */
+            met_at: string | null;
+            /** @description Before the deadline; null while it is not met. */
+            in_time: boolean | null;
+            evidence: {
+                batch_id: string;
+                event_id: string;
+                delivery_id: string;
+                /** @description null: the batch's own `webhook_url`. */
+                endpoint_id: string | null;
+                /** Format: uri */
+                host: string;
+                status_code: number;
+                /**
+                 * Format: date-time
+                 * @description When it was sent.
+                 */
+                at: string;
+            } | null;
+        } | {
+            /** @constant */
+            number: 3;
+            name: string;
+            met: boolean;
+            /** Format: date-time */
+            met_at: string | null;
+            /** @description Before the deadline; null while it is not met. */
+            in_time: boolean | null;
+            evidence: {
+                batch_id: string;
+                sign_off_id: string;
+                /** @enum {string} */
+                side: "customer" | "staff";
+                role: string;
+                /** @description Who it was, as an opaque id. */
+                signed_by: string;
+                /** Format: date-time */
+                signed_at: string;
+                ledger: {
+                    /** Format: int64 */
+                    reserved: number;
+                    /** Format: int64 */
+                    settled: number;
+                    /** Format: int64 */
+                    refunded: number;
+                };
+                proof_sha256: string;
+            } | null;
+        };
+        /** @description A pilot by its three criteria, judged from the live records as they are now; test batches never count. */
+        Pilot: {
+            /** @constant */
+            ok: true;
+            pilot_id: string;
+            /** Format: date-time */
+            activated_at: string;
+            /** Format: date-time */
+            deadline: string;
+            /**
+             * @description `succeeded` once all criteria were met before the deadline; `expired` when it passed before that.
+             * @enum {string}
+             */
+            status: "running" | "succeeded" | "expired";
+            criteria: components["schemas"]["PilotCriterion"][];
+            /** @description What to do next, in one sentence. */
+            next: string;
+            /** @description What the pilot is and what it is not. */
+            boundary: string;
+        };
         /** @description One event on its way to one address, with its attempts, oldest first. */
         WebhookDelivery: {
             id: string;
@@ -1642,6 +2000,191 @@ export interface components {
             event_id: string;
             livemode: boolean;
         };
+        /** @description An API key. Its secret is not shown. */
+        Key: {
+            id: string;
+            name: string;
+            /** @description How its secret begins. */
+            hint: string;
+            /** @enum {string} */
+            mode: "live" | "test";
+            livemode: boolean;
+            scopes: string[];
+            /** Format: date-time */
+            created_at: string;
+            /** @description The key that made it, or who of us did. */
+            created_by: string | null;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            last_used_at: string | null;
+            /**
+             * Format: int64
+             * @description What its batches may hold and be charged together; null: no limit.
+             */
+            budget_credits: number | null;
+            /**
+             * Format: int64
+             * @description What they hold and were charged: reserved less refunded.
+             */
+            used_credits: number;
+            /** Format: int64 */
+            remaining_credits: number | null;
+            /** @description From where it may be used; empty: from anywhere. */
+            allowed_networks: string[];
+            /** @description When it was last refused because of where it came from, to ten minutes, and the address we saw. */
+            last_refused: {
+                /** Format: date-time */
+                at: string;
+                address: string | null;
+            } | null;
+            /**
+             * Format: date-time
+             * @description Until when the secret of before works too.
+             */
+            secret_rotating_until: string | null;
+        };
+        /** @description An API key. Its secret is not shown. */
+        KeyAnswer: {
+            /** @constant */
+            ok: true;
+            id: string;
+            name: string;
+            /** @description How its secret begins. */
+            hint: string;
+            /** @enum {string} */
+            mode: "live" | "test";
+            livemode: boolean;
+            scopes: string[];
+            /** Format: date-time */
+            created_at: string;
+            /** @description The key that made it, or who of us did. */
+            created_by: string | null;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            last_used_at: string | null;
+            /**
+             * Format: int64
+             * @description What its batches may hold and be charged together; null: no limit.
+             */
+            budget_credits: number | null;
+            /**
+             * Format: int64
+             * @description What they hold and were charged: reserved less refunded.
+             */
+            used_credits: number;
+            /** Format: int64 */
+            remaining_credits: number | null;
+            /** @description From where it may be used; empty: from anywhere. */
+            allowed_networks: string[];
+            /** @description When it was last refused because of where it came from, to ten minutes, and the address we saw. */
+            last_refused: {
+                /** Format: date-time */
+                at: string;
+                address: string | null;
+            } | null;
+            /**
+             * Format: date-time
+             * @description Until when the secret of before works too.
+             */
+            secret_rotating_until: string | null;
+        };
+        /** @description The key with its new secret. */
+        KeyWithSecret: {
+            /** @constant */
+            ok: true;
+            id: string;
+            name: string;
+            /** @description How its secret begins. */
+            hint: string;
+            /** @enum {string} */
+            mode: "live" | "test";
+            livemode: boolean;
+            scopes: string[];
+            /** Format: date-time */
+            created_at: string;
+            /** @description The key that made it, or who of us did. */
+            created_by: string | null;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            last_used_at: string | null;
+            /**
+             * Format: int64
+             * @description What its batches may hold and be charged together; null: no limit.
+             */
+            budget_credits: number | null;
+            /**
+             * Format: int64
+             * @description What they hold and were charged: reserved less refunded.
+             */
+            used_credits: number;
+            /** Format: int64 */
+            remaining_credits: number | null;
+            /** @description From where it may be used; empty: from anywhere. */
+            allowed_networks: string[];
+            /** @description When it was last refused because of where it came from, to ten minutes, and the address we saw. */
+            last_refused: {
+                /** Format: date-time */
+                at: string;
+                address: string | null;
+            } | null;
+            /**
+             * Format: date-time
+             * @description Until when the secret of before works too.
+             */
+            secret_rotating_until: string | null;
+            /** @description What to send in `X-API-Key`. Shown this once: keep it. */
+            secret: string;
+        };
+        KeyPage: {
+            /** @constant */
+            ok: true;
+            data: components["schemas"]["Key"][];
+            next_cursor: string | null;
+        };
+        /** @description A new key, of the mode of the key that asks. It can have nothing that this one has not itself. */
+        KeyOrder: {
+            /** @description Your own words. */
+            name: string;
+            /** @description What it may do. */
+            scopes: ("batches:read" | "batches:write" | "ledger:read" | "webhooks:read" | "webhooks:write" | "keys:write")[];
+            /**
+             * Format: date-time
+             * @description If missing, when the key that asks expires.
+             */
+            expires_at?: string | null;
+            /**
+             * Format: int64
+             * @description What its batches may hold and be charged together. Comes off the budget of the key that asks, if that has one; it is needed then.
+             */
+            budget_credits?: number | null;
+            /** @description Networks such as 203.0.113.0/24, or addresses. If missing, those of the key that asks. */
+            allowed_networks?: string[] | null;
+        };
+        KeyRotation: {
+            /**
+             * @description For how long the old secret works too.
+             * @default 24
+             */
+            overlap_hours?: number | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -1662,6 +2205,882 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listKeys: {
+        parameters: {
+            query?: {
+                /** @description Rows of a page. */
+                limit?: number;
+                /** @description `next_cursor` of the page before, unchanged. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of keys. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "data": [
+                     *         {
+                     *           "id": "key_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "name": "Nightly renders",
+                     *           "hint": "s2_live_4fQz",
+                     *           "mode": "live",
+                     *           "livemode": true,
+                     *           "scopes": [
+                     *             "batches:write",
+                     *             "batches:read"
+                     *           ],
+                     *           "created_at": "2026-01-24T10:00:00.000000Z",
+                     *           "created_by": "key_01kadf7q2m3n4p5r6s7t8v9w0y",
+                     *           "expires_at": "2027-01-24T10:00:00.000000Z",
+                     *           "revoked_at": null,
+                     *           "last_used_at": null,
+                     *           "budget_credits": 5000,
+                     *           "used_credits": 0,
+                     *           "remaining_credits": 5000,
+                     *           "allowed_networks": [
+                     *             "203.0.113.0/24"
+                     *           ],
+                     *           "last_refused": null,
+                     *           "secret_rotating_until": null
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeyPage"];
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description The request has faults (`validation_error`). */
+            422: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 422;
+                        /** @enum {unknown} */
+                        code?: "validation_error";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    createKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "Nightly renders",
+                 *       "scopes": [
+                 *         "batches:write",
+                 *         "batches:read"
+                 *       ],
+                 *       "expires_at": "2027-01-24T10:00:00Z",
+                 *       "budget_credits": 5000,
+                 *       "allowed_networks": [
+                 *         "203.0.113.0/24"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["KeyOrder"];
+            };
+        };
+        responses: {
+            /** @description The key was created. Its secret is shown this once. */
+            201: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    /** @description The address of the key. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "id": "key_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *       "name": "Nightly renders",
+                     *       "hint": "s2_live_4fQz",
+                     *       "mode": "live",
+                     *       "livemode": true,
+                     *       "scopes": [
+                     *         "batches:write",
+                     *         "batches:read"
+                     *       ],
+                     *       "created_at": "2026-01-24T10:00:00.000000Z",
+                     *       "created_by": "key_01kadf7q2m3n4p5r6s7t8v9w0y",
+                     *       "expires_at": "2027-01-24T10:00:00.000000Z",
+                     *       "revoked_at": null,
+                     *       "last_used_at": null,
+                     *       "budget_credits": 5000,
+                     *       "used_credits": 0,
+                     *       "remaining_credits": 5000,
+                     *       "allowed_networks": [
+                     *         "203.0.113.0/24"
+                     *       ],
+                     *       "last_refused": null,
+                     *       "secret_rotating_until": null,
+                     *       "secret": "s2_live_4fQz00000000000000000000000000000000"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeyWithSecret"];
+                };
+            };
+            /** @description The body is not a JSON object (`malformed_json`). */
+            400: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 400;
+                        /** @enum {unknown} */
+                        code?: "malformed_json";
+                    };
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description The body is too large (`payload_too_large`). */
+            413: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 413;
+                        /** @enum {unknown} */
+                        code?: "payload_too_large";
+                    };
+                };
+            };
+            /** @description The body must be application/json (`unsupported_media_type`). */
+            415: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 415;
+                        /** @enum {unknown} */
+                        code?: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description The request has faults (`validation_error`). */
+            422: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 422;
+                        /** @enum {unknown} */
+                        code?: "validation_error";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    showKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the key, as an answer or a webhook gave it. */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "id": "key_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *       "name": "Nightly renders",
+                     *       "hint": "s2_live_4fQz",
+                     *       "mode": "live",
+                     *       "livemode": true,
+                     *       "scopes": [
+                     *         "batches:write",
+                     *         "batches:read"
+                     *       ],
+                     *       "created_at": "2026-01-24T10:00:00.000000Z",
+                     *       "created_by": "key_01kadf7q2m3n4p5r6s7t8v9w0y",
+                     *       "expires_at": "2027-01-24T10:00:00.000000Z",
+                     *       "revoked_at": null,
+                     *       "last_used_at": null,
+                     *       "budget_credits": 5000,
+                     *       "used_credits": 0,
+                     *       "remaining_credits": 5000,
+                     *       "allowed_networks": [
+                     *         "203.0.113.0/24"
+                     *       ],
+                     *       "last_refused": null,
+                     *       "secret_rotating_until": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeyAnswer"];
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description There is no such object (`not_found`). */
+            404: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 404;
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the key, as an answer or a webhook gave it. */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key as it now is. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "id": "key_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *       "name": "Nightly renders",
+                     *       "hint": "s2_live_4fQz",
+                     *       "mode": "live",
+                     *       "livemode": true,
+                     *       "scopes": [
+                     *         "batches:write",
+                     *         "batches:read"
+                     *       ],
+                     *       "created_at": "2026-01-24T10:00:00.000000Z",
+                     *       "created_by": "key_01kadf7q2m3n4p5r6s7t8v9w0y",
+                     *       "expires_at": "2027-01-24T10:00:00.000000Z",
+                     *       "revoked_at": "2026-01-24T10:00:00.000000Z",
+                     *       "last_used_at": null,
+                     *       "budget_credits": 5000,
+                     *       "used_credits": 0,
+                     *       "remaining_credits": 5000,
+                     *       "allowed_networks": [
+                     *         "203.0.113.0/24"
+                     *       ],
+                     *       "last_refused": null,
+                     *       "secret_rotating_until": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeyAnswer"];
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description There is no such object (`not_found`). */
+            404: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 404;
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    rotateKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the key, as an answer or a webhook gave it. */
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "overlap_hours": 24
+                 *     }
+                 */
+                "application/json": components["schemas"]["KeyRotation"];
+            };
+        };
+        responses: {
+            /** @description The key with its new secret, shown this once. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "id": "key_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *       "name": "Nightly renders",
+                     *       "hint": "s2_live_4fQz",
+                     *       "mode": "live",
+                     *       "livemode": true,
+                     *       "scopes": [
+                     *         "batches:write",
+                     *         "batches:read"
+                     *       ],
+                     *       "created_at": "2026-01-24T10:00:00.000000Z",
+                     *       "created_by": "key_01kadf7q2m3n4p5r6s7t8v9w0y",
+                     *       "expires_at": "2027-01-24T10:00:00.000000Z",
+                     *       "revoked_at": null,
+                     *       "last_used_at": null,
+                     *       "budget_credits": 5000,
+                     *       "used_credits": 0,
+                     *       "remaining_credits": 5000,
+                     *       "allowed_networks": [
+                     *         "203.0.113.0/24"
+                     *       ],
+                     *       "last_refused": null,
+                     *       "secret_rotating_until": "2026-01-25T10:00:00.000000Z",
+                     *       "secret": "s2_live_4fQz00000000000000000000000000000000"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeyWithSecret"];
+                };
+            };
+            /** @description The body is not a JSON object (`malformed_json`). */
+            400: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 400;
+                        /** @enum {unknown} */
+                        code?: "malformed_json";
+                    };
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description There is no such object (`not_found`). */
+            404: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 404;
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description The body is too large (`payload_too_large`). */
+            413: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 413;
+                        /** @enum {unknown} */
+                        code?: "payload_too_large";
+                    };
+                };
+            };
+            /** @description The body must be application/json (`unsupported_media_type`). */
+            415: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 415;
+                        /** @enum {unknown} */
+                        code?: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description The request has faults (`validation_error`). */
+            422: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 422;
+                        /** @enum {unknown} */
+                        code?: "validation_error";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
     listLedgerEntries: {
         parameters: {
             query?: {
@@ -2451,6 +3870,170 @@ export interface operations {
             };
         };
     };
+    showPilot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The pilot of the key's organization. A test key gets the same, without `evidence`, which names live records. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "pilot_id": "pil_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *       "activated_at": "2026-01-24T09:00:00.000000Z",
+                     *       "deadline": "2026-01-26T09:00:00.000000Z",
+                     *       "status": "running",
+                     *       "criteria": [
+                     *         {
+                     *           "number": 1,
+                     *           "name": "Ran at least 1 batch",
+                     *           "met": true,
+                     *           "met_at": "2026-01-24T10:04:40.000000Z",
+                     *           "in_time": true,
+                     *           "evidence": {
+                     *             "batch_id": "bat_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *             "request_id": "order-123",
+                     *             "state": "partial",
+                     *             "created_at": "2026-01-24T10:00:00.000000Z",
+                     *             "finished_at": "2026-01-24T10:04:40.000000Z"
+                     *           }
+                     *         },
+                     *         {
+                     *           "number": 2,
+                     *           "name": "Customer system received batch.completed",
+                     *           "met": true,
+                     *           "met_at": "2026-01-24T10:04:41.120000Z",
+                     *           "in_time": true,
+                     *           "evidence": {
+                     *             "batch_id": "bat_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *             "event_id": "evt_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *             "delivery_id": "dlv_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *             "endpoint_id": "whe_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *             "host": "https://example.com",
+                     *             "status_code": 200,
+                     *             "at": "2026-01-24T10:04:41.000000Z"
+                     *           }
+                     *         },
+                     *         {
+                     *           "number": 3,
+                     *           "name": "Finance verified: reserved = settled + refunded",
+                     *           "met": false,
+                     *           "met_at": null,
+                     *           "in_time": null,
+                     *           "evidence": null
+                     *         }
+                     *       ],
+                     *       "next": "Have your finance sign off a live batch on its Billing page: reserved = settled + refunded.",
+                     *       "boundary": "This pilot runs on a best-effort basis with prepaid credits.\nFailed items are automatically refunded.\nNo SLA is included at this stage."
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Pilot"];
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description There is no such object (`not_found`). */
+            404: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 404;
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
     listSeals: {
         parameters: {
             query?: {
@@ -3104,6 +4687,145 @@ export interface operations {
             };
         };
     };
+    showStatementPdf: {
+        parameters: {
+            query?: {
+                /** @description The time zone whose midnights bound the month, such as Europe/Berlin. */
+                tz?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A month such as 2026-10. One that is not over gives its statement so far. */
+                month: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures of the JSON as a paper (PDF/A-2a, PDF/UA-1), with the entries as an appendix where they are 500 at most. Of a month that is `closed`, the same bytes each time. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    /** @description `attachment`, with the name of the file. */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description There is no such object (`not_found`). */
+            404: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 404;
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description The request has faults (`validation_error`). */
+            422: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 422;
+                        /** @enum {unknown} */
+                        code?: "validation_error";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
     listBatches: {
         parameters: {
             query?: {
@@ -3477,7 +5199,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not enough credits (`insufficient_credits`). */
+            /** @description Not enough credits (`insufficient_credits`); The key's budget is not enough (`key_budget_exceeded`). */
             402: {
                 headers: {
                     "X-Trace-Id": components["headers"]["X-Trace-Id"];
@@ -3491,7 +5213,7 @@ export interface operations {
                         /** @constant */
                         status?: 402;
                         /** @enum {unknown} */
-                        code?: "insufficient_credits";
+                        code?: "insufficient_credits" | "key_budget_exceeded";
                     };
                 };
             };
@@ -5049,6 +6771,125 @@ export interface operations {
             };
         };
     };
+    getResults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the batch, as an answer or a webhook gave it. */
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every `Item` as it now is, one JSON object a line, by index; also while the batch runs. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    /** @description When to ask again, in seconds, while the batch is not final. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example {"id":"itm_01kadf7q2m3n4p5r6s7t8v9w0x","index":0,"custom_id":"sku-1","status":"succeeded","model":"sora-2","prompt":"A cat playing piano","seconds":4,"size":"1280x720","metadata":{"sku":"1"},"credits":10,"attempts":1,"failure":null,"output":{"url":"https://api.example.com/api/enterprise/video-batch/bat_01kadf7q2m3n4p5r6s7t8v9w0x/items/itm_01kadf7q2m3n4p5r6s7t8v9w0x/content","content_type":"video/mp4","bytes":1204211,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","duration_seconds":4.0,"expires_at":null},"created_at":"2026-01-24T10:00:00.000000Z","started_at":"2026-01-24T10:00:01.000000Z","finished_at":"2026-01-24T10:01:12.000000Z","refunded_at":null} */
+                    "application/jsonl": string;
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description There is no such object (`not_found`). */
+            404: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 404;
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
     retryBatch: {
         parameters: {
             query?: never;
@@ -5225,7 +7066,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not enough credits (`insufficient_credits`). */
+            /** @description Not enough credits (`insufficient_credits`); The key's budget is not enough (`key_budget_exceeded`). */
             402: {
                 headers: {
                     "X-Trace-Id": components["headers"]["X-Trace-Id"];
@@ -5239,7 +7080,7 @@ export interface operations {
                         /** @constant */
                         status?: 402;
                         /** @enum {unknown} */
-                        code?: "insufficient_credits";
+                        code?: "insufficient_credits" | "key_budget_exceeded";
                     };
                 };
             };
@@ -5385,6 +7226,187 @@ export interface operations {
                         status?: 429;
                         /** @enum {unknown} */
                         code?: "rate_limited" | "too_many_open_batches";
+                    };
+                };
+            };
+            /** @description The service is not available for the moment (`service_unavailable`). */
+            503: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 503;
+                        /** @enum {unknown} */
+                        code?: "service_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    showTimeline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the batch, as an answer or a webhook gave it. */
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The steps until now. The ends of items are counted in up to 50 intervals of equal length. What tells of single items is left out: `GET /webhook-deliveries?batch_id=` lists it. */
+            200: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    /** @description When to ask again, in seconds, while the batch is not final. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ok": true,
+                     *       "batch_id": "bat_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *       "state": "partial",
+                     *       "steps": [
+                     *         {
+                     *           "at": "2026-01-24T10:00:00.000000Z",
+                     *           "kind": "created",
+                     *           "items": 10
+                     *         },
+                     *         {
+                     *           "at": "2026-01-24T10:00:01.000000Z",
+                     *           "kind": "started"
+                     *         },
+                     *         {
+                     *           "at": "2026-01-24T10:04:39.000000Z",
+                     *           "kind": "items_ended",
+                     *           "since": "2026-01-24T10:04:38.000000Z",
+                     *           "succeeded": 9,
+                     *           "failed": 1
+                     *         },
+                     *         {
+                     *           "at": "2026-01-24T10:04:40.000000Z",
+                     *           "kind": "finalized",
+                     *           "state": "partial",
+                     *           "succeeded": 9,
+                     *           "failed": 1
+                     *         },
+                     *         {
+                     *           "at": "2026-01-24T10:04:40.100000Z",
+                     *           "kind": "event_written",
+                     *           "event_id": "evt_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "event": "batch.completed"
+                     *         },
+                     *         {
+                     *           "at": "2026-01-24T10:04:41.000000Z",
+                     *           "kind": "delivery_attempt",
+                     *           "delivery_id": "dlv_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "event_id": "evt_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "endpoint_id": "whe_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "host": "https://example.com",
+                     *           "attempt": 1,
+                     *           "trigger": "auto",
+                     *           "status_code": 200,
+                     *           "ok": true,
+                     *           "duration_ms": 120
+                     *         },
+                     *         {
+                     *           "at": "2026-01-24T10:04:41.120000Z",
+                     *           "kind": "acknowledged",
+                     *           "delivery_id": "dlv_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "event_id": "evt_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "endpoint_id": "whe_01kadf7q2m3n4p5r6s7t8v9w0x",
+                     *           "host": "https://example.com",
+                     *           "status_code": 200
+                     *         }
+                     *       ],
+                     *       "left_out": {
+                     *         "delivery_attempts": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Timeline"];
+                };
+            };
+            /** @description The API key is not valid (`invalid_api_key`). */
+            401: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 401;
+                        /** @enum {unknown} */
+                        code?: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description The API key lacks a scope (`insufficient_scope`). */
+            403: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 403;
+                        /** @enum {unknown} */
+                        code?: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description There is no such object (`not_found`). */
+            404: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 404;
+                        /** @enum {unknown} */
+                        code?: "not_found";
+                    };
+                };
+            };
+            /** @description Too many requests (`rate_limited`). */
+            429: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @constant */
+                        status?: 429;
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };

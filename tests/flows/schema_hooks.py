@@ -50,6 +50,8 @@ FAULTS_BY_MORE = {
     ("redeliverWebhook", ""): "its endpoint may be disabled or deleted",
     ("createWebhookEndpoint", ""): "an organization has so many endpoints at most",
     ("replayWebhooks", ""): "its endpoint may be disabled",
+    ("createKey", ""): "an organization has so many keys at most",
+    ("rotateKey", ""): "it may be revoked, or worth more than the key that asks",
 }
 
 _numbers = itertools.count(1)

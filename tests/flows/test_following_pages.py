@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.examples import test_batch_basic, test_node_types
 from tests.flows.reader import Reader, in_tab
 from tests.flows.system import System, clean_environment, running
 from tests.sora2 import test_docs_examples
@@ -226,6 +227,21 @@ ELSEWHERE: dict[tuple[str, str, str], object] = {
         "Try it on your machine",
         "python",
     ): test_guide.test_the_documented_sender_signs_as_we_do,
+    (
+        "examples/node/README.md",
+        "Run it",
+        "sh",
+    ): test_batch_basic.test_the_loop_ends_well_and_shows_every_step,
+    (
+        "examples/node/README.md",
+        "The webhook has to reach it",
+        "sh",
+    ): test_batch_basic.test_a_webhook_whose_figures_were_changed_is_not_taken,
+    (
+        "examples/node/README.md",
+        "The types",
+        "sh",
+    ): test_node_types.test_the_types_are_those_of_the_document,
 }
 
 

@@ -81,6 +81,9 @@ def customer(system: System) -> Customer:
     api, base = system.api(key), f"{system.url}/api/enterprise"
     urls = [f"http://127.0.0.1:9/own/{number}" for number in range(12)]
     made = [api.post(f"{base}/webhook-endpoints", json={"url": url}, timeout=30).json() for url in urls]
+    for number in range(12):
+        order = {"name": f"Key {number}", "scopes": ["batches:read"]}
+        assert api.post(f"{base}/keys", json=order, timeout=30).status_code == 201
 
     def ids(path: str) -> list[str]:
         return [row["id"] for row in api.get(f"{base}/{path}", timeout=30).json()["data"]]
@@ -95,6 +98,7 @@ def customer(system: System) -> Customer:
             "item_id": ids(f"video-batch/{ended['batch_id']}/items"),
             "endpoint_id": [endpoint["id"] for endpoint in made],
             "delivery_id": ids("webhook-deliveries"),
+            "key_id": [key for key in ids("keys") if key != key_id],
         },
     )
 

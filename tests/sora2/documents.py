@@ -5,16 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sora2.documentation.contents import START_FILE, WRITTEN
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 # What customers read at /docs/enterprise. It leads to nothing else.
-PUBLIC = [
-    *sorted((DOCS / "enterprise").glob("*.md")),
-    *(DOCS / "howto" / f"{name}.md" for name in ("webhooks", "sandbox", "retry", "export", "verify")),
-    *(DOCS / "reference" / f"{name}.md" for name in ("api", "errors", "events", "failures", "states", "glossary")),
-    ROOT / "CHANGELOG.md",
-]
+PUBLIC = sorted(ROOT / file for file in {START_FILE, *(row.file for row in WRITTEN.values())})
 
 FENCED = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TAB = re.compile(r"^```\w* tab=(\w+)")

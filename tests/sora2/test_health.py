@@ -119,6 +119,7 @@ def test_an_unknown_address_of_the_api_is_answered_as_json(settings: Settings, p
         assert response.json()["code"] == "not_found"
 
 
+@pytest.mark.django_db  # The end of a stream lets go of connections that earlier tests have opened.
 def test_head_is_answered_without_a_body() -> None:
     request = HttpRequest()
     request.method = "HEAD"
