@@ -27,7 +27,9 @@ TYPESETTER = Path(__file__).with_name("typesetter.py")
 SETTING_SECONDS = 20.0
 AT_ONCE = 2
 WAIT_SECONDS = 10.0
-# All that the child is told of its surroundings: where programs and shared libraries are. No secrets.
+# A paper must not take all processors.
+ONE_THREAD = {"RAYON_NUM_THREADS": "1"}
+# All else that the child is told of its surroundings: where programs and shared libraries are. No secrets.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
 
 _places = threading.BoundedSemaphore(AT_ONCE)
@@ -60,7 +62,7 @@ def _typeset(asked: bytes, template: str) -> bytes:
             capture_output=True,
             check=True,
             timeout=SETTING_SECONDS,
-            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            env=ONE_THREAD | {name: os.environ[name] for name in PASSED_ON if name in os.environ},
         )
     except subprocess.TimeoutExpired as error:
         log.error("papers.too_slow", template=template)

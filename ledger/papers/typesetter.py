@@ -5,7 +5,6 @@ that lives on would keep; so this one ends. It has no secrets, no files to write
 """
 
 import json
-import os
 import resource
 import signal
 import sys
@@ -42,7 +41,6 @@ def _confine() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses to limit the address space.
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    os.environ["RAYON_NUM_THREADS"] = "1"  # Before typst starts threads: a paper must not take all processors.
 
 
 if __name__ == "__main__":

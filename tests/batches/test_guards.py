@@ -635,7 +635,7 @@ GUARDS = (
         "batches_batch_no_delete",
         "DELETE FROM batches_batch WHERE id = '$final'",
         "SELECT FROM invariant_entry_has_batch",
-        ("batches_item_batch_exists", "batches_proof_batch_id"),
+        ("batches_item_batch_exists", "batches_proof_batch_id", "batches_signoff_batch_id"),
         says="records are kept",
     ),
     Guard(

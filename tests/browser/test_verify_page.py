@@ -352,6 +352,9 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
     page.keyboard.press("Enter")
+    for above in ("Documentation", "Receive webhooks"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name=above)).to_be_focused()
     page.keyboard.press("Tab")
     message = signed(new_secret())
     for name in ("id", "timestamp", "signature", "body", "secret"):

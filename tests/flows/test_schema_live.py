@@ -88,6 +88,8 @@ def customer(system: System) -> Customer:
     def ids(path: str) -> list[str]:
         return [row["id"] for row in api.get(f"{base}/{path}", timeout=30).json()["data"]]
 
+    # Before the stranger has a wallet, of which it would have the path.
+    seal = system.manage("seal_ledger").stdout.split()[1]
     stranger = system.provision()
     return Customer(
         key,
@@ -98,6 +100,7 @@ def customer(system: System) -> Customer:
             "item_id": ids(f"video-batch/{ended['batch_id']}/items"),
             "endpoint_id": [endpoint["id"] for endpoint in made],
             "delivery_id": ids("webhook-deliveries"),
+            "number": [seal],
             "key_id": [key for key in ids("keys") if key != key_id],
         },
     )
