@@ -58,7 +58,7 @@ class Customer:
     key: str
     stranger_key: str
     key_id: str
-    ids: dict[str, list[str]]
+    ids: dict[str, list[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def customer(system: System) -> Customer:
             "item_id": ids(f"video-batch/{ended['batch_id']}/items"),
             "endpoint_id": [endpoint["id"] for endpoint in made],
             "delivery_id": ids("webhook-deliveries"),
-            "number": [seal],
+            "number": [int(seal)],
             "key_id": [key for key in ids("keys") if key != key_id],
         },
     )
