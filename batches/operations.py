@@ -234,6 +234,7 @@ ITEM_CONTENT = Operation(
             content_type="video/mp4",
             headers={**CONTENT_HEADERS, "Content-Range": "Which bytes these are."},
         ),
+        304: Answer("You have it already: `If-None-Match` named it.", {}, content_type="", headers=CONTENT_HEADERS),
     },
     errors=["not_found", "range_not_satisfiable", "validation_error"],
 )

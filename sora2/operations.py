@@ -138,7 +138,7 @@ class Answer:
     """A success: its schema by content type, the headers of its own, and an example.
 
     `instead` is what it may be as well, by content type, with examples of its own; the headers are then those of the
-    first.
+    first. Without a content type there is no body.
     """
 
     description: str
@@ -154,14 +154,11 @@ class Answer:
         if self.example is not None:
             media["example"] = self.example
         own = {name: {"schema": TEXT, "description": text} for name, text in self.headers.items()}
-        return {
-            "description": self.description,
-            "headers": {**_common_headers(*RATE_HEADERS), **own},
-            "content": {
-                self.content_type: media,
-                **{content_type: {"schema": schema} for content_type, schema in self.instead.items()},
-            },
-        }
+        answer: Schema = {"description": self.description, "headers": {**_common_headers(*RATE_HEADERS), **own}}
+        if not self.content_type:
+            return answer
+        others = {content_type: {"schema": schema} for content_type, schema in self.instead.items()}
+        return {**answer, "content": {self.content_type: media, **others}}
 
 
 @dataclass(frozen=True, kw_only=True)

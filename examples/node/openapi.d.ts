@@ -6115,6 +6115,21 @@ export interface operations {
                     "video/mp4": string;
                 };
             };
+            /** @description You have it already: `If-None-Match` named it. */
+            304: {
+                headers: {
+                    "X-Trace-Id": components["headers"]["X-Trace-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    /** @description `bytes` */
+                    "Accept-Ranges"?: string;
+                    /** @description The SHA-256 of the whole video. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The API key is not valid (`invalid_api_key`). */
             401: {
                 headers: {

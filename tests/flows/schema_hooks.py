@@ -49,6 +49,8 @@ DEPENDS_ON_MORE = {
 FAULTS_BY_MORE = {
     ("redeliverWebhook", ""): "its endpoint may be disabled or deleted",
     ("createWebhookEndpoint", ""): "an organization has so many endpoints at most",
+    ("createWebhookEndpoint", "/url"): "another endpoint may have the address",
+    ("changeWebhookEndpoint", "/url"): "another endpoint may have the address",
     ("replayWebhooks", ""): "its endpoint may be disabled",
     ("createKey", ""): "an organization has so many keys at most",
     ("rotateKey", ""): "it may be revoked, or worth more than the key that asks",

@@ -126,6 +126,7 @@ def test_a_client_that_hangs_up_while_it_sends_has_sent_nothing(single: Gunicorn
 # --- servers that are killed -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.owner  # The role does not see what other sessions do.
 def test_a_server_that_is_killed_between_commit_and_answer_has_made_the_batch(single: Gunicorn) -> None:
     account = make_account(1_000)
     # At the commit the batch's key to its organization is looked at, and that waits for whoever has it locked.
@@ -140,6 +141,7 @@ def test_a_server_that_is_killed_between_commit_and_answer_has_made_the_batch(si
     assert account.figures() == (970, 30, 0)
 
 
+@pytest.mark.owner  # The role does not see what other sessions do.
 def test_a_server_that_is_killed_between_reserve_and_commit_has_made_nothing(single: Gunicorn) -> None:
     account = make_account(1_000)
     row = f"ledger_wallet WHERE id = '{account.wallets[Mode.LIVE].pk}' FOR NO KEY UPDATE"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from customers.access import SCOPES
 from sora2.openapi import document
 from tests.flows.system import ROOT, System, running
 
@@ -38,14 +39,6 @@ EVERY_CHECK = {
 # No text of HTTP: the server drops such a request before it has an address (RFC 9110, 5.5).
 NO_HEADER_TEXT = "".join(chr(code) for code in (*range(32), 127) if chr(code) != "\t")
 HTTP_METHODS = ("get", "post", "put", "patch", "delete")
-# Nothing is for nobody: only the account's mode and organization limit it.
-GRANT_ALL = """
-from customers.access import SCOPES
-from customers.models import ApiKey
-keys = ApiKey.objects.filter(organization_id="{organization_id}")
-keys.update(scopes=[scope.value for scope in SCOPES])
-print(keys.get(mode="live").pk)
-"""
 
 
 @dataclass(frozen=True)
@@ -72,15 +65,17 @@ def system() -> Iterator[System]:
 def customer(system: System) -> Customer:
     """A customer with a finished batch, one that runs, deliveries, and endpoints."""
     pilot = system.provision(credits=1000, max_items=50, max_open_batches=10_000)
-    key = pilot["api_key"]
-    key_id = system.manage("shell", "-c", GRANT_ALL.format(**pilot)).stdout.split()[-1]
+    # Nothing is for nobody: only mode and organization limit this key.
+    every = [part for scope in SCOPES for part in ("--scope", str(scope))]
+    made = system.manage("create_api_key", pilot["organization_id"], "--name", "All", "--mode", "live", *every)
+    key_id, key = made.stdout.split()
     nowhere = "http://127.0.0.1:9/hook"
     ended = system.create(key, ["a cat", "[[fail:content_refused]]", "[[bad_output]]"], webhook_url=nowhere)
     running_on = [system.create(key, ["[[hang]]", "a cat"])["batch_id"] for _ in range(3)]
     system.final(key, ended["batch_id"])
     api, base = system.api(key), f"{system.url}/api/enterprise"
     urls = [f"http://127.0.0.1:9/own/{number}" for number in range(12)]
-    made = [api.post(f"{base}/webhook-endpoints", json={"url": url}, timeout=30).json() for url in urls]
+    endpoints = [api.post(f"{base}/webhook-endpoints", json={"url": url}, timeout=30).json() for url in urls]
     for number in range(12):
         order = {"name": f"Key {number}", "scopes": ["batches:read"]}
         assert api.post(f"{base}/keys", json=order, timeout=30).status_code == 201
@@ -98,7 +93,7 @@ def customer(system: System) -> Customer:
         {
             "batch_id": [ended["batch_id"], *running_on],
             "item_id": ids(f"video-batch/{ended['batch_id']}/items"),
-            "endpoint_id": [endpoint["id"] for endpoint in made],
+            "endpoint_id": [endpoint["id"] for endpoint in endpoints],
             "delivery_id": ids("webhook-deliveries"),
             "number": [int(seal)],
             "key_id": [key for key in ids("keys") if key != key_id],

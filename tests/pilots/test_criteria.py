@@ -122,6 +122,7 @@ def test_another_customers_records_are_not_evidence(provisioned: Provisioned) ->
     assert met(provisioned) == [False, False, False]
 
 
+@pytest.mark.owner
 def test_what_came_before_the_activation_does_not_count(provisioned: Provisioned, api: Api) -> None:
     batch = end_batch(make_batch(api))
     answer(batch)
@@ -225,6 +226,7 @@ def test_a_success_stays_a_success_after_the_deadline(provisioned: Provisioned, 
     assert judged(provisioned, after=timedelta(days=400)).status == "succeeded"
 
 
+@pytest.mark.owner
 def test_what_is_met_after_the_deadline_is_said_and_changes_no_verdict(provisioned: Provisioned, api: Api) -> None:
     now = timezone.now()
     Pilot.objects.filter(pk=provisioned.pilot.pk).update(
