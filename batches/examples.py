@@ -1,5 +1,6 @@
 """Examples of what the API answers about batches, for OpenAPI: one batch of ten items, of which one timed out."""
 
+import json
 from typing import Any
 
 from batches.schemas import EXAMPLE_BATCH, EXAMPLE_HOST, EXAMPLE_ID
@@ -74,6 +75,7 @@ ITEM: dict[str, Any] = {
     "finished_at": "2026-01-24T09:59:00.000000Z",
     "refunded_at": None,
 }
+RESULTS = json.dumps(ITEM, separators=(",", ":")) + "\n"
 REFUNDED_ITEM: dict[str, Any] = {
     **ITEM,
     "id": f"itm_{EXAMPLE_ID[:-1]}y",

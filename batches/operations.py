@@ -3,13 +3,14 @@
 from batches import examples
 from batches.failures import FailureType
 from batches.models import STATUS_OF_STATE, State, Status
-from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ORDER, EXAMPLE_RESULTS
+from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ORDER
 from sora2.api import JSON_TYPE
 from sora2.operations import (
     INSTANT,
     PAGING,
     PERIOD,
     TEXT,
+    UNREADABLE,
     URL,
     Answer,
     Operation,
@@ -23,7 +24,6 @@ from sora2.operations import (
 
 READ, WRITE, LEDGER = "batches:read", "batches:write", "ledger:read"
 BATCH, ITEM = in_path("batch_id", "bat"), in_path("item_id", "itm")
-UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
 BINARY = {"type": "string", "contentMediaType": "video/mp4"}
 POLLING = "When to ask again, in seconds, while the batch is not final."
 LINK = {
@@ -250,7 +250,7 @@ RESULTS = Operation(
             TEXT,
             content_type="application/jsonl",
             headers={"Retry-After": POLLING},
-            example=EXAMPLE_RESULTS,
+            example=examples.RESULTS,
         )
     },
     errors=["not_found"],

@@ -1,6 +1,5 @@
 """Batches and items in OpenAPI. What is told of them is in batches.events_schemas."""
 
-import json
 from typing import Any
 
 from batches import intake
@@ -236,30 +235,3 @@ EXAMPLE_BATCH: dict[str, Any] = {
         "dashboard": f"{EXAMPLE_HOST}/admin/batches/bat_{EXAMPLE_ID}",
     },
 }
-EXAMPLE_ITEM: dict[str, Any] = {
-    "id": f"itm_{EXAMPLE_ID}",
-    "index": 0,
-    "custom_id": "sku-1",
-    "status": "succeeded",
-    "model": "sora-2",
-    "prompt": "A cat playing piano",
-    "seconds": 4,
-    "size": "1280x720",
-    "metadata": {"sku": "1"},
-    "credits": 10,
-    "attempts": 1,
-    "failure": None,
-    "output": {
-        "url": f"{EXAMPLE_BATCH['links']['items']}/itm_{EXAMPLE_ID}/content",
-        "content_type": "video/mp4",
-        "bytes": 1204211,
-        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        "duration_seconds": 4.0,
-        "expires_at": None,
-    },
-    "created_at": "2026-01-24T10:00:00.000000Z",
-    "started_at": "2026-01-24T10:00:01.000000Z",
-    "finished_at": "2026-01-24T10:01:12.000000Z",
-    "refunded_at": None,
-}
-EXAMPLE_RESULTS = json.dumps(EXAMPLE_ITEM, separators=(",", ":")) + "\n"

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -119,15 +120,35 @@ def _asked(wallet: int) -> Asked:
     from batches.models import Batch
     from customers.models import Mode, Organization
     from customers.services import create_api_key
-    from sora2.times import timestamp
     from webhooks.models import Delivery
 
     organization = Organization.objects.get(name__startswith="Benchmark", batches__request_id=f"order-{wallet}-1")
     batches = list(Batch.objects.filter(organization=organization).order_by("pk"))
     deliveries = list(Delivery.objects.filter(organization=organization).order_by("pk").values_list("pk", flat=True))
-    middle, deep = batches[len(batches) // 2], min(DEPTH, len(batches) - 1)
+    middle = batches[len(batches) // 2]
     item = middle.items.get(index=ITEMS_PER_BATCH - 1)
-    lists = {
+    lists = _lists(batches, deliveries)
+    paths = {
+        "GET /video-batch/{id}": f"/video-batch/{middle.pk}",
+        "GET /video-batch/{id}/items/{id}": f"/video-batch/{middle.pk}/items/{item.pk}",
+        "GET /video-batch/{id}/ledger": f"/video-batch/{middle.pk}/ledger",
+        "GET /video-batch/{id}/proof": f"/video-batch/{middle.pk}/proof",
+        "GET /wallet": "/wallet",
+        "GET /webhook-deliveries/{id}": f"/webhook-deliveries/{deliveries[len(deliveries) // 2]}",
+    }
+    for path, queries in lists.items():
+        name = f"GET {path.replace(middle.pk, '{id}')}"
+        paths |= {f"{name}{', ' * bool(what)}{what}": f"{path}?{query}" for what, query in queries.items()}
+    _, secret = create_api_key(organization=organization, mode=Mode.LIVE, name="Benchmark")
+    return Asked(secret, paths)
+
+
+def _lists(batches: Sequence[Any], deliveries: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the queries that each list is asked with, by what they ask for, about the middle of what there is."""
+    from sora2.times import timestamp
+
+    middle, deep = batches[len(batches) // 2], min(DEPTH, len(batches) - 1)
+    return {
         "/video-batch": {
             "": "",
             "100 at once": "limit=100",
@@ -170,19 +191,6 @@ def _asked(wallet: int) -> Asked:
             "before the middle": f"created_before={timestamp(middle.created_at)}",
         },
     }
-    paths = {
-        "GET /video-batch/{id}": f"/video-batch/{middle.pk}",
-        "GET /video-batch/{id}/items/{id}": f"/video-batch/{middle.pk}/items/{item.pk}",
-        "GET /video-batch/{id}/ledger": f"/video-batch/{middle.pk}/ledger",
-        "GET /video-batch/{id}/proof": f"/video-batch/{middle.pk}/proof",
-        "GET /wallet": "/wallet",
-        "GET /webhook-deliveries/{id}": f"/webhook-deliveries/{deliveries[len(deliveries) // 2]}",
-    }
-    for path, queries in lists.items():
-        name = f"GET {path.replace(middle.pk, '{id}')}"
-        paths |= {f"{name}{', ' * bool(what)}{what}": f"{path}?{query}" for what, query in queries.items()}
-    _, secret = create_api_key(organization=organization, mode=Mode.LIVE, name="Benchmark")
-    return Asked(secret, paths)
 
 
 def _copied(name: str) -> str:

@@ -13,6 +13,7 @@ from sora2.operations import (
     NUMBER,
     PAGING,
     TEXT,
+    UNREADABLE,
     Answer,
     Operation,
     Schema,
@@ -31,7 +32,6 @@ from sora2.operations import (
 
 SCOPE = "keys:write"
 KEY = in_path("key_id", "key")
-UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
 SECRET: Schema = {
     "type": "string",
     "pattern": "^s2_(live|test)_[0-9A-Za-z]{36}$",

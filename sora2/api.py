@@ -109,6 +109,12 @@ def not_found() -> Problem:
     return Problem("not_found", "There is no such object for this key. Check the id, and the key's mode.")
 
 
+def refused(pointer: str, code: str, detail: str, **extra: Any) -> Problem:
+    """Return the problem of a request that is well-formed and cannot be done as things are."""
+    fault = {"pointer": pointer, "code": code, "detail": detail}
+    return Problem("validation_error", detail, errors=[fault], **extra)
+
+
 # --- what an error means -------------------------------------------------------------------------------------------
 
 

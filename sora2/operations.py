@@ -121,6 +121,8 @@ PERIOD = (
 )
 # Any request can meet these.
 ALWAYS = ("invalid_api_key", "insufficient_scope", "rate_limited", "service_unavailable")
+# Any request with a body can meet these.
+UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
 RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 SIGNATURE_HEADERS = (
     ("webhook-id", TEXT, "The event's id; the same over all retries."),

@@ -8,6 +8,7 @@ from sora2.operations import (
     NUMBER,
     PAGING,
     TEXT,
+    UNREADABLE,
     URL,
     Answer,
     Operation,
@@ -34,7 +35,6 @@ from webhooks.schemas import EXAMPLE_DELIVERY
 
 READ, WRITE = "webhooks:read", "webhooks:write"
 ENDPOINT = in_path("endpoint_id", "whe")
-UNREADABLE = ("malformed_json", "payload_too_large", "unsupported_media_type")
 COUNT: Schema = {"type": "integer", "minimum": 0}
 SECRET: Schema = {
     "type": "string",

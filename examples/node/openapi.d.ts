@@ -6810,7 +6810,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example {"id":"itm_01kadf7q2m3n4p5r6s7t8v9w0x","index":0,"custom_id":"sku-1","status":"succeeded","model":"sora-2","prompt":"A cat playing piano","seconds":4,"size":"1280x720","metadata":{"sku":"1"},"credits":10,"attempts":1,"failure":null,"output":{"url":"https://api.example.com/api/enterprise/video-batch/bat_01kadf7q2m3n4p5r6s7t8v9w0x/items/itm_01kadf7q2m3n4p5r6s7t8v9w0x/content","content_type":"video/mp4","bytes":1204211,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","duration_seconds":4.0,"expires_at":null},"created_at":"2026-01-24T10:00:00.000000Z","started_at":"2026-01-24T10:00:01.000000Z","finished_at":"2026-01-24T10:01:12.000000Z","refunded_at":null} */
+                    /** @example {"id":"itm_01kadf7q2m3n4p5r6s7t8v9w0x","index":0,"custom_id":"sku-1","status":"succeeded","model":"sora-2","prompt":"A cat playing piano","seconds":4,"size":"1280x720","metadata":{"sku":"1"},"credits":10,"attempts":1,"failure":null,"output":{"url":"https://api.example.com/api/enterprise/video-batch/bat_01kadf7q2m3n4p5r6s7t8v9w0x/items/itm_01kadf7q2m3n4p5r6s7t8v9w0x/content","content_type":"video/mp4","bytes":1048576,"sha256":"0cab1c9617404faf2b24e221e189ca5945813e14d3f766345b09ca13bbe28ffc","duration_seconds":4.0,"expires_at":null},"created_at":"2026-01-24T09:58:00.000000Z","started_at":"2026-01-24T09:58:01.000000Z","finished_at":"2026-01-24T09:59:00.000000Z","refunded_at":null} */
                     "application/jsonl": string;
                 };
             };

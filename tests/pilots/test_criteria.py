@@ -15,11 +15,13 @@ from batches.signing_off import sign_off, signer_of
 from batches.stopping import cancel
 from customers.models import Membership
 from customers.services import create_member, create_staff
+from pilots.boundary import BOUNDARY
 from pilots.criteria import Judgement, judge
 from pilots.models import Pilot
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from sora2.ids import is_id, least_id_at, new_id
 from tests.factories import Api, code_of, end_batch, make_account, make_batch
+from tests.sora2.documents import DOCS
 from tests.sora2.test_openapi import check
 from webhooks.endpoints import change_endpoint, send_test
 from webhooks.models import Attempt, Delivery, Endpoint, EventType, Sink
@@ -330,3 +332,7 @@ def test_it_costs_as_many_queries_whatever_there_is(provisioned: Provisioned, ap
         for more in range(3):
             answer(end_batch(make_batch(api, request_id=f"more {number} {more}")))
     assert costs[0] == costs[1] <= 8
+
+
+def test_the_papers_of_a_pilot_say_the_boundary_word_by_word() -> None:
+    assert f"```\n{BOUNDARY}\n```" in (DOCS / "enterprise/pilot.md").read_text()

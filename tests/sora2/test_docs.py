@@ -17,7 +17,7 @@ from batches.catalogue import LifeCycle, catalogue
 from batches.failures import POLICIES, FailureType
 from batches.models import STATUS_OF_STATE, Stage, State, Status
 from batches.models import Attempt as Submit
-from batches.operations import RETRY_BATCH, UNREADABLE
+from batches.operations import RETRY_BATCH
 from batches.reconciliation import INVARIANTS
 from batches.simulator.marks import MARK, PLAYABLE
 from customers.access import CUSTOMER_ROLES, SCOPES, STAFF_ROLES, Permission
@@ -26,6 +26,7 @@ from ledger.sandbox import LEVEL_CREDITS
 from pilots.services import SANDBOX_CREDITS
 from sora2.api import PROBLEMS
 from sora2.openapi import document
+from sora2.operations import UNREADABLE
 from tests.sora2.documents import DOCS, PAGES, ROOT, anchors, codes, links, section, table
 from webhooks.delivery import MAX_ATTEMPTS, RETRY_SCHEDULE_SECONDS
 from webhooks.models import Delivery, EventType
@@ -55,7 +56,7 @@ def test_faults(heading: str, files: list[str]) -> None:
     used = {
         call.args[1].value
         for call in calls
-        if ast.unparse(call.func) in ("self.fault", "reader.fault", "Fault", "_refused")
+        if ast.unparse(call.func) in ("self.fault", "reader.fault", "Fault", "refused")
         and isinstance(call.args[1], ast.Constant)
     }
     assert table("reference/errors.md", heading).keys() == used
