@@ -1,5 +1,6 @@
 """How figures, states, ids and times read on the pages. Loaded as a builtin: every template has them."""
 
+import itertools
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -8,6 +9,8 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+
+from sora2.glossary import meaning_of
 
 register = template.Library()
 
@@ -180,6 +183,23 @@ def copyable(value: str) -> SafeString:
         short_id(value),
         value,
         value,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def term(context: template.Context, word: str, shown: str = "") -> SafeString:
+    """Return a word of the glossary (`shown` in other letters) that says what it means when it is clicked.
+
+    A page explains a word once: where it stands first. Raises KeyError for a word that is not in the glossary.
+    """
+    number = next(context.dicts[0].setdefault("_terms", itertools.count(1)))
+    return format_html(
+        '<button type="button" class="link term" popovertarget="term-{0}">{1}</button>'
+        '<span class="meaning" id="term-{0}" popover><b>{2}</b>: {3}</span>',
+        number,
+        shown or word,
+        word,
+        meaning_of(word),
     )
 
 

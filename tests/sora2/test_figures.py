@@ -111,3 +111,14 @@ def test_a_broken_equation_says_the_difference_in_words() -> None:
 
 def _shown(equation: Equation) -> str:
     return Template('{% include "admin/parts/equation.html" %}').render(Context({"equation": equation}))
+
+
+def test_a_word_says_what_it_means_and_each_has_an_id_of_its_own() -> None:
+    html = Template('{% term "settle" "Settled" %} {% term "wallet" %}').render(Context())
+    assert 'popovertarget="term-1">Settled</button><span class="meaning" id="term-1" popover><b>settle</b>: ' in html
+    assert 'id="term-2" popover><b>wallet</b>: The credits of one organization in one mode.' in html
+
+
+def test_a_word_that_the_glossary_does_not_know_cannot_be_explained() -> None:
+    with pytest.raises(KeyError, match="jargon"):
+        Template('{% term "jargon" %}').render(Context())
