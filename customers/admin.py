@@ -1,11 +1,10 @@
-"""Django's own pages of who: organizations, people, keys and the audit log, read-only."""
+"""Django's own pages of who: organizations, people and keys, read-only."""
 
 from django.contrib import admin
 from django.urls import reverse
 from django.utils.html import format_html
 
-from customers.access import Permission
-from customers.models import ApiKey, AuditEvent, Membership, Organization, User
+from customers.models import ApiKey, Membership, Organization, User
 from customers.pages import ReadOnlyAdmin
 
 
@@ -79,14 +78,3 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     list_select_related = ["organization"]
     search_fields = ["id", "name", "organization__name", "organization__id"]
     ordering = ["-id"]
-
-
-@admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyAdmin):
-    permission = Permission.LEDGER_READ
-    fields = ["at", "actor", "action", "outcome", "subject", "organization", "mode", "detail", "trace_id"]
-    list_display = ["at", "actor", "action", "outcome", "subject", "organization", "mode"]
-    list_filter = ["action", "outcome", "mode"]
-    list_select_related = ["organization"]
-    search_fields = ["actor", "subject", "trace_id"]
-    ordering = ["-at", "-pk"]

@@ -5,6 +5,7 @@ from html import unescape
 from typing import Any
 
 from django.test import Client
+from django.utils import timezone
 
 from customers.models import Membership, Organization, User
 from customers.services import create_staff
@@ -42,4 +43,7 @@ def words_of(response: Any) -> str:
 def _signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
+    session = client.session
+    session["begun_at"] = session["seen_at"] = timezone.now().timestamp()
+    session.save()
     return client
