@@ -22,10 +22,18 @@ from customers.services import audit, end_sessions
 from sora2.pages import Page, render, text_of
 
 CODE_MAX = 40
+NAME_MAX = 150
 
 
 class SignInForm(AuthenticationForm):
     """Lets in our staff, and the people of customers."""
+
+    def clean_username(self) -> str:
+        """Refuse what is longer than any name: nobody has it, and no counter holds it."""
+        username: str = self.cleaned_data["username"]
+        if len(username) > NAME_MAX:
+            raise self.get_invalid_login_error()
+        return username
 
     def confirm_login_allowed(self, user: Any) -> None:
         super().confirm_login_allowed(user)

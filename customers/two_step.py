@@ -84,7 +84,7 @@ def check(*, user: User, code: str, address: str) -> Checked:
         allowed, why = app.verify_is_allowed()
         if not allowed:
             return Checked(good=False, locked_until=why["locked_until"])
-        by_paper = not code.isdigit()
+        by_paper = not (code.isascii() and code.isdigit())
         good = app.verify_token(code)
         if not good or by_paper:
             detail: dict[str, Any] = {"address": address, "failures": app.throttling_failure_count}
