@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from batches.audit_pages import SHOWN
 from customers.models import AuditEvent, User
@@ -70,6 +72,15 @@ def test_settings_leads_there_for_who_may_see_it() -> None:
     assert f'href="{LOG}"' not in staff("support").get("/admin/settings/").content.decode()
 
 
+def test_a_person_and_a_customer_lead_to_their_acts(account: Account, dana: User) -> None:
+    person = reverse("admin:customers_user_change", args=[quote(dana.pk)])
+    customer = reverse("admin:customers_organization_change", args=[quote(account.organization.pk)])
+    reader, support = staff("auditor"), staff("support")
+    assert f'href="{LOG}?person={dana.pk}"' in reader.get(person).content.decode()
+    assert f'href="{LOG}?customer={account.organization.pk}"' in reader.get(customer).content.decode()
+    assert LOG not in support.get(person).content.decode()
+
+
 # --- what ----------------------------------------------------------------------------------------------------------
 
 
@@ -85,7 +96,7 @@ def test_an_event_says_who_what_on_what_how_it_ended_and_why(account: Account, d
     )
     response = staff("auditor").get(f"{LOG}?action=batch.sign_off")
     page = words_of(response)
-    for word in ("dana", "signed a batch off", "Acme", "✕ already signed", "Compared by phone", "reserved 30"):
+    for word in ("dana", "sign a batch off", "Acme", "✕ already signed", "Compared by phone", "reserved 30"):
         assert word in page
     assert f'href="/admin/batches/{batch.pk}"' in response.content.decode()
 
