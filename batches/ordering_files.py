@@ -257,7 +257,7 @@ def suggestion(name: str, known: Iterable[str] = ITEM_FIELDS, metadata: str = ""
 
 
 def _item(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """Return the item in a row; an empty cell says nothing. A prompt and what is kept with the item stay as they are."""
+    """Return the item in a row. An empty cell says nothing; the customer's own texts stay as they are."""
     item: dict[str, Any] = {}
     metadata: dict[str, str] = {}
     for name, cell in zip(names, cells, strict=False):
