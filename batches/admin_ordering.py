@@ -34,8 +34,10 @@ def new_batch(request: HttpRequest, access: Access) -> HttpResponseBase:
     except NothingOnOffer:
         return render(request, "admin/batches/new.html", title="New batch")
     form = _form(request, access, offer)
-    if request.method != "POST" or not form.is_valid():
-        return _shown(request, form, faults=faults.of_text(form))
+    if request.method != "POST":
+        return _shown(request, form)
+    if not form.is_valid() or form.sheet.faults:
+        return _shown(request, form, faults=faults.of_rows(form, now))
     draft = _draft(form, access)
     step = request.POST.get("step", "")
     if step == "body":
@@ -98,8 +100,6 @@ def _priced(
     request: HttpRequest, form: OrderForm, draft: Draft, *, changed: NotAsShown | None = None
 ) -> HttpResponseBase:
     """Show the price, or everything that is wrong."""
-    if form.sheet.faults and not form.sheet.items:
-        return _shown(request, form, faults=faults.of_text(form))
     try:
         order = draft.read(catalogue=form.catalogue, now=timezone.now())
     except (Invalid, BatchTooLarge, ModelRetired) as error:
@@ -109,9 +109,8 @@ def _priced(
     made = made_before(draft)
     if made is not None:
         form.add_error("request_id", "This request id has made a batch already.")
-    of_text = faults.of_text(form)
-    if form.errors or of_text.count:
-        return _shown(request, form, faults=of_text, made=made)
+    if form.errors:
+        return _shown(request, form, made=made)
     return _shown(
         request,
         form,
@@ -126,8 +125,6 @@ def _priced(
 def _confirm(request: HttpRequest, form: OrderForm, draft: Draft) -> HttpResponseBase:
     """Accept what was shown, and go to its page."""
     shown = request.POST.get("shown", "")
-    if form.sheet.faults:
-        return _priced(request, form, draft)
     try:
         batch, is_new = place(draft=draft, shown=shown, catalogue=form.catalogue, now=timezone.now())
     except NotAsShown as changed:

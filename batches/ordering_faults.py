@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from batches import services
 from batches.catalogue import Model
-from batches.intake import MAX_ITEMS, BatchTooLarge, ModelRetired
+from batches.intake import MAX_ITEMS, BatchTooLarge, ModelRetired, read_order
 from batches.ordering_files import RowFault, suggestion
 from batches.ordering_forms import OrderForm, either
 from sora2.faults import MAX_FAULTS, Fault, Invalid
@@ -28,9 +29,17 @@ class RowFaults:
         return len(self.rows) + self.more
 
 
-def of_text(form: OrderForm) -> RowFaults:
-    """Return what makes the text itself no list of items."""
-    return _first(form.sheet.faults if hasattr(form, "sheet") else [])
+def of_rows(form: OrderForm, now: datetime) -> RowFaults:
+    """Return what is wrong with the rows where the form or the text has faults, too: all of it is mended at once."""
+    if not hasattr(form, "sheet"):
+        return RowFaults()
+    if "model" in form.cleaned_data and form.sheet.items:
+        body = {"items": form.items} if form.errors else form.body
+        try:
+            read_order(body, max_items=MAX_ITEMS, catalogue=form.catalogue, now=now)
+        except (Invalid, BatchTooLarge, ModelRetired) as error:
+            return of_order(form, error)
+    return _first(form.sheet.faults)
 
 
 def of_order(form: OrderForm, error: Invalid | BatchTooLarge | ModelRetired) -> RowFaults:
@@ -89,8 +98,9 @@ def dearer(credits: int, most: int) -> str:
 
 def _too_large(form: OrderForm, error: BatchTooLarge) -> str:
     there = f"More than {MAX_ITEMS:,}" if form.sheet.is_full else f"{error.items:,}"
+    whose = f"of {form.organization} " if hasattr(form, "organization") else ""
     return (
-        f"{there} videos, and a batch of {form.organization} has {error.limit:,} at most. Split it into several "
+        f"{there} videos, and a batch {whose}has {error.limit:,} at most. Split it into several "
         "batches, or ask us for a higher limit."
     )
 
@@ -98,7 +108,7 @@ def _too_large(form: OrderForm, error: BatchTooLarge) -> str:
 def _retired(form: OrderForm, error: ModelRetired) -> list[RowFault]:
     instead = f"Take {error.replacement} instead." if error.replacement else "Choose another model."
     detail = f"{error.model} is not offered any more. {instead}"
-    places = zip(form.sheet.places, form.body["items"], strict=True)
+    places = zip(form.sheet.places, form.items, strict=True)
     return [RowFault(place.row, place.where, "model", detail) for place, item in places if item["model"] == error.model]
 
 

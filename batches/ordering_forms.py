@@ -51,11 +51,12 @@ class OrderForm(forms.Form):
         help_text="CSV, JSON lines or text, in UTF-8. It takes the place of what stands in the box.",
     )
     source = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
-    customer = forms.CharField(label="Customer")
+    customer = forms.CharField(label="Customer", error_messages={"required": "Say for which customer."})
     reason = forms.CharField(
         label="Reason",
         max_length=500,
         widget=text_input(),
+        error_messages={"required": "Say why you order for a customer."},
         help_text="Why you order for a customer, such as the ticket. It stands in the audit log.",
     )
     mode = forms.ChoiceField(
@@ -79,6 +80,7 @@ class OrderForm(forms.Form):
         label="Request id",
         max_length=REQUEST_ID_MAX,
         widget=text_input(),
+        error_messages={"required": "Give the order an id of your own."},
         help_text="Your own name of the order. The same id never makes a second batch, however often it is sent.",
     )
     max_credits = whole_number(
@@ -146,7 +148,7 @@ class OrderForm(forms.Form):
         """Return the body that the API would be sent, without the request id."""
         said = self.cleaned_data
         body = {
-            "items": [self._with_defaults(item) for item in self.sheet.items],
+            "items": self.items,
             "webhook_url": said["webhook_url"] or None,
             "max_credits": said["max_credits"],
             "deadline": timestamp(said["deadline"]),
@@ -154,12 +156,17 @@ class OrderForm(forms.Form):
         }
         return {name: value for name, value in body.items() if value is not None}
 
+    @property
+    def items(self) -> list[Any]:
+        """Return the items as the API would be sent them, with the form's model, seconds and size filled in."""
+        return [self._with_defaults(item) for item in self.sheet.items]
+
     def default_of(self, item: Mapping[str, Any], name: str) -> Any:
         """Return what an item has for model, seconds or size: its own, or what the form says for it."""
         if item.get(name) is not None:
             return item[name]
         applies = name == "model" or item.get("model") in (None, self.cleaned_data["model"])
-        return self.cleaned_data[name] if applies else None
+        return self.cleaned_data.get(name) if applies else None
 
     # --- reading -----------------------------------------------------------------------------------------------
 
