@@ -315,6 +315,14 @@ def test_what_is_wrong_with_the_form_is_said_above_it(account: Account, more: di
     assert "Freeze" not in text
 
 
+def test_a_paste_that_no_request_can_hold_is_refused_in_words(account: Account) -> None:
+    client = member(account.organization, ADMIN)
+    assert "12 MiB" in read(client, said("A cat\n" * 2_200_000))
+    response = client.post(NEW, said("A cat\n" * 2_900_000))
+    assert response.status_code == 413
+    assert "No credit was moved." in words_of(response)
+
+
 def test_every_problem_leads_to_a_field_that_there_is(account: Account) -> None:
     page = sent(staff("support"), {"kind": "x", "step": "price"}).content.decode()
     links = re.findall(r'<li><a href="#([^"]+)"', page)

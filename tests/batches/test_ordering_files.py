@@ -6,11 +6,25 @@ import json
 from typing import Any
 
 import pytest
+from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.intake import MAX_ITEMS
-from batches.ordering_files import Kind, NotText, Sheet, kind_of, read, text_of, to_csv, to_jsonl, with_plain_ends
+from batches.ordering_files import (
+    COLUMNS,
+    ENDINGS,
+    MOST_BYTES,
+    Kind,
+    NotText,
+    Sheet,
+    kind_of,
+    read,
+    text_of,
+    to_csv,
+    to_jsonl,
+    with_plain_ends,
+)
 
 
 def table(raw: bytes | str) -> Sheet:
@@ -188,3 +202,10 @@ def test_what_is_no_text_is_refused_with_what_to_do(raw: bytes, words: str) -> N
 def test_the_ending_of_a_file_says_how_it_is_written() -> None:
     names = ["a.CSV", "a.tsv", "a.jsonl", "a.ndjson", "a.txt", "a.xls", "csv"]
     assert [kind_of(name) for name in names] == [Kind.CSV, Kind.CSV, Kind.JSONL, Kind.JSONL, Kind.LINES, None, None]
+
+
+def test_the_documentation_names_every_column_and_ending() -> None:
+    text = (settings.BASE_DIR / "docs/howto/order.md").read_text()
+    assert [column for column in COLUMNS if f"| `{column}` |" not in text] == []
+    assert [ending for ending in ENDINGS if f"`{ending}`" not in text] == []
+    assert f"{MOST_BYTES // 2**20} MiB at most" in text
