@@ -7,6 +7,7 @@ it is said of its row, and the other rows are read all the same.
 import csv
 import difflib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ MOST_BYTES = 12 * 2**20
 COLUMNS = ("prompt", "model", "seconds", "size", "custom_id")
 METADATA = "metadata."
 SEPARATORS = (",", ";", "\t")
+WHOLE = re.compile(r"[0-9]{1,9}")
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
 
 
@@ -269,7 +271,7 @@ def _item(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
             item[name] = cell
         else:
             text = cell.strip()
-            item[name] = int(text) if name == "seconds" and text.isascii() and text.isdigit() else text
+            item[name] = int(text) if name == "seconds" and WHOLE.fullmatch(text) else text
     if metadata:
         item["metadata"] = metadata
     return item

@@ -51,7 +51,9 @@ class OrderForm(forms.Form):
         help_text="CSV, JSON lines or text, in UTF-8. It takes the place of what stands in the box.",
     )
     source = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
-    customer = forms.CharField(label="Customer", error_messages={"required": "Say for which customer."})
+    customer = forms.CharField(
+        label="Customer", widget=text_input(), error_messages={"required": "Say for which customer."}
+    )
     reason = forms.CharField(
         label="Reason",
         max_length=500,
@@ -104,7 +106,6 @@ class OrderForm(forms.Form):
         self._offer(catalogue)
         if self.is_staff:
             self.fields["customer"].help_text = self._named() or "Its id, or its whole name."
-            self.fields["customer"].widget = text_input()
             return
         del self.fields["reason"]
         if len(own) == 1:

@@ -142,6 +142,10 @@ def test_staff_name_the_customer_and_say_why(account: Account, make: Any) -> Non
     assert event.detail == {"request_id": "order-7", "items": 2, "credits": 20, "reason": "Ticket 7"}
 
 
+def test_a_link_can_name_the_customer(account: Account) -> None:
+    assert "Customer Acme Reason" in words_of(staff("support").get(NEW, {"customer": account.organization.pk}))
+
+
 def test_staff_start_in_test_mode_and_customers_people_in_live(account: Account) -> None:
     def checked(client: Client) -> Any:
         return re.findall(r'name="mode" value="(\w+)"[^>]* checked', client.get(NEW).content.decode())

@@ -119,8 +119,8 @@ def test_nothing_is_taken_off_a_prompt() -> None:
 
 
 def test_what_is_no_whole_number_is_left_to_the_reader_of_orders() -> None:
-    sheet = table("prompt,seconds\na,8\nb,8.5\nc,eight\nd,²\n")
-    assert [item["seconds"] for item in sheet.items] == [8, "8.5", "eight", "²"]
+    sheet = table("prompt,seconds\na,8\nb,8.5\nc,eight\nd,²\ne," + "9" * 5000)
+    assert [item["seconds"] for item in sheet.items] == [8, "8.5", "eight", "²", "9" * 5000]
 
 
 def test_a_column_that_there_is_not_is_told_with_what_is_meant() -> None:
