@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django.db import transaction
+from django.db.models import QuerySet
 from psycopg.errors import UniqueViolation
 
 from batches import services
-from batches.catalogue import Catalogue, LifeCycle, Model
+from batches.catalogue import Catalogue, LifeCycle, Model, catalogue
 from batches.failures import POLICIES
-from batches.intake import BatchOrder, ItemOrder, ModelRetired
+from batches.intake import BatchOrder, ItemOrder, ModelRetired, retry_sha256
 from batches.models import Batch, Item, Priority, Status
 from batches.services import Customer, Refused
+from customers.services import audit
 
 RETRYABLE = [failure.value for failure, policy in POLICIES.items() if policy.retryable]
 
@@ -26,6 +29,10 @@ class NothingToRetry(Refused):
     """No item of the batch was refunded after a failure that may not come again."""
 
     code = "nothing_to_retry"
+
+
+class PricesChanged(Exception):
+    """Since somebody looked at what it costs, other prices have come into force."""
 
 
 class AlreadyRetried(Refused):
@@ -54,7 +61,7 @@ def retry(
     NothingToRetry, AlreadyRetried, and ModelRetired when all that is left asks for models that are not offered.
     """
     try:
-        order = _order_again(batch, catalogue, max_credits)
+        order = order_again(batch, catalogue=catalogue, max_credits=max_credits)
         return services.submit(customer=customer, request_id=request_id, body_sha256=body_sha256, order=order, now=now)
     except UniqueViolation as error:
         if error.diag.constraint_name != "batches_item_retried_once":
@@ -71,7 +78,44 @@ def retry(
     raise refusal
 
 
-def _order_again(batch: Batch, catalogue: Catalogue, max_credits: int | None) -> BatchOrder:
+def retry_as_seen(
+    *, customer: Customer, batch: Batch, request_id: str, price_version: str, reason: str, now: datetime
+) -> tuple[Batch, bool]:
+    """Retry a batch for a person who saw its price by `price_version`; who did it and why is written down with it.
+
+    Return as retry() does: whoever asks twice, by a second click, gets the batch that the first one made. Raises
+    PricesChanged, and what retry() raises.
+    """
+    sha256, refusal = retry_sha256({}, batch_id=batch.pk), None
+    made_before = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
+    if made_before is not None:
+        return made_before, False
+    offer = catalogue(now=now)
+    if offer.price_version != price_version:
+        raise PricesChanged
+    asked: dict[str, Any] = {"request_id": request_id, "body_sha256": sha256, "max_credits": None, "catalogue": offer}
+    with transaction.atomic():
+        try:
+            again, made = retry(customer=customer, batch=batch, now=now, **asked)
+        except (Refused, ModelRetired) as error:
+            refusal = error  # Raised outside: what was written down of it has to stay.
+        else:
+            if made:
+                _audit(customer, batch, again, reason)
+            return again, made
+    raise refusal
+
+
+def left_to_retry(batch: Batch) -> QuerySet[Item]:
+    """Return the refunded items that may succeed and were not tried anew."""
+    return _may_succeed(batch).exclude(pk__in=Item.objects.filter(retry_of__batch=batch).values("retry_of"))
+
+
+def order_again(batch: Batch, *, catalogue: Catalogue, max_credits: int | None = None) -> BatchOrder:
+    """Return the order that tries the items of a batch anew, priced and not accepted.
+
+    Raises BatchNotFinal, NothingToRetry, AlreadyRetried, and ModelRetired as retry() does.
+    """
     if not batch.is_final:
         raise BatchNotFinal
     items = _waiting_for_another_try(batch)
@@ -95,13 +139,15 @@ def _order_again(batch: Batch, catalogue: Catalogue, max_credits: int | None) ->
     )
 
 
+def _may_succeed(batch: Batch) -> QuerySet[Item]:
+    return Item.objects.filter(batch=batch, status=Status.REFUNDED, failure_type__in=RETRYABLE)
+
+
 def _waiting_for_another_try(batch: Batch) -> Sequence[Item]:
     """Return the items that may succeed and were not tried anew. Raises NothingToRetry, AlreadyRetried."""
-    may_succeed = Item.objects.filter(batch=batch, status=Status.REFUNDED, failure_type__in=RETRYABLE)
-    if not may_succeed.exists():
+    if not _may_succeed(batch).exists():
         raise NothingToRetry
-    left = may_succeed.exclude(pk__in=Item.objects.filter(retry_of__batch=batch).values("retry_of"))
-    items = list(left.order_by("index"))
+    items = list(left_to_retry(batch).order_by("index"))
     if not items:
         raise AlreadyRetried(_retried_in(batch))
     return items
@@ -122,3 +168,14 @@ def _again(item: Item, model: Model) -> ItemOrder:
 
 def _retried_in(batch: Batch) -> str | None:
     return Batch.objects.filter(retry_of=batch).order_by("-pk").values_list("pk", flat=True).first()
+
+
+def _audit(customer: Customer, batch: Batch, again: Batch, reason: str) -> None:
+    audit(
+        actor=customer.actor,
+        action="batch.retry",
+        organization_id=batch.organization_id,
+        mode=batch.mode,
+        subject=batch.pk,
+        detail={"retried_in": again.pk, "items": again.total, "reason": reason},
+    )

@@ -1,6 +1,7 @@
 """`ledger.csv`: RFC 4180, made by PostgreSQL's COPY and streamed as it comes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -19,8 +20,9 @@ COLUMNS = (
 GUARDED = ("reference", "request_id", "actor", "reason")
 STARTS = ", ".join(str(ord(character)) for character in "=+-@\t\r'")
 GUARD = f"CASE WHEN ascii({{0}}) IN ({STARTS}) THEN '''' || {{0}} ELSE {{0}} END AS {{0}}"
+INSTANT = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {0}"""
 EXPRESSIONS = {
-    "created_at": """to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at""",
+    "created_at": INSTANT.format("created_at"),
     **{column: GUARD.format(column) for column in GUARDED},
 }
 COPY = f"""
@@ -30,10 +32,15 @@ COPY = f"""
 
 
 def blocks(selected: Selected) -> Iterator[bytes]:
-    """Yield the file. Closed before its end it cancels the COPY, and the connection can be used again."""
+    """Return the file. Closed before its end it cancels the COPY, and the connection can be used again."""
     entries, values = selected.entries().query.sql_with_params()
+    return rows_as_sent(COPY.format(entries=entries), values)
+
+
+def rows_as_sent(copy_to: str, values: Sequence[Any]) -> Iterator[bytes]:
+    """Yield what a `COPY … TO STDOUT (FORMAT csv)` sends, each row ended as RFC 4180 has it."""
     block = bytearray()
-    with connection.cursor() as cursor, cursor.copy(cursor.mogrify(COPY.format(entries=entries), values)) as copy:
+    with connection.cursor() as cursor, cursor.copy(cursor.mogrify(copy_to, values)) as copy:
         # The protocol brings exactly one row in each message, so the line feed at its end is the row's.
         for row in copy:
             block += row
