@@ -5,25 +5,25 @@ from collections.abc import Iterator, Mapping
 from batches.list_pages import Wanted, chosen_batches
 from customers.access import Access, Permission
 from customers.services import audit
-from ledger.exports.csv_copy import GUARD, INSTANT, rows_as_sent
+from ledger.exports.csv_copy import guarded, instant, rows_as_sent
 from sora2.times import timestamp
 
 # The columns, and what makes each of READ. Texts that somebody chose get the guard of all our exports.
 COLUMNS: Mapping[str, str] = {
     "batch_id": "id AS batch_id",
-    "request_id": GUARD.format("request_id"),
+    "request_id": guarded("request_id"),
     "organization_id": "organization_id",
-    "customer": GUARD.format("name").replace(" AS name", " AS customer"),
+    "customer": guarded("organization__name", "customer"),
     "mode": "mode",
     "state": "state",
     "items": "total AS items",
     "succeeded": "succeeded",
     "failed": "failed",
-    **{name: INSTANT.format(name) for name in ("created_at", "started_at", "canceled_at", "finished_at", "deadline")},
+    **{name: instant(name) for name in ("created_at", "started_at", "canceled_at", "finished_at", "deadline")},
     "created_via": "created_via",
     "created_by": "created_by",
     "retry_of": "retry_of_id AS retry_of",
-    "price_version": GUARD.format("price_version"),
+    "price_version": guarded("price_version"),
 }
 # For those who may see credits: reserved = settled + refunded + held.
 MONEY_COLUMNS: Mapping[str, str] = {

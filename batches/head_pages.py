@@ -92,11 +92,10 @@ def _entries(access: Access, batch: Batch) -> list[Entry] | None:
 
 
 def _timeline(batch: Batch, last_item: datetime | None, told: webhooks.Acknowledgement) -> list[Step]:
-    started = "not yet" if not batch.is_final else "nothing was submitted"
     return steps(
         [
             ("Created", batch.created_at, ""),
-            ("Started", batch.started_at, started),
+            ("Started", batch.started_at, "not yet"),
             *([("Canceled", batch.canceled_at, "")] if batch.canceled_at else []),
             ("Last item ended", last_item if batch.is_final else None, "not yet"),
             ("Finalized", batch.finished_at, "not yet"),

@@ -16,15 +16,22 @@ COLUMNS = (
     *("prev_hash", "hash"),
 )
 # Texts that somebody chose. One that a spreadsheet would run, or that starts with the guard itself, gets the guard.
-# By the number of its first character, which PostgreSQL compares at half the cost of a text; that of no text is 0.
 GUARDED = ("reference", "request_id", "actor", "reason")
+# By the number of its first character, which PostgreSQL compares at half the cost of a text; that of no text is 0.
 STARTS = ", ".join(str(ord(character)) for character in "=+-@\t\r'")
-GUARD = f"CASE WHEN ascii({{0}}) IN ({STARTS}) THEN '''' || {{0}} ELSE {{0}} END AS {{0}}"
-INSTANT = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {0}"""
-EXPRESSIONS = {
-    "created_at": INSTANT.format("created_at"),
-    **{column: GUARD.format(column) for column in GUARDED},
-}
+
+
+def guarded(column: str, name: str = "") -> str:
+    """Return the SQL of a text that no spreadsheet runs, under its own name or another."""
+    return f"CASE WHEN ascii({column}) IN ({STARTS}) THEN '''' || {column} ELSE {column} END AS {name or column}"
+
+
+def instant(column: str) -> str:
+    """Return the SQL of a time as RFC 3339 in UTC, with microseconds and `Z`."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {column}"""
+
+
+EXPRESSIONS = {"created_at": instant("created_at"), **{column: guarded(column) for column in GUARDED}}
 COPY = f"""
     COPY (SELECT {", ".join(EXPRESSIONS.get(column, column) for column in COLUMNS)}
           FROM ({{entries}}) e ORDER BY seq) TO STDOUT (FORMAT csv, HEADER)
@@ -32,9 +39,9 @@ COPY = f"""
 
 
 def blocks(selected: Selected) -> Iterator[bytes]:
-    """Return the file. Closed before its end it cancels the COPY, and the connection can be used again."""
+    """Yield the file. Closed before its end it cancels the COPY, and the connection can be used again."""
     entries, values = selected.entries().query.sql_with_params()
-    return rows_as_sent(COPY.format(entries=entries), values)
+    yield from rows_as_sent(COPY.format(entries=entries), values)
 
 
 def rows_as_sent(copy_to: str, values: Sequence[Any]) -> Iterator[bytes]:

@@ -109,10 +109,11 @@ async function itemChecks(bytes, items, proof) {
 async function fetched(address, name) {
   let answer;
   try {
-    answer = await fetch(address, { cache: "no-store", redirect: "error" });
+    answer = await fetch(address, { cache: "no-store", redirect: "manual" });
   } catch {
-    throw new Error(`${name} could not be fetched. See whether you are still signed in, and try again.`);
+    throw new Error(`${name} could not be fetched: there was no answer. Try again.`);
   }
+  if (answer.type === "opaqueredirect") throw new Error("You are signed out. Sign in again, and come back here.");
   if (!answer.ok) throw new Error(`${name} could not be fetched: the answer was ${answer.status}. Try again.`);
   return new Uint8Array(await answer.arrayBuffer());
 }

@@ -10,7 +10,7 @@ from django.utils import timezone
 from batches.failures import FailureType
 from batches.models import Batch, CatalogueModel, Item, Stage, Status
 from batches.stopping import cancel
-from customers.models import AuditEvent, Organization
+from customers.models import AuditEvent, Organization, User
 from tests.factories import Account, end_batch, make_account, make_batch
 from tests.people import member, staff, superuser, words_of
 
@@ -169,6 +169,17 @@ def test_both_batches_and_items_lead_to_each_other(account: Account) -> None:
     assert [link for address, link in links if link not in client.get(address).content.decode()] == []
 
 
+def test_who_of_our_staff_ordered_is_for_our_staff_to_know(account: Account) -> None:
+    batch, client = failed(account), superuser()
+    client.post(at(batch, "retry"), retry_form(client, batch, reason="r"))
+    again = Batch.objects.get(retry_of=batch)
+    name = User.objects.get(pk=again.created_by).username
+    assert f"Ordered by {name}" in words_of(client.get(f"/admin/batches/{again.pk}"))
+    theirs = member(account.organization).get(f"/admin/batches/{again.pk}")
+    assert "Ordered by our staff" in words_of(theirs)
+    assert name not in theirs.content.decode()
+
+
 def test_a_retry_by_the_api_with_the_same_request_id_is_the_same(account: Account) -> None:
     batch, client = failed(account), superuser()
     client.post(at(batch, "retry"), retry_form(client, batch, reason="r"))
@@ -251,8 +262,8 @@ def test_a_refused_retry_is_written_down(account: Account) -> None:
 
 
 @pytest.mark.parametrize("act", ["cancel", "retry"])
-def test_a_confirmation_takes_as_many_queries_whatever_the_number_of_items(account: Account, act: str) -> None:
-    client, counts = superuser(), []
+def test_a_confirmation_takes_as_many_queries_whatever_the_number_of_items(act: str) -> None:
+    client, account, counts = superuser(), make_account(credits=2000, max_items_per_batch=60), []
     for count in (3, 60):
         batch = make_batch(account.api, count, request_id=f"order-{count}")
         if act == "retry":

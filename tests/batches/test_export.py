@@ -38,7 +38,7 @@ def test_a_file_holds_each_batch_newest_first(account: Account) -> None:
     assert found[1] == {
         "batch_id": first.pk, "request_id": "order-1", "organization_id": account.organization.pk, "customer": "Acme",
         "mode": "live", "state": "partial", "items": "10", "succeeded": "9", "failed": "1",
-        "created_at": timestamp(first.created_at), "started_at": "", "canceled_at": "",
+        "created_at": timestamp(first.created_at), "started_at": timestamp(first.started_at), "canceled_at": "",
         "finished_at": timestamp(first.finished_at), "deadline": "", "created_via": "api",
         "created_by": first.created_by, "retry_of": "", "price_version": first.price_version,
         "reserved": "100", "settled": "90", "refunded": "10", "held": "0",
