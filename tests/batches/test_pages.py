@@ -161,8 +161,8 @@ def test_the_list_shows_each_batch_with_its_progress_and_the_totals(account: Acc
     listed = text("/admin/batches/")
     assert "9 ✓ 1 ✕ of 10" in listed
     assert "3 of 4 · 2 ✓ · 1 ✕ · 0 running" in listed
-    assert "LIVE all 2 batches 14 items 140 90 10 40 held" in listed
-    assert "TEST all 1 batch 5 items 50 0 0 50 held" in listed
+    assert "LIVE all 2 batches 14 items 140 40 held 90 10" in listed
+    assert "TEST all 1 batch 5 items 50 50 held 0 0" in listed
     assert "order-3 TEST" in listed
 
 
