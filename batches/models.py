@@ -185,8 +185,13 @@ class Batch(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "mode", "-id"], name="batches_batch_newest"),
-            # The newest of one state, and how many of an organization are open.
-            models.Index(fields=["organization", "mode", "state", "-id"], name="batches_batch_by_state"),
+            # The newest of one state, how many of an organization are open; and the totals of a list, of all or of those
+            # with an id or a time, whose rows are not read for them.
+            models.Index(
+                fields=["organization", "mode", "state", "-id"],
+                include=["created_at", "request_id", "total", "credits", "settled", "refunded", "failed"],
+                name="batches_batch_totals",
+            ),
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
         ]
 
@@ -313,8 +318,10 @@ class Item(models.Model):
                 condition=Q(stage="submit", deadline_at__isnull=False),
                 name="batches_item_overdue",
             ),
-            # Refund coverage: failed items of final batches, against refunded ones.
+            # What failed in a batch, by type.
             models.Index(fields=["batch"], condition=Q(status__in=["failed", "refunded"]), name="batches_item_failed"),
+            # Refund coverage: those of open batches wait for the end, and there should be no others.
+            models.Index(fields=["batch"], condition=Q(status="failed"), name="batches_item_unrefunded"),
         ]
 
     def __str__(self) -> str:

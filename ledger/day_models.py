@@ -11,16 +11,22 @@ class WalletDayQuerySet(OwnedQuerySet["WalletDay"]):
 
 
 class WalletDay(models.Model):
-    """What the entries of a wallet that are dated on a day (UTC) moved, up to and including the number `through_seq`.
+    """What entries of a wallet that are dated on a day (UTC) moved: those past `after_seq`, through `through_seq`.
 
-    Added up from the entries, and nothing by itself: `ledger.days` adds those that came since, at any moment, and
-    whoever reads adds those that are not in here yet. Once later days have rows, a row changes no more.
+    Added up from the entries, and nothing by itself: `ledger.days` adds those that came since, and whoever reads adds
+    those that are not in here yet. A wallet's rows follow each other without a gap, from its first entry on; each but
+    the last is for good. What comes in and goes out is rare, and is not among the figures.
     """
 
     # Served by ledger_walletday_once.
     wallet = models.ForeignKey("ledger.Wallet", on_delete=models.PROTECT, related_name="+", db_index=False)
     day = models.DateField()
+    after_seq = models.BigIntegerField()
     through_seq = models.BigIntegerField()
+    # How many entries, and their credits.
+    reserves = models.BigIntegerField()
+    settles = models.BigIntegerField()
+    refunds = models.BigIntegerField()
     reserved = models.BigIntegerField()
     settled = models.BigIntegerField()
     refunded = models.BigIntegerField()

@@ -9,6 +9,7 @@ late, or never comes, makes reading slower, and no figure wrong.
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -27,7 +28,10 @@ TO_COME = """
     to_come AS (
         SELECT w.id AS wallet_id, e.*
         FROM wallet w CROSS JOIN LATERAL (
-            SELECT (e.created_at AT TIME ZONE 'UTC')::date AS day, max(e.seq) AS through_seq,
+            SELECT (e.created_at AT TIME ZONE 'UTC')::date AS day, min(e.seq) - 1 AS after_seq, max(e.seq) AS through_seq,
+                   count(*) FILTER (WHERE e.kind = 'reserve') AS reserves,
+                   count(*) FILTER (WHERE e.kind = 'settle') AS settles,
+                   count(*) FILTER (WHERE e.kind = 'refund') AS refunds,
                    coalesce(sum(e.amount) FILTER (WHERE e.kind = 'reserve'), 0) AS reserved,
                    coalesce(sum(e.amount) FILTER (WHERE e.kind = 'settle'), 0) AS settled,
                    coalesce(sum(e.amount) FILTER (WHERE e.kind = 'refund'), 0) AS refunded
@@ -38,19 +42,22 @@ TO_COME = """
     )
 """
 
-# Whoever comes second waits for the lock, and then sees what the first has added.
+# What continues a row is added to it. Whoever comes second finds that theirs does not.
+COLUMNS = "wallet_id, day, after_seq, through_seq, reserves, settles, refunds, reserved, settled, refunded"
 ROLL_UP = f"""
     WITH {TO_COME.format(where="")}
-    INSERT INTO ledger_walletday AS d (wallet_id, day, through_seq, reserved, settled, refunded)
-    SELECT wallet_id, day, through_seq, reserved, settled, refunded FROM to_come
+    INSERT INTO ledger_walletday AS d ({COLUMNS}) SELECT {COLUMNS} FROM to_come
     ON CONFLICT (wallet_id, day) DO UPDATE
-    SET through_seq = EXCLUDED.through_seq, reserved = d.reserved + EXCLUDED.reserved,
-        settled = d.settled + EXCLUDED.settled, refunded = d.refunded + EXCLUDED.refunded
-"""
+    SET through_seq = EXCLUDED.through_seq, reserves = d.reserves + EXCLUDED.reserves,
+        settles = d.settles + EXCLUDED.settles, refunds = d.refunds + EXCLUDED.refunds,
+        reserved = d.reserved + EXCLUDED.reserved, settled = d.settled + EXCLUDED.settled,
+        refunded = d.refunded + EXCLUDED.refunded
+    WHERE d.through_seq = EXCLUDED.after_seq
+"""  # noqa: S608 - constants of ours.
 
 # The wallets of a mode: all, or those that are named.
 CHOSEN = "WHERE w.mode = %(mode)s AND (%(wallets)s::text[] IS NULL OR w.id = ANY(%(wallets)s))"
-# The days from `first` through `last`, of which each wallet has at most two rows: what is rolled up, and what is to come.
+# The days from `first` through `last`, of which a wallet has at most two rows: what is rolled up, and what is to come.
 MOVED = f"""
     WITH {TO_COME.format(where=CHOSEN)},
     moved AS (
@@ -60,18 +67,18 @@ MOVED = f"""
         UNION ALL
         SELECT wallet_id, day, reserved, settled, refunded FROM to_come WHERE day BETWEEN %(first)s AND %(last)s
     )
-"""
+"""  # noqa: S608 - constants of ours.
 DAYS = f"""
     {MOVED}
     SELECT day, sum(reserved)::bigint, sum(settled)::bigint, sum(refunded)::bigint FROM moved GROUP BY day
-"""
+"""  # noqa: S608 - constants of ours.
 WALLETS = f"""
     {MOVED}
     SELECT o.id, o.name, sum(m.reserved)::bigint, sum(m.settled)::bigint, sum(m.refunded)::bigint
     FROM moved m JOIN wallet w ON w.id = m.wallet_id JOIN customers_organization o ON o.id = w.organization_id
     GROUP BY o.id, o.name HAVING sum(m.reserved + m.settled + m.refunded) > 0
     ORDER BY sum(m.reserved + m.settled + m.refunded) DESC, o.name, o.id
-"""
+"""  # noqa: S608 - constants of ours.
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,8 @@ def roll_up() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ledger_days'))")
         cursor.execute(ROLL_UP)
-        return cursor.rowcount
+        changed: int = cursor.rowcount
+    return changed
 
 
 def days_until(access: Access, *, mode: str, last: date, count: int) -> list[Day]:
@@ -120,7 +128,7 @@ def shares_of(access: Access, *, mode: str, day: date) -> list[Share]:
         return [Share(*row) for row in cursor.fetchall()]
 
 
-def _given(access: Access, *, mode: str, first: date, last: date) -> dict[str, object]:
+def _given(access: Access, *, mode: str, first: date, last: date) -> dict[str, Any]:
     own = None
     if access.organization_ids is not None:
         own = list(Wallet.objects.within(access).filter(mode=mode).values_list("pk", flat=True))

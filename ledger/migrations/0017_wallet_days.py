@@ -16,7 +16,11 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('day', models.DateField()),
+                ('after_seq', models.BigIntegerField()),
                 ('through_seq', models.BigIntegerField()),
+                ('reserves', models.BigIntegerField()),
+                ('settles', models.BigIntegerField()),
+                ('refunds', models.BigIntegerField()),
                 ('reserved', models.BigIntegerField()),
                 ('settled', models.BigIntegerField()),
                 ('refunded', models.BigIntegerField()),

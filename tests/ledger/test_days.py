@@ -1,16 +1,16 @@
 """Credits per day are the sums of the entries at every moment, whether they were rolled up never, twice, or late."""
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from customers.access import Access, Permission
 from customers.models import Mode
-from ledger.days import Day, Share, days_until, roll_up, shares_of
+from ledger.days import ROLL_UP, Day, Share, days_until, roll_up, shares_of
 from ledger.models import Entry, WalletDay
 from ledger.reconciliation import INVARIANTS, discrepancies
 from ledger.services import Movement, refund, reserve, settle
@@ -107,7 +107,11 @@ def test_all_days_together_are_all_entries(account: Account) -> None:
         if number % 7 == 3:
             roll_up()
         found = days(last=NOVEMBER_2, count=10)
-        for kind, figure in ((Entry.Kind.RESERVE, "reserved"), (Entry.Kind.SETTLE, "settled"), (Entry.Kind.REFUND, "refunded")):
+        for kind, figure in (
+            (Entry.Kind.RESERVE, "reserved"),
+            (Entry.Kind.SETTLE, "settled"),
+            (Entry.Kind.REFUND, "refunded"),
+        ):
             due = Entry.objects.filter(wallet__mode=Mode.LIVE, kind=kind).aggregate(sum=Sum("amount", default=0))["sum"]
             assert sum(getattr(day, figure) for day in found) == due
 
@@ -145,17 +149,9 @@ def test_a_roll_up_reads_no_entry_of_a_wallet_that_has_not_moved(account: Accoun
     over_two_midnights(account)
     roll_up()
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-    with CaptureQueriesContext(connection) as captured:
-        roll_up()
-    statement = captured.captured_queries[-1]["sql"]
-    if not statement.lstrip().startswith("WITH"):
-        statement = next(q["sql"] for q in captured.captured_queries if q["sql"].lstrip().startswith("WITH"))
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN ANALYZE {statement}")
+        cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {ROLL_UP}")
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "credit_ledger_seq_once" in plan
-    assert "(never executed)" in plan
+    assert re.search(r"on credit_ledger .*\(never executed\)", plan), plan
 
 
 @pytest.mark.django_db(transaction=True)
@@ -191,13 +187,13 @@ def at_once_count(account: Account) -> int:
     [
         (
             "UPDATE ledger_walletday SET settled = settled + 5 WHERE day = '2100-10-31'",
-            "The figures of 2100-10-31 (UTC) say 100 reserved, 85 settled and 20 refunded up to entry 4; its entries add "
-            "up to 100, 80 and 20 up to entry 4: 5 credits too many settled.",
+            "The figures of 2100-10-31 (UTC), of entries 2 to 4, say 100 reserved, 85 settled and 20 refunded; its "
+            "entries, 2 to 4, add up to 100, 80 and 20: 5 credits too many settled.",
         ),
         (
             "DELETE FROM ledger_walletday WHERE day = '2100-11-01'",
-            "The figures of 2100-11-01 (UTC) say 0 reserved, 0 settled and 0 refunded up to entry 0; its entries add up "
-            "to 30, 30 and 0 up to entry 6: 30 credits too few reserved, 30 credits too few settled.",
+            "The figures of 2100-11-01 (UTC), of entries 0 to 0, say 0 reserved, 0 settled and 0 refunded; its "
+            "entries, 5 to 6, add up to 30, 30 and 0: 30 credits too few reserved, 30 credits too few settled.",
         ),
     ],
 )
