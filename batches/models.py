@@ -185,11 +185,11 @@ class Batch(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "mode", "-id"], name="batches_batch_newest"),
-            # The newest of one state, how many of an organization are open; and the totals of a list, of all or of those
-            # with an id or a time, whose rows are not read for them.
+            # The newest of one state, how many of an organization are open; and the totals of a list, for which no row
+            # is read.
             models.Index(
                 fields=["organization", "mode", "state", "-id"],
-                include=["created_at", "request_id", "total", "credits", "settled", "refunded", "failed"],
+                include=["created_at", "total", "credits", "settled", "refunded", "failed"],
                 name="batches_batch_totals",
             ),
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),

@@ -28,7 +28,8 @@ TO_COME = """
     to_come AS (
         SELECT w.id AS wallet_id, e.*
         FROM wallet w CROSS JOIN LATERAL (
-            SELECT (e.created_at AT TIME ZONE 'UTC')::date AS day, min(e.seq) - 1 AS after_seq, max(e.seq) AS through_seq,
+            SELECT (e.created_at AT TIME ZONE 'UTC')::date AS day,
+                   min(e.seq) - 1 AS after_seq, max(e.seq) AS through_seq,
                    count(*) FILTER (WHERE e.kind = 'reserve') AS reserves,
                    count(*) FILTER (WHERE e.kind = 'settle') AS settles,
                    count(*) FILTER (WHERE e.kind = 'refund') AS refunds,
@@ -79,6 +80,42 @@ WALLETS = f"""
     GROUP BY o.id, o.name HAVING sum(m.reserved + m.settled + m.refunded) > 0
     ORDER BY sum(m.reserved + m.settled + m.refunded) DESC, o.name, o.id
 """  # noqa: S608 - constants of ours.
+# What a wallet's entries past `before`, through `through` moved, by kind: the sums of whole days, and the entries
+# before and after those; what comes in and goes out is not among those sums, and rare. Served by ledger_walletday_once,
+# credit_ledger_seq_once and credit_ledger_by_kind.
+MOVED_BY_DAYS = """
+    WITH whole AS MATERIALIZED (
+        SELECT d.* FROM ledger_walletday d
+        WHERE d.wallet_id = %(wallet)s AND d.after_seq >= %(before)s AND d.through_seq <= %(through)s
+    ),
+    part AS MATERIALIZED (
+        SELECT coalesce(min(after_seq), %(through)s) AS first, coalesce(max(through_seq), %(through)s) AS last
+        FROM whole
+    ),
+    moved AS (
+        SELECT k.* FROM whole d CROSS JOIN LATERAL (
+            VALUES ('reserve', d.reserves, d.reserved),
+                   ('settle', d.settles, d.settled),
+                   ('refund', d.refunds, d.refunded)
+        ) k (kind, count, credits)
+        UNION ALL
+        SELECT e.kind, 1, e.amount FROM credit_ledger e
+        WHERE e.wallet_id = %(wallet)s AND e.seq > %(before)s AND e.seq <= (SELECT first FROM part)
+        UNION ALL
+        SELECT e.kind, 1, e.amount FROM credit_ledger e
+        WHERE e.wallet_id = %(wallet)s AND e.seq > (SELECT last FROM part) AND e.seq <= %(through)s
+        UNION ALL
+        SELECT e.kind, 1, e.amount FROM credit_ledger e
+        WHERE e.wallet_id = %(wallet)s AND e.kind IN ('grant', 'adjustment_in', 'adjustment_out')
+          AND e.seq > (SELECT first FROM part) AND e.seq <= (SELECT last FROM part)
+    )
+    SELECT g.kind, g.count, g.credits, m.available * g.credits, m.reserved * g.credits, m.settled * g.credits
+    FROM (
+        SELECT kind, sum(count)::bigint AS count, sum(credits)::bigint AS credits FROM moved
+        GROUP BY kind HAVING sum(count) > 0
+    ) g
+    CROSS JOIN LATERAL ledger_movement(g.kind) m
+"""
 
 
 @dataclass(frozen=True)

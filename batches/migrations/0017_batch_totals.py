@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name='batch',
-            index=models.Index(fields=['organization', 'mode', 'state', '-id'], include=('created_at', 'request_id', 'total', 'credits', 'settled', 'refunded', 'failed'), name='batches_batch_totals'),
+            index=models.Index(fields=['organization', 'mode', 'state', '-id'], include=('created_at', 'total', 'credits', 'settled', 'refunded', 'failed'), name='batches_batch_totals'),
         ),
         migrations.RemoveIndex(
             model_name='batch',
