@@ -9,8 +9,8 @@ CREATE OR REPLACE FUNCTION pg_temp.moment(at timestamptz) RETURNS text LANGUAGE 
     FROM generate_series(0, 45, 5) shift
 $$;
 
--- One row for each batch; `turn` counts the batches of a wallet, which lie three hours apart, or all of them within the
--- time that a hundred take.
+-- One row for each batch; `turn` counts the batches of a wallet. A hundred of them, or all if they are more, lie within
+-- `span`.
 CREATE TEMP TABLE plan ON COMMIT DROP AS
 SELECT 'org_' || lpad(w::text, 26, '0') AS organization_id,
        'wal_' || lpad(w::text, 26, '0') AS wallet_id,
@@ -21,8 +21,8 @@ SELECT 'org_' || lpad(w::text, 26, '0') AS organization_id,
        at
 FROM generate_series(%(first)s, %(last)s) w CROSS JOIN generate_series(1::bigint, %(turns)s) t
 CROSS JOIN LATERAL (
-    SELECT date_trunc('month', now(), 'UTC') - interval '1 month 5 days'
-           + t * (interval '300 hours' / greatest(%(turns)s, 100)) AS at
+    SELECT coalesce(%(since)s::timestamptz, date_trunc('month', now(), 'UTC') - interval '1 month 5 days')
+           + t * (%(span)s::interval / greatest(%(turns)s, 100)) AS at
 ) moments;
 
 -- The movements of each wallet in their order, with the balances after them.
