@@ -107,7 +107,7 @@ def _work(access: Access, now: datetime) -> Work:
         oldest=now - batches["oldest"] if batches["oldest"] else None,
         ages=[
             Age("under 1 h", batches["young"], _open_batches(since=young)),
-            Age("1 to 24 h", between, _open_batches(since=older, until=young)),
+            Age("of 1–24 h", between, _open_batches(since=older, until=young)),
             Age("older", batches["older"], _open_batches(until=older)),
         ],
         failed=failed,

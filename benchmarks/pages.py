@@ -90,7 +90,13 @@ def load(batches: int, *, first_wallet: int, many: bool, entries: int = 0) -> di
     )
     for first, wallets, each, items in shares:
         add_finished_batches(
-            first_wallet=first, wallets=wallets, batches_per_wallet=each, items_per_batch=items, since=since, span=SPAN
+            first_wallet=first,
+            wallets=wallets,
+            batches_per_wallet=each,
+            items_per_batch=items,
+            since=since,
+            span=SPAN,
+            chained=False,
         )
     missing = entries - Entry.objects.count()
     if missing > 0:

@@ -101,7 +101,7 @@ def test_open_batches_are_counted_by_age_and_each_count_leads_to_them(account: A
         Batch.objects.filter(pk=batch.pk).update(created_at=timezone.now() - timedelta(hours=age))
     make_batch(account.test_api, request_id="test")
     response = staff().get("/admin/")
-    assert "Open batches 3 oldest 1 d 6 h · 1 in test 1 under 1 h · 1 1 to 24 h · 1 older" in words_of(response)
+    assert "Open batches 3 oldest 1 d 6 h · 1 in test 1 under 1 h · 1 of 1–24 h · 1 older" in words_of(response)
     (address,) = links_of(response, "1 older")
     assert re.fullmatch(r"/admin/batches/\?state=open&mode=live&until=\d{4}-.*Z", address)
 
