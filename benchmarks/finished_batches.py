@@ -43,7 +43,7 @@ def add_finished_batches(
         "last": first_wallet + wallets - 1,
         "turns": batches_per_wallet,
         "since": since,
-        "span": span,
+        "span": span.total_seconds(),
         "chained": chained,
         "items": items_per_batch,
         "whole": whole,

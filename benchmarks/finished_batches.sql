@@ -22,7 +22,7 @@ SELECT 'org_' || lpad(w::text, 26, '0') AS organization_id,
 FROM generate_series(%(first)s, %(last)s) w CROSS JOIN generate_series(1::bigint, %(turns)s) t
 CROSS JOIN LATERAL (
     SELECT coalesce(%(since)s::timestamptz, date_trunc('month', now(), 'UTC') - interval '1 month 5 days')
-           + t * (%(span)s::interval / greatest(%(turns)s, 100)) AS at
+           + t * (make_interval(secs => %(span)s) / greatest(%(turns)s, 100)) AS at
 ) moments;
 
 -- The movements of each wallet in their order, with the balances after them.
@@ -110,6 +110,9 @@ INSERT INTO batches_output (item_id, video, poster, content_type, bytes, sha256,
 SELECT i.id, i.id || '.mp4', i.id || '.jpg', 'video/mp4', 17000, repeat('0', 64), 4000, i.finished_at
 FROM plan p JOIN batches_item i ON i.batch_id = p.batch_id
 WHERE i.status = 'succeeded';
+
+-- What is joined below is planned for as many rows as there are now.
+ANALYZE credit_ledger, batches_item;
 
 -- Canonical JSON as batches.proofs makes it.
 INSERT INTO batches_proof (batch_id, body, sha256)

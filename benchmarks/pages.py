@@ -226,7 +226,7 @@ def _add_history(turns: int) -> None:
 
     statements = Path(__file__).with_suffix(".sql").read_text()
     with transaction.atomic(), unguarded(), connection.cursor() as cursor:
-        cursor.execute(statements, {**HISTORY, "turns": turns, "span": HISTORY_SPAN})
+        cursor.execute(statements, {**HISTORY, "turns": turns, "span": HISTORY_SPAN.total_seconds()})
 
 
 def _sizes() -> str:
