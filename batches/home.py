@@ -118,13 +118,14 @@ def _work(access: Access, now: datetime) -> Work:
 def _failed(access: Access) -> tuple[int, int]:
     """Return how many items of final batches failed, as these say themselves, and how many of them await a refund.
 
-    The first is read in batches_batch_totals; the second in batches_item_unrefunded, which holds next to nothing.
+    Read in batches_batch_with_failures, and in batches_item_unrefunded, which holds next to nothing.
     """
-    final = Batch.objects.within(access).filter(mode=Mode.LIVE, state__in=FINAL_STATES)
+    # An open batch does not know yet.
+    ended = Batch.objects.within(access).filter(mode=Mode.LIVE, failed__gt=0)
     unrefunded = Item.objects.within(access).filter(
         status=Status.FAILED, batch__mode=Mode.LIVE, batch__state__in=FINAL_STATES
     )
-    return final.aggregate(failed=Sum("failed", default=0))["failed"], unrefunded.count()
+    return ended.aggregate(failed=Sum("failed", default=0))["failed"], unrefunded.count()
 
 
 def _open_batches(*, since: datetime | None = None, until: datetime | None = None) -> str:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import BigIntegerField, Func, IntegerField, Sum, Value
+from django.db.models import Func, IntegerField
 from django.http import Http404
 
 from batches.finding import Place, places
-from batches.models import Batch
 from batches.reconciliation import INVARIANTS
 from customers.access import Access
-from ledger.models import ReconciliationRun, Wallet
+from ledger.days import extent_before
+from ledger.models import ReconciliationRun
 from ledger.pages import Equation, funded
 from ledger.reconciliation import LISTED
 from sora2.pages import Rows, rows_after
@@ -121,6 +121,7 @@ def last_check(access: Access, *, now: datetime) -> LastCheck | None:
         return None
     findings, turn = _findings(access, run), timedelta(seconds=settings.RECONCILE_SECONDS)
     everything = access.organization_ids is None
+    entries, batches = (run.entries, run.batches) if everything else extent_before(access, at=run.started_at)
     return LastCheck(
         run=run.pk,
         checked_at=run.finished_at,
@@ -129,10 +130,8 @@ def last_check(access: Access, *, now: datetime) -> LastCheck | None:
         hidden=not everything and any(count > LISTED for count in run.counts.values()),
         overdue=now - run.finished_at > OVERDUE_TURNS * turn,
         turn=turn,
-        batches=run.batches
-        if everything
-        else Batch.objects.within(access).filter(created_at__lte=run.started_at).count(),
-        entries=run.entries if everything else _entries_before(access, run.started_at),
+        batches=batches,
+        entries=entries,
     )
 
 
@@ -187,12 +186,6 @@ def _findings(access: Access, run: ReconciliationRun) -> list[Finding]:
 def _finding(found: Mapping[str, str], place: Place, *, inside: bool) -> Finding:
     remedy = REMEDIES.get(found["invariant"], REWRITTEN) if inside else ""
     return Finding(found["promise"], found["detail"], found["subject"], place.who, place.address, remedy)
-
-
-def _entries_before(access: Access, at: datetime) -> int:
-    """Return how many entries somebody's wallets had: their numbers say it."""
-    before = Func("pk", Value(at), function="ledger_seq_before", output_field=BigIntegerField())
-    return int(Wallet.objects.within(access).aggregate(count=Sum(before, default=0))["count"])
 
 
 def _line(run: ReconciliationRun, *, listed: int) -> Line:

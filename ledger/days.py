@@ -8,7 +8,7 @@ late, or never comes, makes reading slower, and no figure wrong.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -117,6 +117,22 @@ MOVED_BY_DAYS = """
     CROSS JOIN LATERAL ledger_movement(g.kind) m
 """
 
+# How many entries some wallets had at a moment, and how many of them hold credits for a batch: those of whole days, and
+# the others. Served by the same indexes.
+EXTENT = """
+    SELECT coalesce(sum(s.seq), 0)::bigint, coalesce(sum(d.reserves + e.reserves), 0)::bigint
+    FROM unnest(%(wallets)s::text[]) w (id)
+    CROSS JOIN LATERAL (SELECT ledger_seq_before(w.id, %(at)s) AS seq OFFSET 0) s
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(d.reserves), 0) AS reserves, coalesce(max(d.through_seq), 0) AS through_seq
+        FROM ledger_walletday d WHERE d.wallet_id = w.id AND d.through_seq <= s.seq
+    ) d
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS reserves FROM credit_ledger e
+        WHERE e.wallet_id = w.id AND e.kind = 'reserve' AND e.seq > d.through_seq AND e.seq <= s.seq
+    ) e
+"""
+
 
 @dataclass(frozen=True)
 class Day:
@@ -163,6 +179,15 @@ def shares_of(access: Access, *, mode: str, day: date) -> list[Share]:
     with connection.cursor() as cursor:
         cursor.execute(WALLETS, _given(access, mode=mode, first=day, last=day))
         return [Share(*row) for row in cursor.fetchall()]
+
+
+def extent_before(access: Access, *, at: datetime) -> tuple[int, int]:
+    """Return how many entries the wallets that somebody reaches had, of both modes, and for how many batches."""
+    wallets = list(Wallet.objects.within(access).values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(EXTENT, {"wallets": wallets, "at": at})
+        entries, batches = cursor.fetchone()
+    return entries, batches
 
 
 def _given(access: Access, *, mode: str, first: date, last: date) -> dict[str, Any]:

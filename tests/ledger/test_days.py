@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from customers.access import Access, Permission
 from customers.models import Mode
-from ledger.days import ROLL_UP, Day, Share, days_until, roll_up, shares_of
+from ledger.days import ROLL_UP, Day, Share, days_until, extent_before, roll_up, shares_of
 from ledger.models import Entry, WalletDay
 from ledger.reconciliation import INVARIANTS, discrepancies
 from ledger.services import Movement, refund, reserve, settle
@@ -143,6 +143,17 @@ def test_what_comes_in_and_goes_out_is_no_days_figure(account: Account) -> None:
     roll_up()
     assert days(last=today) == [Day(day.day) for day in days(last=today)]
     assert discrepancies(INVARIANTS) == []
+
+
+def test_entries_and_batches_before_a_moment_are_counted_of_ones_own_rolled_up_or_not(account: Account) -> None:
+    moved(make_account(name="Globex"), "bat_0", 5)
+    over_two_midnights(account)
+    moved(account, "bat_4", 1, mode=Mode.TEST)
+    counted = {"2100-10-31T23:59:59.999991Z": (3, 1), "2100-11-01T12:00Z": (7, 2), "2100-11-03T00:00Z": (11, 4)}
+    for _ in range(2):
+        for at, expected in counted.items():
+            assert extent_before(own(account), at=datetime.fromisoformat(at)) == expected
+        roll_up()
 
 
 def test_a_roll_up_reads_no_entry_of_a_wallet_that_has_not_moved(account: Account) -> None:
