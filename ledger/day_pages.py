@@ -13,7 +13,7 @@ from ledger.days import Day, Share, days_until, shares_of
 from ledger.intervals import UTC_NAME
 from ledger.models import Entry
 
-DAYS_SHOWN = 30
+DAYS_SHOWN, CUSTOMERS_SHOWN = 30, 200
 # The drawing's units: each day is so wide, with bars in its middle, and the scale so high.
 DAY_WIDTH, BAR_WIDTH, HEIGHT = 20, 12, 100
 # The scale ends at one of these, times a power of ten.
@@ -74,11 +74,16 @@ class Chart:
 
 @dataclass(frozen=True)
 class DayPage:
-    """One day: what each customer moved, and all of them together; the days around, the later one once it has begun."""
+    """One day: what each customer moved, the largest first, all of `count` together, and the `rest` that is not listed.
+
+    `after` is the day that follows, once it has begun.
+    """
 
     day: date
     rows: list[Row]
+    count: int
     total: Day
+    rest: Day
     before: date
     after: date | None
 
@@ -118,15 +123,21 @@ def day_page(access: Access, *, mode: str, text: str, now: datetime) -> DayPage:
     shares = shares_of(access, mode=mode, day=day)
     return DayPage(
         day=day,
-        rows=[_row_of_share(mode, day, share) for share in shares],
-        total=Day(
-            day,
-            reserved=sum(share.reserved for share in shares),
-            settled=sum(share.settled for share in shares),
-            refunded=sum(share.refunded for share in shares),
-        ),
+        rows=[_row_of_share(mode, day, share) for share in shares[:CUSTOMERS_SHOWN]],
+        count=len(shares),
+        total=_together(day, shares),
+        rest=_together(day, shares[CUSTOMERS_SHOWN:]),
         before=day - timedelta(days=1),
         after=day + timedelta(days=1) if day < today else None,
+    )
+
+
+def _together(day: date, shares: Sequence[Share]) -> Day:
+    return Day(
+        day,
+        reserved=sum(share.reserved for share in shares),
+        settled=sum(share.settled for share in shares),
+        refunded=sum(share.refunded for share in shares),
     )
 
 

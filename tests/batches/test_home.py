@@ -15,6 +15,7 @@ from batches.failures import FailureType
 from batches.models import Batch, Item
 from batches.reconciliation import reconcile
 from customers.models import Membership, Mode, User
+from ledger import day_pages
 from ledger.days import roll_up
 from tests.batches.faults import batch_of, busy_wallet, tamper
 from tests.factories import Account, end_batch, make_account, make_batch
@@ -132,6 +133,16 @@ def test_a_figure_of_a_day_leads_staff_to_the_customers_and_on_to_the_entries(ac
     assert "All 2 customers 120 110 10" in words_of(page)
     (address,) = links_of(page, "90")
     assert "All 1 of this kind 90" in words_of(client.get(address))
+
+
+def test_a_day_lists_the_largest_and_adds_up_the_others(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(day_pages, "CUSTOMERS_SHOWN", 1)
+    end_batch(make_batch(account.api, 10), failed={7: REFUSED})
+    for name, clips in (("Globex", 2), ("Initech", 1)):
+        end_batch(make_batch(make_account(name=name).api, clips))
+    page = words_of(staff().get(f"/admin/ledger/days/{today()}"))
+    assert "Acme 100 90 10 the others, each of whom moved less; all wallets 30 30 0 All 3 customers 130 120 10" in page
+    assert "Globex" not in page
 
 
 def test_a_figure_of_a_day_leads_a_customer_straight_to_the_entries(account: Account) -> None:
