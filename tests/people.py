@@ -18,19 +18,19 @@ def staff(role: str = "finance") -> Client:
         user, _ = create_staff(username=new_id("usr"), role=role)
     else:
         user = User.objects.create_user(username=new_id("usr"), is_staff=True)
-    return _signed_in(user)
+    return signed_in(user)
 
 
 def superuser() -> Client:
     """Return the browser of a superuser."""
-    return _signed_in(User.objects.create_superuser(username=new_id("usr")))
+    return signed_in(User.objects.create_superuser(username=new_id("usr")))
 
 
 def member(organization: Organization, role: str = "customer finance") -> Client:
     """Return the browser of a customer's person."""
     user = User.objects.create_user(username=new_id("usr"))
     Membership.objects.create(user=user, organization=organization, role=role)
-    return _signed_in(user)
+    return signed_in(user)
 
 
 def words_of(response: Any) -> str:
@@ -40,7 +40,8 @@ def words_of(response: Any) -> str:
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text))).strip()
 
 
-def _signed_in(user: User) -> Client:
+def signed_in(user: User) -> Client:
+    """Return the browser of this person, whose session has begun now."""
     client = Client()
     client.force_login(user)
     session = client.session
