@@ -17,19 +17,26 @@ def staff(role: str = "finance") -> Client:
         user, _ = create_staff(username=new_id("usr"), role=role)
     else:
         user = User.objects.create_user(username=new_id("usr"), is_staff=True)
-    return _signed_in(user)
+    return signed_in(user)
 
 
 def superuser() -> Client:
     """Return the browser of a superuser."""
-    return _signed_in(User.objects.create_superuser(username=new_id("usr")))
+    return signed_in(User.objects.create_superuser(username=new_id("usr")))
 
 
 def member(organization: Organization, role: str = "customer finance") -> Client:
     """Return the browser of a customer's person."""
     user = User.objects.create_user(username=new_id("usr"))
     Membership.objects.create(user=user, organization=organization, role=role)
-    return _signed_in(user)
+    return signed_in(user)
+
+
+def signed_in(user: User) -> Client:
+    """Return the browser of this person."""
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 def words_of(response: Any) -> str:
@@ -37,9 +44,3 @@ def words_of(response: Any) -> str:
     text = re.sub(r"<(script|style|title)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
     text = re.sub(r"</?(span|a|b|code|time)\b[^>]*>", "", text)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text))).strip()
-
-
-def _signed_in(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
