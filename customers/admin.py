@@ -1,12 +1,16 @@
 """Django's own pages of who: organizations, people, keys and the audit log, read-only."""
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.urls import reverse
 from django.utils.html import format_html
 
 from customers.access import Permission
 from customers.models import ApiKey, AuditEvent, Membership, Organization, User
 from customers.pages import ReadOnlyAdmin
+
+# A role grants what customers.access says, by its name: a form that renames one, or gives it other permissions, lies.
+admin.site.unregister(Group)
 
 
 @admin.register(Organization)
