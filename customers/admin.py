@@ -4,13 +4,15 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.urls import reverse
 from django.utils.html import format_html
+from django_celery_results.models import GroupResult, TaskResult
 
 from customers.access import Permission
 from customers.models import ApiKey, AuditEvent, Membership, Organization, User
 from customers.pages import ReadOnlyAdmin
 
 # A role grants what customers.access says, by its name: a form that renames one, or gives it other permissions, lies.
-admin.site.unregister(Group)
+# The results of tasks are written by tasks, not by forms.
+admin.site.unregister([Group, GroupResult, TaskResult])
 
 
 @admin.register(Organization)
