@@ -3,10 +3,12 @@
 A new page has to find its parameters in `parameters`, or the tests that look at every page fail.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
@@ -18,24 +20,32 @@ from tests.world import World
 from webhooks.models import Delivery
 
 MODEL_PAGES = ("changelist", "add", "change", "delete", "history")
+# What stands for a parameter in a route: `<id:batch_id>`, and in Django's one regular expression more.
+PARAMETER = re.compile(r"\^?\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>")
 # Django's own, which show nothing by themselves.
 NOT_PAGES = frozenset({"autocomplete", "jsi18n", "view_on_site"})
 
 
 def routes() -> dict[str, list[str]]:
     """Return the addresses of the admin site by name, each with the names of its parameters."""
-    return dict(_routes(admin.site.urls[0]))
+    return {pattern.name or "": list(pattern.pattern.regex.groupindex) for _, pattern in _named(admin.site.urls[0])}
+
+
+def written() -> dict[str, str]:
+    """Return the addresses of the admin site by name as they are written down, with parameters in braces."""
+    named = _named(admin.site.urls[0])
+    return {pattern.name or "": "/admin/" + PARAMETER.sub(r"{\1\2}", route).rstrip("$") for route, pattern in named}
 
 
 def own_routes() -> list[str]:
     """Return the names of the addresses that are not of Django's model pages."""
-    models = {name for name, _ in _models()}
+    models = {name for name, _ in _model_pages()}
     return [name for name in routes() if name not in models and name not in NOT_PAGES]
 
 
 def addresses(world: World) -> dict[str, str]:
     """Return where each named address of the admin site leads in this world. Acts and files are among them."""
-    known, objects = parameters(world), dict(_models())
+    known, objects = parameters(world), {name: _first(model) for name, model in _model_pages()}
     found = {}
     for name, wanted in routes().items():
         if name in NOT_PAGES:
@@ -117,17 +127,22 @@ def _is_page(client: Client, name: str, address: str) -> bool:
     return response.status_code in shown and response.headers["Content-Type"].startswith("text/html")
 
 
-def _models() -> Iterator[tuple[str, str]]:
-    """Return the names of Django's model pages, each with the key of an object to show."""
+def _model_pages() -> Iterator[tuple[str, type[Model]]]:
+    """Return the names of Django's model pages, each with its model."""
     for model in admin.site._registry:
-        first = model._default_manager.order_by("pk").values_list("pk", flat=True).first()
         for page in MODEL_PAGES:
-            yield f"{model._meta.app_label}_{model._meta.model_name}_{page}", str(first or 1)
+            yield f"{model._meta.app_label}_{model._meta.model_name}_{page}", model
 
 
-def _routes(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[tuple[str, list[str]]]:
+def _first(model: type[Model]) -> str:
+    """Return the key of an object to show."""
+    return str(model._default_manager.order_by("pk").values_list("pk", flat=True).first() or 1)
+
+
+def _named(patterns: Iterable[URLPattern | URLResolver], before: str = "") -> Iterator[tuple[str, URLPattern]]:
     for pattern in patterns:
+        route = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
-            yield from _routes(pattern.url_patterns)
+            yield from _named(pattern.url_patterns, route)
         elif pattern.name:
-            yield pattern.name, list(pattern.pattern.regex.groupindex)
+            yield route, pattern

@@ -81,7 +81,7 @@ def sign_in(live_server: LiveServer, open_page: OpenPage) -> SignIn:
 
 def _may_be_said(message: ConsoleMessage, page: Page) -> bool:
     """Let pass what only developers' tools show, and the remark that the page itself was answered with an error."""
-    return message.type == "verbose" or (
+    return str(message.type) == "verbose" or (
         message.text.startswith("Failed to load resource") and message.location["url"] == page.url
     )
 

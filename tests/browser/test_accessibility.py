@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import ViewportSize
 
 from tests.browser.axe import findings
 from tests.browser.conftest import SignIn
@@ -12,7 +13,8 @@ from tests.world import make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.mark.parametrize("role", ["superuser", "customer finance"])
