@@ -24,6 +24,7 @@ from batches.reconciliation import reconcile
 from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of, refused
+from customers.services import audit
 from ledger.reconciliation import UnderWay
 from sora2.pages import Page, chips, render, text_of
 
@@ -54,6 +55,8 @@ def check(request: HttpRequest) -> HttpResponseBase:
     except UnderWay:
         messages.info(request, "A check is under way. What it finds will be here when it ends.")
         return HttpResponseRedirect(reverse("admin:index"))
+    outcome = "done" if run.explained else "unexplained"
+    audit(actor=access_of(request).actor, action="ledger.check", subject=str(run.pk), outcome=outcome)
     if run.explained:
         messages.success(request, "Checked just now: every credit is explained.")
     else:

@@ -17,7 +17,8 @@ COLUMNS = (
 # Texts that somebody chose. One that a spreadsheet would run, or that starts with the guard itself, gets the guard.
 # By the number of its first character, which PostgreSQL compares at half the cost of a text; that of no text is 0.
 GUARDED = ("reference", "request_id", "actor", "reason")
-STARTS = ", ".join(str(ord(character)) for character in "=+-@\t\r'")
+GUARDED_STARTS = "=+-@\t\r'"
+STARTS = ", ".join(str(ord(character)) for character in GUARDED_STARTS)
 GUARD = f"CASE WHEN ascii({{0}}) IN ({STARTS}) THEN '''' || {{0}} ELSE {{0}} END AS {{0}}"
 EXPRESSIONS = {
     "created_at": """to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at""",

@@ -49,3 +49,8 @@ function reveal() {
 }
 reveal();
 document.addEventListener("htmx:load", reveal);
+
+// What a page asks for by itself keeps no session alive (see customers/sessions.py): say what a person has asked for.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.triggeringEvent) event.detail.headers["X-By-Hand"] = "1";
+});
