@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ViewportSize
+from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.axe import findings
 from tests.browser.conftest import SignIn
-from tests.dashboard import scenes
+from tests.dashboard import addresses, scenes
 from tests.people import signed_in
 from tests.world import make_world
 
@@ -32,3 +32,26 @@ def test_axe_finds_nothing_on_any_page(sign_in: SignIn, tmp_path: Path, role: st
         page.set_viewport_size(PHONE)
         found[name] += findings(page)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_a_word_explains_itself_by_keyboard_in_a_tables_head_and_is_plain_on_paper(
+    sign_in: SignIn, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    page = sign_in(signed_in(world.people["finance"]), viewport=PHONE)
+    page.goto(addresses(world)["wallet_list"])
+    head = page.get_by_role("columnheader", name="Reserved", exact=True)
+    word = head.get_by_role("button", name="Reserved")
+    word.focus()
+    page.keyboard.press("Enter")
+    meaning = page.locator(".meaning:popover-open")
+    expect(meaning).to_contain_text("held for open batches")
+    box = meaning.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+    page.keyboard.press("Escape")
+    expect(meaning).to_have_count(0)
+    page.emulate_media(media="print")
+    expect(word).to_be_visible()
+    expect(word).to_have_css("text-decoration-line", "none")
