@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from batches import admin_retention, admin_sign_off, pages, proofs, reconciliation_pages
+from batches import admin_ordering, admin_retention, admin_sign_off, pages, proofs, reconciliation_pages
 from batches.content import RangeNotSatisfiable, stream
 from batches.finding import address_of
 from batches.home import home as home_of
@@ -127,6 +127,7 @@ def batch_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         modes=Mode.values,
         by_customer=is_staff(request),
         money=access.may(Permission.LEDGER_READ),
+        may_order=access.may(Permission.BATCHES_WRITE),
         chips=chips(request, {"state": "State", "mode": "Mode", "customer": "Customer", "q": "Id"}),
     )
 
@@ -276,6 +277,7 @@ PAGES = [
     Page("reconciliations/<int:run_id>", check_detail, "check_detail"),
     Page("find", find, "find"),
     Page("batches/", batch_list, "batch_list"),
+    *admin_ordering.PAGES,
     Page("batches/<id:batch_id>", batch_tasks, "batch"),
     Page("batches/<id:batch_id>/billing", batch_billing, "batch_billing"),
     Page("batches/<id:batch_id>/webhooks", batch_webhooks, "batch_webhooks"),

@@ -7,7 +7,7 @@ is locked.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from django.db import IntegrityError, connection, transaction
@@ -22,6 +22,9 @@ from ledger import sandbox
 from ledger import services as ledger
 from ledger.models import Wallet
 from sora2 import bell
+
+# How an order came that a person made on a page.
+DASHBOARD = "dashboard"
 
 
 class Refused(Exception):
@@ -94,12 +97,16 @@ class Quote:
 
 @dataclass(frozen=True)
 class Customer:
-    """Who sends an order: the organization and mode it is paid by, the actor, and the way it came."""
+    """Who sends an order: the organization and mode it is paid by, the actor, and the way it came.
+
+    `reason` is what one of our own people said about why they order for a customer.
+    """
 
     organization: Organization
     mode: Mode
     actor: str
     via: str = "api"
+    reason: str = ""
 
 
 def quote(*, customer: Customer, order: BatchOrder) -> Quote:
@@ -151,14 +158,7 @@ def submit(
 
 def audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
     """Write down that an order was refused, and by which code."""
-    audit(
-        actor=customer.actor,
-        action="batch.submit",
-        organization_id=customer.organization.pk,
-        mode=customer.mode,
-        subject=request_id,
-        outcome=outcome,
-    )
+    _audit(customer, request_id, outcome=outcome)
 
 
 # --- submit --------------------------------------------------------------------------------------------------------
@@ -188,6 +188,8 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
             ledger.reserve(movement=movement, amount=batch.credits)
             # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
             _refuse_too_many_open(customer, others=1)
+            if customer.via == DASHBOARD:  # Of what comes over the API, the batch is the record.
+                _audit(customer, batch.pk, request_id=request_id, items=batch.total, credits=batch.credits)
             for route in taken_by:
                 bell.ring("batches.submit", route=route)
             return batch
@@ -196,6 +198,18 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
         raise CreditsShort(order.credits, wallet.available) from error
     except ledger.KeyBudgetExceeded as error:
         raise _over_budget(ApiKey.objects.get(pk=customer.actor), order) from error
+
+
+def _audit(customer: Customer, subject: str, *, outcome: str = "done", **detail: Any) -> None:
+    audit(
+        actor=customer.actor,
+        action="batch.submit",
+        organization_id=customer.organization.pk,
+        mode=customer.mode,
+        subject=subject,
+        outcome=outcome,
+        detail={**detail, **({"reason": customer.reason} if customer.reason else {})},
+    )
 
 
 def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None:
