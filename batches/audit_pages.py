@@ -18,7 +18,7 @@ from batches.offering_history import ACTIONS as OFFERS
 from batches.offering_history import names_of
 from customers.access import Access
 from customers.models import ApiKey, AuditEvent, AuditEventQuerySet, Organization, User
-from ledger.exports.csv_copy import GUARDED_STARTS
+from ledger.exports.csv_copy import guarded_text
 from sora2.times import timestamp
 
 SHOWN = 50
@@ -187,5 +187,5 @@ class _Line:
 
 def _row(cells: Iterable[str]) -> bytes:
     line = _Line()
-    csv.writer(line).writerow(f"'{cell}" if cell.startswith(tuple(GUARDED_STARTS)) else cell for cell in cells)
+    csv.writer(line).writerow(guarded_text(cell) for cell in cells)
     return line.text.encode()

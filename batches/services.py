@@ -156,6 +156,16 @@ def submit(
     return winner, False
 
 
+def refuse_too_many_open(customer: Customer, *, others: int = 0) -> None:
+    """Refuse when the limit is reached, `others` being batches of ours that are counted already.
+
+    Raises TooManyOpenBatches.
+    """
+    limit = customer.organization.max_open_batches
+    if Batch.objects.open().filter(organization=customer.organization, mode=customer.mode).count() >= limit + others:
+        raise TooManyOpenBatches(limit)
+
+
 def audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
     """Write down that an order was refused, and by which code."""
     _audit(customer, request_id, outcome=outcome)
@@ -187,9 +197,9 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
             sandbox.fill(wallet=wallet, credits=batch.credits)
             ledger.reserve(movement=movement, amount=batch.credits)
             # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
-            _refuse_too_many_open(customer, others=1)
-            if customer.via == DASHBOARD:  # Of what comes over the API, the batch is the record.
-                _audit(customer, batch.pk, request_id=request_id, items=batch.total, credits=batch.credits)
+            refuse_too_many_open(customer, others=1)
+            if customer.via == DASHBOARD:
+                _audit_order(customer, batch)
             for route in taken_by:
                 bell.ring("batches.submit", route=route)
             return batch
@@ -200,10 +210,21 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
         raise _over_budget(ApiKey.objects.get(pk=customer.actor), order) from error
 
 
-def _audit(customer: Customer, subject: str, *, outcome: str = "done", **detail: Any) -> None:
+def _audit_order(customer: Customer, batch: Batch) -> None:
+    """Write down that a person ordered; of what comes over the API, the batch is the record."""
+    said = {"request_id": batch.request_id, "items": batch.total, "credits": batch.credits}
+    if batch.retry_of_id:
+        _audit(customer, batch.retry_of_id, action="batch.retry", retried_in=batch.pk, **said)
+    else:
+        _audit(customer, batch.pk, **said)
+
+
+def _audit(
+    customer: Customer, subject: str, *, action: str = "batch.submit", outcome: str = "done", **detail: Any
+) -> None:
     audit(
         actor=customer.actor,
-        action="batch.submit",
+        action=action,
         organization_id=customer.organization.pk,
         mode=customer.mode,
         subject=subject,
@@ -216,7 +237,7 @@ def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None
     """A first look before anything is written; the reserve has the last word on budget and balance."""
     if order.max_credits is not None and order.credits > order.max_credits:
         raise MaxCreditsExceeded(order.credits, order.max_credits)
-    _refuse_too_many_open(customer, others=0)
+    refuse_too_many_open(customer)
     key = _budgeted_key_of(customer)
     if key is not None and order.credits > (key.remaining_credits or 0):
         raise _over_budget(key, order)
@@ -226,13 +247,6 @@ def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None
 
 def _over_budget(key: ApiKey, order: BatchOrder) -> KeyBudgetExceeded:
     return KeyBudgetExceeded(order.credits, budget=key.budget_credits or 0, used=key.used_credits)
-
-
-def _refuse_too_many_open(customer: Customer, *, others: int) -> None:
-    """Refuse when the limit is reached, `others` being batches of ours that are counted already."""
-    limit = customer.organization.max_open_batches
-    if Batch.objects.open().filter(organization=customer.organization, mode=customer.mode).count() >= limit + others:
-        raise TooManyOpenBatches(limit)
 
 
 def _insert_batch(
