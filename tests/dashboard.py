@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 
 from batches.catalogue import SIMULATOR
 from batches.models import Item, Status
@@ -66,6 +67,7 @@ def parameters(world: World) -> dict[str, Any]:
     return {
         "app_label": "customers",
         "batch_id": partial.pk,
+        "day": f"{timezone.now():%Y-%m-%d}",
         "delivery_id": failing.latest("pk").pk,
         "endpoint_id": world.endpoints["failing"].pk,
         "item_id": item.pk,
