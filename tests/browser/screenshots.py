@@ -28,12 +28,17 @@ LOOKS: Mapping[str, dict[str, Any]] = {
 # What the README and the documents show, as `docs/pictures/<name of the address>.png`.
 PICTURES = ("index", "batch", "batch_billing", "statement", "batch_new")
 COLOURS = 128
+# Posters load when they are scrolled to; on a picture they are all seen.
+LOADED = """() => Promise.all([...document.images].map((image) => {
+    image.loading = "eager";
+    return image.decode().catch(() => null);
+}))"""
 
 
 def test_pictures_of_every_page(sign_in: SignIn, open_page: OpenPage, tmp_path: Path) -> None:
     world = make_world(tmp_path)
     if documents := os.environ.get("SORA2_PICTURES"):
-        client = signed_in(world.people["finance"])
+        client = signed_in(world.people["superuser"])
         _take_all(sign_in(client, **LOOKS["light"]), _of_documents(world), Path(documents), "")
         return
     directory = Path(os.environ["SORA2_SCREENSHOTS"])
@@ -55,7 +60,7 @@ def _take_all(page: Page, pages: Mapping[str, str], directory: Path, suffix: str
     directory.mkdir(parents=True, exist_ok=True)
     for name, address in pages.items():
         page.goto(address)
-        page.wait_for_load_state("load")
+        page.evaluate(LOADED)
         file = directory / f"{name}{suffix}.png"
         picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
         picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
