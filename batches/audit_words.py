@@ -32,6 +32,8 @@ ACTS: Mapping[str, str] = {
     # work
     "batch.submit": "submit a batch",
     "batch.cancel": "cancel a batch",
+    "batch.retry": "retry what failed of a batch",
+    "batch.export": "export a list of batches",
     "batch.sign_off": "sign a batch off",
     "outputs.swept": "remove files that no record names",
     # customers

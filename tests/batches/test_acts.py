@@ -151,7 +151,8 @@ def test_a_retry_orders_once_and_is_written_down(account: Account) -> None:
     assert (again.request_id, again.created_via, again.total) == ("order-1-retry", "dashboard", 1)
     event = AuditEvent.objects.get(action="batch.retry")
     assert (event.actor, event.subject) == (again.created_by, batch.pk)
-    assert event.detail == {"retried_in": again.pk, "items": 1, "reason": "The provider was slow"}
+    figures = {"request_id": "order-1-retry", "items": 1, "credits": 10}
+    assert event.detail == {"retried_in": again.pk, **figures, "reason": "The provider was slow"}
     assert account.figures() == (970, 10, 20)
 
 

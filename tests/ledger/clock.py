@@ -11,6 +11,11 @@ INSTALL = """
     ALTER FUNCTION ledger_post() SET search_path = public, pg_catalog, pg_temp;
     ALTER FUNCTION ledger_close_period() SET search_path = public, pg_catalog, pg_temp;
 """
+REMOVE = """
+    ALTER FUNCTION ledger_post() SET search_path = public, pg_temp;
+    ALTER FUNCTION ledger_close_period() SET search_path = public, pg_temp;
+    DROP FUNCTION public.clock_timestamp();
+"""
 
 
 def turn_to(now: str) -> None:
@@ -18,3 +23,9 @@ def turn_to(now: str) -> None:
     with as_owner(), connection.cursor() as cursor:
         cursor.execute(INSTALL)
         cursor.execute("SELECT set_config('tests.now', %s, true)", [now])
+
+
+def turn_back() -> None:
+    """Give PostgreSQL its own clock back, in a transaction that will be committed."""
+    with as_owner(), connection.cursor() as cursor:
+        cursor.execute(REMOVE)

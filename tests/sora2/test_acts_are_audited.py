@@ -12,12 +12,15 @@ from django.contrib import admin
 from django.test import Client
 
 from batches.audit_words import ACTS
+from batches.failures import FailureType
 from batches.models import Batch
 from customers.models import AuditEvent, Mode, User
 from customers.services import create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
+from tests.batches.test_acts import retry_form
 from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
+from tests.batches.test_ordering import confirm, of_staff
 from tests.batches.test_route_pages import provider
 from tests.customers.test_two_step import PASSWORD, code_of, give_password, next_code, set_up
 from tests.factories import Account, end_batch, make_batch
@@ -87,6 +90,15 @@ def grant(scene: Scene) -> Any:
     return scene.client.post("/admin/ledger/requests/new", {**asked, **more, **CONFIRM})
 
 
+def order_on_a_page(scene: Scene) -> None:
+    confirm(scene.client, of_staff(scene.account))
+
+
+def retry_on_its_page(scene: Scene) -> None:
+    batch = end_batch(make_batch(scene.account.api), failed={0: FailureType.TIMEOUT})
+    scene.client.post(f"/admin/batches/{batch.pk}/retry", retry_form(scene.client, batch, reason="Asked for"))
+
+
 def person() -> User:
     return create_staff(username="finance", role="finance", password=PASSWORD)[0]
 
@@ -135,6 +147,12 @@ TABLE: dict[str, tuple[str, Act]] = {
     # batches
     "check": ("ledger.check", lambda scene: scene.client.post("/admin/check")),
     "retention": ("organization.retention", lambda scene: scene.owned("retention/{}", days="30", deletes="0")),
+    "batch_new": ("batch.submit", order_on_a_page),
+    "batch_cancel": (
+        "batch.cancel",
+        lambda s: s.client.post(f"/admin/batches/{make_batch(s.account.api).pk}/cancel", {"reason": "Asked for"}),
+    ),
+    "batch_retry": ("batch.retry", retry_on_its_page),
     "batch_sign_off": (
         "batch.sign_off",
         lambda s: s.client.post(f"/admin/batches/{s.batch().pk}/sign-off", {"confirmed": "yes", "note": "By phone"}),
@@ -197,6 +215,7 @@ FILES: dict[str, tuple[str, str]] = {
     **{
         f"ledger_{ending}": ("ledger.export", f"ledger/{{}}/export.{ending}") for ending in ("csv", "xlsx", "beancount")
     },
+    "batch_export": ("batch.export", "batches/export.csv"),
     "audit_csv": ("audit.export", "audit/export.csv"),
 }
 # They ask for nothing to be changed: what they take by POST is looked at only.
