@@ -1,12 +1,16 @@
 """Django's own pages of who: organizations, people, keys and the audit log, read-only."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
 from customers.access import Permission
 from customers.models import ApiKey, AuditEvent, Membership, Organization, User
-from customers.pages import ReadOnlyAdmin
+from customers.pages import ReadOnlyAdmin, person_of
 
 
 @admin.register(Organization)
@@ -21,17 +25,28 @@ class OrganizationAdmin(ReadOnlyAdmin):
         "retention",
         "created_at",
     ]
-    readonly_fields = ["retention"]
+    readonly_fields = ["kept", "retention"]
     list_display = ["name", "id", "contact_email", "max_open_batches", "created_at"]
     search_fields = ["id", "name", "contact_email"]
     ordering = ["-id"]
 
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Show the link that changes the retention to superusers: the others find nothing behind it."""
+        fields = super().get_fields(request, obj)
+        superuser = person_of(request).is_superuser
+        return fields if superuser else ["kept" if field == "retention" else field for field in fields]
+
+    @admin.display(description="videos are kept")
+    def kept(self, organization: Organization) -> str:
+        """Say for how long."""
+        days = organization.retention_days
+        return f"for {days:,} days" if days else "for ever"
+
     @admin.display(description="videos are kept")
     def retention(self, organization: Organization) -> str:
-        """Say for how long, with the form that changes it; that one is for superusers."""
-        days = organization.retention_days
-        kept = f"for {days:,} days" if days else "for ever"
-        return format_html('{} · <a href="{}">change</a>', kept, reverse("admin:retention", args=[organization.pk]))
+        """Say for how long, with the form that changes it."""
+        address = reverse("admin:retention", args=[organization.pk])
+        return format_html('{} · <a href="{}">change</a>', self.kept(organization), address)
 
 
 @admin.register(User)
@@ -55,6 +70,7 @@ class MembershipAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
+    money = frozenset({"budget_credits", "used_credits"})
     fields = [
         "id",
         "organization",

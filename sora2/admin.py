@@ -1,12 +1,17 @@
 """The admin site: the apps' own pages first, Django's model pages under Settings."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib import admin
+from django.contrib.admin import ModelAdmin
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, register_converter, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
 
 from sora2.pages import ObjectIdConverter, Page
 
@@ -47,6 +52,18 @@ class Sora2AdminSite(admin.AdminSite):
     enable_nav_sidebar = False
     login_form = SignInForm
 
+    def register(
+        self,
+        model_or_iterable: type[Model] | Iterable[type[Model]],
+        admin_class: "type[ModelAdmin[Any]] | None" = None,
+        **options: Any,
+    ) -> None:
+        """Take pages that are read-only. What other packages bring is left out: it could be changed there unseen."""
+        from customers.pages import ReadOnlyAdmin
+
+        if admin_class is not None and issubclass(admin_class, ReadOnlyAdmin):
+            super().register(model_or_iterable, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         """Say whether this person may enter. What they may see is decided by each page."""
         from customers.pages import access_of, may_enter
@@ -65,6 +82,7 @@ class Sora2AdminSite(admin.AdminSite):
 
         return home(request)  # type: ignore[return-value]
 
+    @method_decorator(require_safe)
     def settings_page(self, request: HttpRequest) -> HttpResponseBase:
         """Show the pages of what is on offer and Django's list of model pages, to staff."""
         from customers.access import Permission

@@ -1,0 +1,231 @@
+"""Every page, opened by everybody, in both methods: what may be seen and done is what the table says, and no more."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from batches.offering import pause_route
+from customers.models import Membership, User
+from customers.pages import ReadOnlyAdmin
+from sora2.ids import new_id
+from tests.dashboard import addresses, routes
+from tests.flows.conftest import undone
+from tests.flows.page_table import (
+    DJANGOS,
+    MISSING,
+    MODEL,
+    MODELS,
+    NO_METHOD,
+    NOBODY,
+    OK,
+    OWN,
+    PAGES,
+    REFUSED,
+    SIGN_IN,
+    STRANGER,
+    VISITORS,
+    expected,
+    of_models,
+)
+from tests.markup import form_to, forms_of
+from tests.people import signed_in
+from tests.world import World
+
+pytestmark = pytest.mark.django_db
+
+Answers = dict[tuple[str, str, str], str]
+
+PAUSED = "openai"
+ID = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
+
+# For each act: the page on which its form stands, and what a person fills in.
+ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "check": ("index", {}),
+    "batch_sign_off": ("batch_billing", {"confirmed": "yes", "note": "Compared with their order list"}),
+    "retention": ("retention", {"days": "3650"}),
+    "set_threshold": ("statement", {"threshold": "77"}),
+    "credit_request_new": (
+        "credit_request_new?organization={acme}",
+        {"kind": "adjustment_in", "amount": "5", "reason": "Goodwill", "evidence_url": "https://t.example/1",
+         "step": "confirm"},
+    ),
+    "credit_request_approve": ("credit_request", {"note": "Seen"}),
+    "credit_request_reject": ("credit_request", {"note": "Not paid"}),
+    "period": ("period", {}),
+    "endpoint_test": ("endpoint", {}),
+    "endpoint_switch": ("endpoint", {"enabled": "no"}),
+    "endpoint_replay": ("endpoint_replay?see=1", {}),
+    "endpoint_rotate": ("endpoint", {}),
+    "default_secret_rotate": ("default_secret", {}),
+    "delivery_redeliver": ("delivery", {}),
+    "catalogue_model": ("catalogue_model", {"position": "7", "step": "confirm"}),
+    "catalogue_model_new": (
+        "catalogue_model_new",
+        {"name": "sora-3", "seconds": "4", "default_seconds": "4", "sizes": "1280x720", "step": "confirm"},
+    ),
+    "prices_new": (
+        "prices_new",
+        {"version": "2030-01-01", "effective_from": "2030-01-01 00:00", "reason": "Inflation", "step": "confirm"},
+    ),
+    "route_new": ("route_new", {"name": "eu", "base_url": "https://eu.example/v1"}),
+    "route_limits": ("route", {"max_in_flight": "3"}),
+    "route_pause": ("route", {"reason": "Maintenance"}),
+    "route_resume": ("route", {}),
+    "route_provider": ("route", {"base_url": "https://eu.example/v1"}),
+    "password_change": ("password_change", {}),
+}  # fmt: skip
+
+
+def browsers(world: World) -> dict[str, Client]:
+    """Return the browser of each kind of visitor."""
+    nobody, bare = Client(), User.objects.create_user(username=new_id("usr"), is_staff=True)
+    stranger = User.objects.create_user(username=new_id("usr"))
+    Membership.objects.create(user=stranger, organization=world.globex.organization, role="customer admin")
+    people = {**world.people, "no role": bare, STRANGER: stranger}
+    return {visitor: nobody if visitor == NOBODY else signed_in(people[visitor]) for visitor in VISITORS}
+
+
+def walked(world: World) -> dict[str, str]:
+    """Return the address of every page, with something to resume, and something to replay."""
+    healthy = world.endpoints["healthy"].pk
+    return {
+        **addresses(world),
+        "jsi18n": "/admin/jsi18n/",
+        "route_resume": f"/admin/routes/{PAUSED}/resume",
+        "endpoint_replay": f"/admin/webhooks/endpoints/{healthy}/replay",
+    }
+
+
+def rows() -> dict[str, str]:
+    """Return a digest of each table; sessions change with every visit."""
+    tables = [model._meta.db_table for model in apps.get_models() if model is not Session]
+    digest = "SELECT '{0}', count(*) || ' ' || coalesce(md5(string_agg(t::text, '' ORDER BY t::text)), '') FROM {0} t"
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(digest.format(table) for table in tables))
+        return dict(cursor.fetchall())
+
+
+def outcome(response: Any) -> str:
+    """Return what a visitor was answered, in a word."""
+    if response.status_code == 302 and response.url.startswith("/admin/login/"):
+        return SIGN_IN
+    refusals = {403: REFUSED, 404: MISSING, 405: NO_METHOD}
+    return refusals.get(response.status_code, OK if response.status_code < 500 else "broken")
+
+
+def bodies(client: Client, world: World, where: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return what the form of each act sends when it is filled in; one route is paused, so that it can be resumed."""
+    pause_route(name=PAUSED, reason="Maintenance", actor="usr_1", now=timezone.now())
+    return {name: _body(client, name, where, acme=world.acme.organization.pk) for name in ACTS}
+
+
+def _body(client: Client, name: str, where: Mapping[str, str], **known: str) -> dict[str, str]:
+    page, filled = ACTS[name]
+    page, _, query = page.format(**known).partition("?")
+    address = where[name].rsplit("/", 1)[0] if name == "route_resume" else f"{where[page]}?{query}"
+    return {**form_to(forms_of(client.get(address)), where[name]).fields, **filled}
+
+
+def wrong(got: Answers, wanted: Answers) -> dict[tuple[str, str, str], tuple[str, str]]:
+    """Return what was answered otherwise than the table says, as (got, wanted)."""
+    return {asked: (answer, wanted[asked]) for asked, answer in got.items() if answer != wanted[asked]}
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+
+def test_the_table_names_every_page() -> None:
+    assert {*PAGES, *of_models(), *DJANGOS} == routes().keys()
+
+
+def test_every_act_of_the_table_has_a_form_here() -> None:
+    assert ACTS.keys() == {name for name, row in PAGES.items() if "POST" in row.methods}
+
+
+def test_every_model_page_is_read_only() -> None:
+    assert all(isinstance(each, ReadOnlyAdmin) for each in admin.site._registry.values())
+    assert {f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry} == MODELS.keys()
+
+
+# --- the walk ------------------------------------------------------------------------------------------------------
+
+
+def test_every_page_opens_to_whom_the_table_says(world: World) -> None:
+    where, got, wanted = walked(world), Answers(), Answers()
+    for visitor, client in browsers(world).items():
+        for name, row in {**PAGES, **of_models()}.items():
+            asked = (name, visitor, "GET")
+            got[asked], wanted[asked] = outcome(client.get(where[name])), expected(row, visitor, "GET")
+    assert wrong(got, wanted) == {}
+
+
+def test_every_act_is_refused_to_whom_the_table_says_and_changes_nothing(world: World) -> None:
+    where, clients, got, wanted = walked(world), browsers(world), Answers(), Answers()
+    sent = bodies(clients["superuser"], world, where)
+    before = rows()
+    for name, row in {**PAGES, **of_models()}.items():
+        if row.whose == MODEL and "POST" not in row.methods:
+            continue
+        for visitor, client in clients.items():
+            asked = (name, visitor, "POST")
+            wanted[asked] = expected(row, visitor, "POST")
+            if wanted[asked] != OK:
+                got[asked] = outcome(client.post(where[name], sent.get(name)))
+        assert rows() == before, name
+    assert wrong(got, wanted) == {}
+
+
+def test_every_act_acts_for_whom_the_table_says(world: World) -> None:
+    where, clients, got, wanted = walked(world), browsers(world), Answers(), Answers()
+    sent = bodies(clients["superuser"], world, where)
+    before = rows()
+    for name, row in PAGES.items():
+        for visitor, client in clients.items():
+            if expected(row, visitor, "POST") != OK:
+                continue
+            with undone():
+                asked = (name, visitor, "POST")
+                got[asked], wanted[asked] = outcome(client.post(where[name], sent[name])), OK
+                if name != "password_change":
+                    assert rows() != before, asked
+    assert wrong(got, wanted) == {}
+
+
+def test_no_act_is_taken_from_a_page_of_somebody_elses(world: World) -> None:
+    where = walked(world)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.people["superuser"])
+    sent = bodies(client, world, where)
+    before = rows()
+    for name in (*ACTS, "login", "logout"):
+        without = {field: value for field, value in sent.get(name, {}).items() if field != "csrfmiddlewaretoken"}
+        assert client.post(where[name], without).status_code == 403, name
+    assert rows() == before
+    assert client.get(where["index"]).status_code == 200
+
+
+def test_what_is_somebody_elses_looks_like_what_is_not_there(world: World) -> None:
+    """The same status and the same words, so that nobody learns that an id exists."""
+    client = browsers(world)[STRANGER]
+    where = {name: address for name, address in addresses(world).items() if name in PAGES and PAGES[name].whose == OWN}
+    for name, address in where.items():
+        # The last sign of each id but one, which says nothing of what it is.
+        never = ID.sub(lambda found: found[0][:-2] + ("0" if found[0][-2] != "0" else "1") + found[0][-1], address)
+        never = never.replace(world.sink.token, "no-such-token")
+        assert never != address, name
+        for method in PAGES[name].methods.split():
+            theirs, nobodys = (client.generic(method, each) for each in (address, never))
+            assert theirs.status_code == nobodys.status_code == 404, name
+            assert without_token(theirs) == without_token(nobodys), name
+
+
+def without_token(response: Any) -> str:
+    return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", response.content.decode())
