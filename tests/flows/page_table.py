@@ -3,8 +3,11 @@
 The permissions of each role stand here as they were promised, not as the code has them.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+from django.contrib import admin
 
 READ = "batches:read ledger:read webhooks:read"
 STAFF = {
@@ -163,3 +166,20 @@ def of_models() -> dict[str, Row]:
         rows[f"{model}_change"] = Row("GET POST", permission, MODEL, "nobody's")
         rows |= {f"{model}_{page}": Row("GET POST", "nobody's", MODEL) for page in ("add", "delete")}
     return rows
+
+
+def documented() -> Iterator[tuple[str, list[str]]]:
+    """Yield each page's address and what each role can do there, as the documentation says it."""
+    for pattern in admin.site.get_urls():
+        if row := PAGES.get(str(getattr(pattern, "name", ""))):
+            yield "/admin/" + re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", str(pattern.pattern)), _said(row)
+    for model, permission in MODELS.items():
+        yield f"/admin/{model.replace('_', '/')}/", _said(Row("GET", permission, MODEL))
+
+
+def _said(row: Row) -> list[str]:
+    return [
+        " ".join(word for method, word in (("GET", "see"), ("POST", "act")) if expected(row, visitor, method) == OK)
+        or "–"
+        for visitor in (*list(STAFF)[1:], *CUSTOMERS)
+    ]

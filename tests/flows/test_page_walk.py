@@ -7,16 +7,21 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from batches.failures import FailureType
+from batches.models import Batch
 from batches.offering import pause_route
-from customers.models import Membership, User
+from customers.models import ApiKey, Membership, User
 from customers.pages import ReadOnlyAdmin
+from ledger.models import Wallet
 from sora2.ids import new_id
 from tests.dashboard import addresses, routes
+from tests.factories import end_batch, make_batch
 from tests.flows.conftest import undone
 from tests.flows.page_table import (
     DJANGOS,
@@ -28,16 +33,21 @@ from tests.flows.page_table import (
     OK,
     OWN,
     PAGES,
+    PERMISSIONS,
     REFUSED,
     SIGN_IN,
+    STAFF,
     STRANGER,
     VISITORS,
+    documented,
     expected,
     of_models,
 )
 from tests.markup import form_to, forms_of
-from tests.people import signed_in
+from tests.people import signed_in, words_of
+from tests.sora2.documents import table
 from tests.world import World
+from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
 
@@ -155,6 +165,11 @@ def test_every_model_page_is_read_only() -> None:
     assert {f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry} == MODELS.keys()
 
 
+def test_the_documentation_has_the_same_table() -> None:
+    written = "\n".join(f"| `{address}` | {' | '.join(cells)} |" for address, cells in documented())
+    assert table("reference/access.md", "Who may open which page") == dict(documented()), f"It is:\n{written}"
+
+
 # --- the walk ------------------------------------------------------------------------------------------------------
 
 
@@ -229,3 +244,62 @@ def test_what_is_somebody_elses_looks_like_what_is_not_there(world: World) -> No
 
 def without_token(response: Any) -> str:
     return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", response.content.decode())
+
+
+# --- what Django brings --------------------------------------------------------------------------------------------
+
+
+def test_djangos_own_addresses_tell_nobody_anything(world: World) -> None:
+    content_type = ContentType.objects.get_for_model(Batch).pk
+    there, not_there = world.batches["globex"].pk, "bat_00000000000000000000000000"
+    for visitor, client in browsers(world).items():
+        inside = visitor != NOBODY
+        answers = [client.get(f"/admin/r/{content_type}/{pk}/") for pk in (there, not_there)]
+        assert [outcome(answer) for answer in answers] == [MISSING if inside else SIGN_IN] * 2, visitor
+        asked = {"app_label": "customers", "model_name": "membership", "field_name": "user", "term": "a"}
+        sees_people = visitor in STAFF and "batches:read" in PERMISSIONS[visitor]
+        people = outcome(client.get("/admin/autocomplete/", asked))
+        assert people == (OK if sees_people else REFUSED if inside else SIGN_IN), visitor
+        of_app = outcome(client.get("/admin/customers/"))
+        assert of_app == (OK if sees_people else MISSING if inside else SIGN_IN), visitor
+
+
+def test_no_column_can_be_guessed_by_a_filter_that_the_list_does_not_offer(world: World) -> None:
+    client = browsers(world)["superuser"]
+    assert client.get("/admin/customers/user/", {"is_active__exact": "1"}).status_code == 200
+    assert client.get("/admin/customers/user/", {"password__startswith": "md5"}).status_code == 400
+    assert client.get("/admin/customers/apikey/", {"secret_sha256__startswith": "0"}).status_code == 400
+    assert client.get("/admin/batches/batch/", {"organization__wallets__available__gt": "1"}).status_code == 400
+
+
+# --- money ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("visitor", ["support", "customer developer"])
+def test_who_may_not_see_credits_sees_none_on_any_page(world: World, visitor: str) -> None:
+    """Of the figures that the books hold, in four digits: fewer may be a number of anything."""
+    batch, waiting = end_batch(expensive(world, 17), failed={3: FailureType.TIMEOUT}), expensive(world, 13)
+    figures = {waiting.credits, batch.credits, batch.settled, batch.refunded, *Wallet.objects.values_list("available", flat=True)}
+    ApiKey.objects.update(budget_credits=7919)
+    figures |= {7919, *ApiKey.objects.values_list("used_credits", flat=True)}
+    forms = {text for figure in figures if figure > 999 for text in (str(figure), f"{figure:,}")}
+    client, shown = browsers(world)[visitor], {}
+    tell = {"batch": batch.pk, "event": Event.objects.get(reference=batch.pk, type="batch.completed").pk}
+    more = {
+        "of the batch": f"/admin/batches/{tell['batch']}",
+        "its webhooks": f"/admin/batches/{tell['batch']}/webhooks",
+        "its event": f"/admin/webhooks/event/{tell['event']}/change/",
+        "of the model": "/admin/catalogue/models/veo-3",
+    }
+    for name, address in {**walked(world), **more}.items():
+        response = client.get(address)
+        if response.status_code == 200 and response.headers["Content-Type"].startswith("text/html"):
+            found = set(re.findall(r"(?<![\w,.])\d[\d,]*(?![\w,])", words_of(response))) & forms
+            shown |= {name: found} if found else {}
+    assert shown == {}
+
+
+def expensive(world: World, count: int) -> Batch:
+    """Order a batch of a dear model, whose figures are seen nowhere else."""
+    items = [{"prompt": "A cat", "model": "veo-3", "seconds": 8} for _ in range(count)]
+    return make_batch(world.acme.api, 0, request_id=f"expensive-{count}", items=items)
