@@ -279,7 +279,13 @@ def test_no_column_can_be_guessed_by_a_filter_that_the_list_does_not_offer(world
 def test_who_may_not_see_credits_sees_none_on_any_page(world: World, visitor: str) -> None:
     """Of the figures that the books hold, in four digits: fewer may be a number of anything."""
     batch, waiting = end_batch(expensive(world, 17), failed={3: FailureType.TIMEOUT}), expensive(world, 13)
-    figures = {waiting.credits, batch.credits, batch.settled, batch.refunded, *Wallet.objects.values_list("available", flat=True)}
+    figures = {
+        waiting.credits,
+        batch.credits,
+        batch.settled,
+        batch.refunded,
+        *Wallet.objects.values_list("available", flat=True),
+    }
     ApiKey.objects.update(budget_credits=7919)
     figures |= {7919, *ApiKey.objects.values_list("used_credits", flat=True)}
     forms = {text for figure in figures if figure > 999 for text in (str(figure), f"{figure:,}")}
