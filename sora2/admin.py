@@ -127,16 +127,20 @@ def _sections(request: HttpRequest) -> list[Section]:
     from customers.pages import access_of, is_staff
 
     access, home = access_of(request), reverse("admin:index")
-    # The first page of each section, and those that belong to it though they stand elsewhere.
+    # The first page of each section, and those that belong to it though they stand elsewhere: by name, or all below.
     shown = [
-        ("Home", ["index"], True),
+        ("Home", ["index", "reconciliations/"], True),
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
-        ("Webhooks", ["endpoint_list"], access.may(Permission.WEBHOOKS_READ)),
-        ("Settings", ["settings", "catalogue", "route_list"], is_staff(request)),
+        ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
+        ("Settings", ["settings", "catalogue", "route_list", "customers/", "retention/"], is_staff(request)),
     ]
-    sections = [(name, [reverse(f"admin:{page}") for page in pages]) for name, pages, granted in shown if granted]
+    sections = [
+        (name, [f"{home}{page}" if page.endswith("/") else reverse(f"admin:{page}") for page in pages])
+        for name, pages, granted in shown
+        if granted
+    ]
     return [
-        Section(name, first, request.path == home if first == home else request.path.startswith((first, *others)))
+        Section(name, first, request.path == first or request.path.startswith((*others, *({first} - {home}))))
         for name, (first, *others) in sections
     ]
