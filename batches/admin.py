@@ -15,17 +15,27 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from batches import admin_retention, admin_sign_off, pages, proofs, reconciliation_pages
+from batches import (
+    admin_acts,
+    admin_list,
+    admin_ordering,
+    admin_retention,
+    admin_sign_off,
+    head_pages,
+    pages,
+    proofs,
+    reconciliation_pages,
+)
 from batches.content import RangeNotSatisfiable, stream
 from batches.finding import address_of
 from batches.home import home as home_of
-from batches.models import Attempt, Batch, Item, Output, Proof, State
+from batches.models import Attempt, Batch, Item, Output, Proof
 from batches.reconciliation import reconcile
 from customers.access import Access, Permission
-from customers.models import Mode
 from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of
+from customers.services import audit
 from ledger.reconciliation import UnderWay
-from sora2.pages import Page, chips, render, text_of
+from sora2.pages import Page, render, text_of
 
 # --- home ----------------------------------------------------------------------------------------------------------
 
@@ -55,6 +65,8 @@ def check(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: AR
     except UnderWay:
         messages.info(request, "A check is under way. What it finds will be here when it ends.")
         return HttpResponseRedirect(reverse("admin:index"))
+    outcome = "done" if run.explained else "unexplained"
+    audit(actor=access_of(request).actor, action="ledger.check", subject=str(run.pk), outcome=outcome)
     if run.explained:
         messages.success(request, "Checked just now: every credit is explained.")
     else:
@@ -102,48 +114,24 @@ def _may_check(request: HttpRequest) -> bool:
     return is_staff(request) and access_of(request).may(Permission.LEDGER_READ)
 
 
-# --- the list and the tabs -----------------------------------------------------------------------------------------
-
-
-@require_safe
-@page(Permission.BATCHES_READ)
-def batch_list(request: HttpRequest, access: Access) -> HttpResponseBase:
-    """Show the batches, by state, mode, customer and text, with their totals."""
-    wanted = pages.Wanted(
-        state=text_of(request, "state"),
-        mode=text_of(request, "mode"),
-        customer=text_of(request, "customer"),
-        text=text_of(request, "q"),
-    )
-    return render(
-        request,
-        "admin/batches/list.html",
-        title="Batches",
-        found=pages.batch_list(access, wanted=wanted, cursor=text_of(request, "after")),
-        wanted=wanted,
-        states=[pages.OPEN, *State.values],
-        modes=Mode.values,
-        by_customer=is_staff(request),
-        money=access.may(Permission.LEDGER_READ),
-        chips=chips(request, {"state": "State", "mode": "Mode", "customer": "Customer", "q": "Id"}),
-    )
+# --- the tabs ------------------------------------------------------------------------------------------------------
 
 
 @require_safe
 @page(Permission.BATCHES_READ)
 def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show a batch's items."""
-    head = pages.head(access, batch_id=batch_id)
-    show, failure = text_of(request, "show"), text_of(request, "failure")
-    items = pages.tasks(head.batch, show=show, failure=failure, cursor=text_of(request, "after"))
-    return _tab(request, access, head, "tasks", items=items, show=show, failure=failure)
+    head = head_pages.head(access, batch_id=batch_id)
+    choice = pages.Choice(**{name: text_of(request, name) for name in ("show", "failure", "custom_id")})
+    items = pages.tasks(head.batch, choice=choice, cursor=text_of(request, "after"))
+    return _tab(request, access, head, "tasks", items=items, choice=choice)
 
 
 @require_safe
 @page(Permission.LEDGER_READ)
 def batch_billing(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show what a batch cost, entry by entry, and its proof."""
-    head = pages.head(access, batch_id=batch_id)
+    head = head_pages.head(access, batch_id=batch_id)
     found = pages.billing(access, person_of(request), head.batch, head.entries or [])
     return _tab(request, access, head, "billing", billing=found)
 
@@ -152,7 +140,7 @@ def batch_billing(request: HttpRequest, access: Access, batch_id: str) -> HttpRe
 @page(Permission.WEBHOOKS_READ)
 def batch_webhooks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show what was told about a batch, and every attempt to deliver it."""
-    head = pages.head(access, batch_id=batch_id)
+    head = head_pages.head(access, batch_id=batch_id)
     return _tab(
         request,
         access,
@@ -163,7 +151,7 @@ def batch_webhooks(request: HttpRequest, access: Access, batch_id: str) -> HttpR
     )
 
 
-def _tab(request: HttpRequest, access: Access, head: pages.Head, tab: str, **context: Any) -> HttpResponseBase:
+def _tab(request: HttpRequest, access: Access, head: head_pages.Head, tab: str, **context: Any) -> HttpResponseBase:
     return render(
         request,
         f"admin/batches/{tab}.html",
@@ -173,6 +161,7 @@ def _tab(request: HttpRequest, access: Access, head: pages.Head, tab: str, **con
         tab=tab,
         money=access.may(Permission.LEDGER_READ),
         telling=access.may(Permission.WEBHOOKS_READ),
+        inside=is_staff(request),
         **context,
     )
 
@@ -245,7 +234,7 @@ def _file(request: HttpRequest, name: str, content_type: str, *, etag: str, file
 @page(Permission.LEDGER_READ)
 def batch_proof(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:  # noqa: ARG001 - a view's.
     """Hand out the exact text of a batch's proof."""
-    batch = pages.reached(access, batch_id=batch_id)
+    batch = head_pages.reached(access, batch_id=batch_id)
     proof = Proof.objects.filter(batch=batch).first()
     if proof is None:
         raise Http404
@@ -256,7 +245,7 @@ def batch_proof(request: HttpRequest, access: Access, batch_id: str) -> HttpResp
 @page(Permission.LEDGER_READ)
 def batch_items(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:  # noqa: ARG001 - a view's.
     """Hand out the items that a proof's hash is of."""
-    batch = pages.reached(access, batch_id=batch_id)
+    batch = head_pages.reached(access, batch_id=batch_id)
     if not batch.is_final:
         raise Http404
     lines = StreamingHttpResponse(proofs.items_jsonl(batch), content_type="application/jsonl")
@@ -273,7 +262,9 @@ PAGES = [
     Page("reconciliations/", checks, "checks"),
     Page("reconciliations/<int:run_id>", check_detail, "check_detail"),
     Page("find", find, "find"),
-    Page("batches/", batch_list, "batch_list"),
+    *admin_list.PAGES,
+    *admin_ordering.PAGES,
+    *admin_acts.PAGES,
     Page("batches/<id:batch_id>", batch_tasks, "batch"),
     Page("batches/<id:batch_id>/billing", batch_billing, "batch_billing"),
     Page("batches/<id:batch_id>/webhooks", batch_webhooks, "batch_webhooks"),

@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from batches import pages
+from batches.head_pages import reached
 from batches.signing_off import SignOffRefused, sign_off, signer_of
 from customers.access import Access, Permission
 from customers.pages import page, person_of, refused
@@ -17,7 +17,7 @@ from sora2.pages import Page
 @page(Permission.LEDGER_READ)
 def batch_sign_off(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Sign a batch off, as what the person is to this batch's customer."""
-    batch = pages.reached(access, batch_id=batch_id)
+    batch = reached(access, batch_id=batch_id)
     signer = signer_of(person_of(request), batch)
     if signer is None:
         return refused(request, Permission.BATCHES_SIGN_OFF)

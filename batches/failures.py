@@ -41,6 +41,16 @@ class Policy:
         """Say whether an item may be submitted again after a failure of this type at all."""
         return self.attempts > 1
 
+    @property
+    def happened(self) -> str:
+        """Return what happened: the first sentence of the message."""
+        return self.message.partition(". ")[0].removesuffix(".") + "."
+
+    @property
+    def remedy(self) -> str:
+        """Return what to do: the rest of the message, if there is any."""
+        return self.message.partition(". ")[2]
+
 
 # Backing off 1, 2, 4, … 60 s: a hundred attempts take more than an hour and a half of a provider that refuses work,
 # so what ends an item before is its deadline.

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batches.catalogue_models import CatalogueModel, Price, PriceList, ProviderRoute, RouteHealth
-from batches.failures import POLICIES, FailureType
+from batches.failures import POLICIES, FailureType, Policy
 from batches.signing_models import Side, SignOff
 from customers.models import Mode, Organization, OwnedQuerySet
 from ledger.models import Wallet
@@ -188,6 +188,8 @@ class Batch(models.Model):
             # The newest of one state, and how many of an organization are open.
             models.Index(fields=["organization", "mode", "state", "-id"], name="batches_batch_by_state"),
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
+            # Request ids by what they begin with, over all customers.
+            models.Index(fields=["request_id"], opclasses=["varchar_pattern_ops"], name="batches_batch_by_request_id"),
         ]
 
     def __str__(self) -> str:
@@ -315,6 +317,8 @@ class Item(models.Model):
             ),
             # Refund coverage: failed items of final batches, against refunded ones.
             models.Index(fields=["batch"], condition=Q(status__in=["failed", "refunded"]), name="batches_item_failed"),
+            # The batches that have an item of this name.
+            models.Index(fields=["custom_id", "batch"], condition=~Q(custom_id=""), name="batches_item_by_custom_id"),
         ]
 
     def __str__(self) -> str:
@@ -327,6 +331,11 @@ class Item(models.Model):
             return None
         kind = FailureType(self.failure_type)
         return kind, POLICIES[kind].message, POLICIES[kind].retryable
+
+    @property
+    def failed_by(self) -> Policy | None:
+        """Return what is known of failures like the item's, if it has failed."""
+        return POLICIES[FailureType(self.failure_type)] if self.failure_type else None
 
 
 class Attempt(models.Model):

@@ -14,6 +14,7 @@ from ledger.models import Entry
 from ledger.representations import entry_json
 from sora2.canonical import canonical_json, sha256_hex
 from sora2.times import timestamp
+from webhooks.models import Event, EventType
 
 # SHA-256 over items_jsonl(), in the database: no item leaves it. Ids and states need no escaping in JSON.
 ITEMS_SHA256 = """
@@ -76,6 +77,13 @@ def completed_event(*, batch: Batch, proof: Proof, event_id: str) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def told_sha256(batch: Batch) -> str:
+    """Return the proof's hash as the batch's event carries it; empty before the end."""
+    event = Event.objects.filter(reference=batch.pk, part="", type=EventType.BATCH_COMPLETED).first()
+    said: str = json.loads(event.body)["proof"]["sha256"] if event else ""
+    return said
 
 
 def final_summary(batch: Batch) -> dict[str, int | None]:

@@ -1,15 +1,17 @@
 """Retry: a new batch of those refunded items of another that may succeed, each once, at today's prices."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
+from django.db.models import QuerySet
 from psycopg.errors import UniqueViolation
 
 from batches import services
-from batches.catalogue import Catalogue, LifeCycle, Model
+from batches.catalogue import Catalogue, LifeCycle, Model, catalogue
 from batches.failures import POLICIES
-from batches.intake import BatchOrder, ItemOrder, ModelRetired
+from batches.intake import BatchOrder, ItemOrder, ModelRetired, retry_sha256
 from batches.models import Batch, Item, Priority, Status
 from batches.services import Customer, Refused
 
@@ -26,6 +28,10 @@ class NothingToRetry(Refused):
     """No item of the batch was refunded after a failure that may not come again."""
 
     code = "nothing_to_retry"
+
+
+class PricesChanged(Exception):
+    """Since somebody looked at what it costs, other prices have come into force."""
 
 
 class AlreadyRetried(Refused):
@@ -54,7 +60,7 @@ def retry(
     NothingToRetry, AlreadyRetried, and ModelRetired when all that is left asks for models that are not offered.
     """
     try:
-        order = _order_again(batch, catalogue, max_credits)
+        order = order_again(batch, catalogue=catalogue, max_credits=max_credits)
         return services.submit(customer=customer, request_id=request_id, body_sha256=body_sha256, order=order, now=now)
     except UniqueViolation as error:
         if error.diag.constraint_name != "batches_item_retried_once":
@@ -71,7 +77,42 @@ def retry(
     raise refusal
 
 
-def _order_again(batch: Batch, catalogue: Catalogue, max_credits: int | None) -> BatchOrder:
+def retry_as_seen(
+    *, customer: Customer, batch: Batch, request_id: str, price_version: str, reason: str, now: datetime
+) -> tuple[Batch, bool]:
+    """Retry a batch for a person who saw its price by `price_version`; who did it and why is written down with it.
+
+    Return as retry() does: whoever asks twice, by a second click, gets the batch that the first one made. Raises
+    PricesChanged, and what retry() raises.
+    """
+    sha256 = retry_sha256({}, batch_id=batch.pk)
+    made_before = services.replay(customer=customer, request_id=request_id, body_sha256=sha256)
+    if made_before is not None:
+        return made_before, False
+    offer = catalogue(now=now)
+    if offer.price_version != price_version:
+        raise PricesChanged
+    return retry(
+        customer=replace(customer, reason=reason),
+        batch=batch,
+        request_id=request_id,
+        body_sha256=sha256,
+        max_credits=None,
+        catalogue=offer,
+        now=now,
+    )
+
+
+def left_to_retry(batch: Batch) -> QuerySet[Item]:
+    """Return the refunded items that may succeed and were not tried anew."""
+    return _may_succeed(batch).exclude(pk__in=Item.objects.filter(retry_of__batch=batch).values("retry_of"))
+
+
+def order_again(batch: Batch, *, catalogue: Catalogue, max_credits: int | None = None) -> BatchOrder:
+    """Return the order that tries the items of a batch anew, priced and not accepted.
+
+    Raises BatchNotFinal, NothingToRetry, AlreadyRetried, and ModelRetired as retry() does.
+    """
     if not batch.is_final:
         raise BatchNotFinal
     items = _waiting_for_another_try(batch)
@@ -95,13 +136,15 @@ def _order_again(batch: Batch, catalogue: Catalogue, max_credits: int | None) ->
     )
 
 
+def _may_succeed(batch: Batch) -> QuerySet[Item]:
+    return Item.objects.filter(batch=batch, status=Status.REFUNDED, failure_type__in=RETRYABLE)
+
+
 def _waiting_for_another_try(batch: Batch) -> Sequence[Item]:
     """Return the items that may succeed and were not tried anew. Raises NothingToRetry, AlreadyRetried."""
-    may_succeed = Item.objects.filter(batch=batch, status=Status.REFUNDED, failure_type__in=RETRYABLE)
-    if not may_succeed.exists():
+    if not _may_succeed(batch).exists():
         raise NothingToRetry
-    left = may_succeed.exclude(pk__in=Item.objects.filter(retry_of__batch=batch).values("retry_of"))
-    items = list(left.order_by("index"))
+    items = list(left_to_retry(batch).order_by("index"))
     if not items:
         raise AlreadyRetried(_retried_in(batch))
     return items

@@ -7,7 +7,7 @@ is locked.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from django.db import IntegrityError, connection, transaction
@@ -22,6 +22,9 @@ from ledger import sandbox
 from ledger import services as ledger
 from ledger.models import Wallet
 from sora2 import bell
+
+# How an order came that a person made on a page.
+DASHBOARD = "dashboard"
 
 
 class Refused(Exception):
@@ -94,12 +97,16 @@ class Quote:
 
 @dataclass(frozen=True)
 class Customer:
-    """Who sends an order: the organization and mode it is paid by, the actor, and the way it came."""
+    """Who sends an order: the organization and mode it is paid by, the actor, and the way it came.
+
+    `reason` is what one of our own people said about why they order for a customer.
+    """
 
     organization: Organization
     mode: Mode
     actor: str
     via: str = "api"
+    reason: str = ""
 
 
 def quote(*, customer: Customer, order: BatchOrder) -> Quote:
@@ -149,16 +156,19 @@ def submit(
     return winner, False
 
 
+def refuse_too_many_open(customer: Customer, *, others: int = 0) -> None:
+    """Refuse when the limit is reached, `others` being batches of ours that are counted already.
+
+    Raises TooManyOpenBatches.
+    """
+    limit = customer.organization.max_open_batches
+    if Batch.objects.open().filter(organization=customer.organization, mode=customer.mode).count() >= limit + others:
+        raise TooManyOpenBatches(limit)
+
+
 def audit_refusal(customer: Customer, request_id: str, outcome: str) -> None:
     """Write down that an order was refused, and by which code."""
-    audit(
-        actor=customer.actor,
-        action="batch.submit",
-        organization_id=customer.organization.pk,
-        mode=customer.mode,
-        subject=request_id,
-        outcome=outcome,
-    )
+    _audit(customer, request_id, outcome=outcome)
 
 
 # --- submit --------------------------------------------------------------------------------------------------------
@@ -187,7 +197,9 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
             sandbox.fill(wallet=wallet, credits=batch.credits)
             ledger.reserve(movement=movement, amount=batch.credits)
             # The wallet is ours until the commit, so nobody else of this organization and mode gets here meanwhile.
-            _refuse_too_many_open(customer, others=1)
+            refuse_too_many_open(customer, others=1)
+            if customer.via == DASHBOARD:
+                _audit_order(customer, batch)
             for route in taken_by:
                 bell.ring("batches.submit", route=route)
             return batch
@@ -198,11 +210,34 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
         raise _over_budget(ApiKey.objects.get(pk=customer.actor), order) from error
 
 
+def _audit_order(customer: Customer, batch: Batch) -> None:
+    """Write down that a person ordered; of what comes over the API, the batch is the record."""
+    said = {"request_id": batch.request_id, "items": batch.total, "credits": batch.credits}
+    if batch.retry_of_id:
+        _audit(customer, batch.retry_of_id, action="batch.retry", retried_in=batch.pk, **said)
+    else:
+        _audit(customer, batch.pk, **said)
+
+
+def _audit(
+    customer: Customer, subject: str, *, action: str = "batch.submit", outcome: str = "done", **detail: Any
+) -> None:
+    audit(
+        actor=customer.actor,
+        action=action,
+        organization_id=customer.organization.pk,
+        mode=customer.mode,
+        subject=subject,
+        outcome=outcome,
+        detail={**detail, **({"reason": customer.reason} if customer.reason else {})},
+    )
+
+
 def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None:
     """A first look before anything is written; the reserve has the last word on budget and balance."""
     if order.max_credits is not None and order.credits > order.max_credits:
         raise MaxCreditsExceeded(order.credits, order.max_credits)
-    _refuse_too_many_open(customer, others=0)
+    refuse_too_many_open(customer)
     key = _budgeted_key_of(customer)
     if key is not None and order.credits > (key.remaining_credits or 0):
         raise _over_budget(key, order)
@@ -212,13 +247,6 @@ def _refuse_early(customer: Customer, order: BatchOrder, wallet: Wallet) -> None
 
 def _over_budget(key: ApiKey, order: BatchOrder) -> KeyBudgetExceeded:
     return KeyBudgetExceeded(order.credits, budget=key.budget_credits or 0, used=key.used_credits)
-
-
-def _refuse_too_many_open(customer: Customer, *, others: int) -> None:
-    """Refuse when the limit is reached, `others` being batches of ours that are counted already."""
-    limit = customer.organization.max_open_batches
-    if Batch.objects.open().filter(organization=customer.organization, mode=customer.mode).count() >= limit + others:
-        raise TooManyOpenBatches(limit)
 
 
 def _insert_batch(

@@ -27,10 +27,10 @@ class BatchFinal(Exception):
     """The batch has ended; there is nothing left to cancel."""
 
 
-def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
+def cancel(*, batch: Batch, actor: str, now: datetime, reason: str = "") -> int:
     """Fail the items that no provider has; return how many. Those already submitted run on to their end.
 
-    Raises BatchFinal when the batch has ended.
+    `reason` is a person's, for the record. Raises BatchFinal when the batch has ended.
     """
     with transaction.atomic():
         locked = Batch.objects.select_for_update(no_key=True).get(pk=batch.pk)
@@ -45,7 +45,7 @@ def cancel(*, batch: Batch, actor: str, now: datetime) -> int:
             organization_id=batch.organization_id,
             mode=batch.mode,
             subject=batch.pk,
-            detail={"items_canceled": canceled},
+            detail={"items_canceled": canceled, **({"reason": reason} if reason else {})},
         )
     finalize_ended(among=[batch.pk], now=now)
     return canceled

@@ -23,6 +23,7 @@ class Permission(StrEnum):
     CATALOGUE_WRITE = "catalogue:write"
     ROUTES_OPERATE = "routes:operate"
     ROUTES_WRITE = "routes:write"
+    AUDIT_READ = "audit:read"
 
 
 # What an API key has if nothing else is said: all that it takes to run batches.
@@ -39,13 +40,20 @@ READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WE
 
 # A role that is not here grants nothing.
 STAFF_ROLES: dict[str, frozenset[Permission]] = {
-    "finance": READ | {Permission.BATCHES_SIGN_OFF, Permission.CREDITS_REQUEST, Permission.PERIODS_CLOSE},
+    "finance": READ
+    | {
+        Permission.BATCHES_SIGN_OFF,
+        Permission.CREDITS_REQUEST,
+        Permission.PERIODS_CLOSE,
+        Permission.AUDIT_READ,
+    },
     "finance approver": READ
     | {
         Permission.BATCHES_SIGN_OFF,
         Permission.CREDITS_REQUEST,
         Permission.CREDITS_APPROVE,
         Permission.PERIODS_CLOSE,
+        Permission.AUDIT_READ,
     },
     "sales ops": READ | {Permission.CATALOGUE_WRITE},
     "support": frozenset(
@@ -57,7 +65,7 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
             Permission.ROUTES_OPERATE,
         }
     ),
-    "auditor": READ,
+    "auditor": READ | {Permission.AUDIT_READ},
 }
 CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
     "customer admin": frozenset(SCOPES) | {Permission.BATCHES_SIGN_OFF},

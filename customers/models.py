@@ -10,6 +10,8 @@ from django.db.models import Value
 from django.utils import timezone
 
 from customers.access import SCOPES, Access, permissions_of_role
+from customers.two_step_models import Authenticator as Authenticator
+from customers.two_step_models import RecoveryCode as RecoveryCode
 from sora2.ids import new_id
 
 M = TypeVar("M", bound=models.Model)
@@ -51,10 +53,12 @@ def new_key_id() -> str:
     return new_id("key")
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing] # django-otp says no types.
     """A person who signs in: our staff (by group), or a customer's own (by membership)."""
 
     id = models.CharField(primary_key=True, max_length=30, default=new_user_id, editable=False)
+    # Sessions that began before this are over (see customers.sessions).
+    sessions_ended_at = models.DateTimeField(null=True, editable=False)
 
     def access(self) -> Access:
         """Return what this person may reach: everything that a staff role grants, or their own organizations."""
@@ -220,7 +224,17 @@ class AuditEvent(models.Model):
     objects = AuditEventQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["organization", "-at"], name="customers_audit_by_org")]
+        # Each filter of the audit log has the index that serves it, in the order of its pages.
+        indexes = [
+            models.Index(fields=["organization", "-at"], name="customers_audit_by_org"),
+            models.Index(fields=["-at", "-id"], name="customers_audit_by_at"),
+            models.Index(fields=["actor", "-at", "-id"], name="customers_audit_by_actor"),
+            models.Index(fields=["action", "-at", "-id"], name="customers_audit_by_action"),
+            models.Index(
+                fields=["subject", "-at", "-id"], condition=~models.Q(subject=""), name="customers_audit_by_subject"
+            ),
+            models.Index(fields=["-at", "-id"], condition=~models.Q(outcome="done"), name="customers_audit_not_done"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.action} {self.outcome}"

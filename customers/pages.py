@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 
 from customers.access import Access, Permission
 from customers.models import Organization, User
+from customers.sessions import lacks_second_step
 from sora2.pages import render
 
 NOBODY = Access(actor="", organization_ids=frozenset(), mode=None, permissions=frozenset())
@@ -28,17 +29,24 @@ WORDS = {
     Permission.CATALOGUE_WRITE: "to change models and prices",
     Permission.ROUTES_OPERATE: "to pause a route, and set its limits",
     Permission.ROUTES_WRITE: "to change where a route goes",
+    Permission.AUDIT_READ: "to see the audit log",
 }
 
 View = Callable[..., HttpResponseBase]
 
 
 def access_of(request: HttpRequest) -> Access:
-    """Return what the person who asks may reach; read once per request."""
+    """Return what the person who asks may reach; read once per request.
+
+    Nothing, as long as the second step of signing in is required of them and has not been taken.
+    """
     known = vars(request)
     if "_access" not in known:
         user = getattr(request, "user", None)
-        known["_access"] = user.access() if isinstance(user, User) and user.is_active else NOBODY
+        if isinstance(user, User) and user.is_active and not lacks_second_step(request, user):
+            known["_access"] = user.access()
+        else:
+            known["_access"] = NOBODY
     access: Access = known["_access"]
     return access
 

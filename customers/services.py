@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from customers import keys
@@ -28,6 +28,10 @@ class InvalidApiKey(Exception):
 
     Which of these is nobody's business.
     """
+
+
+class NoStaff(Exception):
+    """Nobody of our staff has this name; the message says so."""
 
 
 def create_api_key(
@@ -99,7 +103,7 @@ def create_member(*, organization: Organization, username: str, email: str, role
 
 
 @transaction.atomic
-def create_staff(*, username: str, role: str, password: str | None = None) -> tuple[User, str]:
+def create_staff(*, username: str, role: str, password: str | None = None, actor: str = "system") -> tuple[User, str]:
     """Create a member of staff with one of the staff roles; return them with their password. Raises ValueError."""
     if role not in STAFF_ROLES:
         raise ValueError(f"There is no staff role {role!r}; choose one of: {', '.join(STAFF_ROLES)}.")
@@ -107,7 +111,21 @@ def create_staff(*, username: str, role: str, password: str | None = None) -> tu
     user = User.objects.create_user(username=username, password=password, is_staff=True)
     group, _ = Group.objects.get_or_create(name=role)
     user.groups.add(group)
+    audit(actor=actor, action="staff.create", subject=user.pk, detail={"username": username, "role": role})
     return user, password
+
+
+def staff_named(name: str) -> User:
+    """Return active staff by username or id: who a command is run by. Raises NoStaff."""
+    found = User.objects.filter(models.Q(username=name) | models.Q(pk=name), is_active=True, is_staff=True).first()
+    if found is None:
+        raise NoStaff(f"{name!r} is no active member of staff.")
+    return found
+
+
+def end_sessions(*, user: User, now: datetime) -> None:
+    """End all sessions of a person that began before now; for whoever writes down why."""
+    User.objects.filter(pk=user.pk).update(sessions_ended_at=now)
 
 
 @transaction.atomic

@@ -8,11 +8,13 @@ from django.views.decorators.http import require_safe
 from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import page
+from customers.services import audit
 from ledger.exports.formats import FORMATS, Format, download
 from ledger.exports.selection import Selection
 from ledger.intervals import NotAnInterval, interval_of
 from ledger.models import Entry, Wallet
 from sora2.pages import Page, text_of
+from sora2.times import timestamp
 
 
 class NotUnderstood(Exception):
@@ -29,9 +31,29 @@ def export(file_format: Format) -> Callable[..., HttpResponseBase]:
             selection = _selection(request, access, organization_id)
         except NotUnderstood as error:
             return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
+        if request.method == "GET":
+            _audit(access, selection, file_format)
         return download(selection.fixed(), file_format)
 
     return view
+
+
+def _audit(access: Access, selection: Selection, file_format: Format) -> None:
+    wallet = selection.wallet
+    filters = {
+        "from": timestamp(selection.created_after),
+        "until": timestamp(selection.created_before),
+        "kind": selection.kind,
+        "reference": selection.reference,
+    }
+    audit(
+        actor=access.actor,
+        action="ledger.export",
+        organization_id=wallet.organization_id,
+        mode=wallet.mode,
+        subject=wallet.pk,
+        detail={"format": file_format.ending, **{name: value for name, value in filters.items() if value}},
+    )
 
 
 def _selection(request: HttpRequest, access: Access, organization_id: str) -> Selection:

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from customers.access import Permission
 from customers.api import EnterpriseView
 from customers.models import Mode
+from ledger.exports.csv_copy import guarded_text
 from ledger.exports.formats import CSV
 from ledger.intervals import UTC_NAME, Month, NotAnInterval, month_of
 from ledger.models import Wallet
@@ -24,9 +25,6 @@ from sora2.api import RETRY_SECONDS, Problem, not_found
 from sora2.listing import invalid_parameter, text_of
 from sora2.operations import documented
 from sora2.times import timestamp
-
-# A text that starts with one of these would be run by a spreadsheet, or taken for one that is guarded already.
-GUARDED_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 class StatementView(EnterpriseView):
@@ -143,14 +141,10 @@ def _csv_rows(statement: Statement) -> Iterator[dict[str, Any]]:
         yield {
             "section": "open_reserve",
             "at": timestamp(reserve.since),
-            "reference": _guarded(reserve.reference),
-            "request_id": _guarded(reserve.request_id),
+            "reference": guarded_text(reserve.reference),
+            "request_id": guarded_text(reserve.request_id),
             "credits": reserve.credits,
         }
-
-
-def _guarded(text: str) -> str:
-    return f"'{text}" if text.startswith(GUARDED_STARTS) else text
 
 
 def _statement(view: EnterpriseView, month: str) -> Statement:

@@ -1,22 +1,18 @@
 """The admin site: the apps' own pages first, Django's model pages under Settings."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin
-from django.contrib.auth.forms import AuthenticationForm
-from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, register_converter, reverse
 from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from sora2.pages import ObjectIdConverter, Page
-
-if TYPE_CHECKING:
-    from customers.models import User
 
 register_converter(ObjectIdConverter, "id")
 
@@ -29,19 +25,6 @@ class Section(NamedTuple):
     active: bool
 
 
-class SignInForm(AuthenticationForm):
-    """Lets in our staff, and the people of customers."""
-
-    def confirm_login_allowed(self, user: "User") -> None:
-        from customers.pages import may_enter
-
-        super().confirm_login_allowed(user)
-        if not may_enter(user.access()):
-            raise ValidationError(
-                "This account belongs to no organization. Ask whoever gave it to you.", code="nowhere"
-            )
-
-
 class Sora2AdminSite(admin.AdminSite):
     """Django's admin for staff, with pages that customers' people see too, for their own organization."""
 
@@ -50,7 +33,6 @@ class Sora2AdminSite(admin.AdminSite):
     index_template = "admin/settings.html"
     site_url = None
     enable_nav_sidebar = False
-    login_form = SignInForm
 
     def register(
         self,
@@ -65,16 +47,35 @@ class Sora2AdminSite(admin.AdminSite):
             super().register(model_or_iterable, admin_class, **options)
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Say whether this person may enter. What they may see is decided by each page."""
+        """Say whether this person may enter, having signed in wholly. What they may see is decided by each page."""
         from customers.pages import access_of, may_enter
 
         return may_enter(access_of(request))
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Put our pages before Django's: `batches/` is our list, and Django would quote the `_` in our ids."""
+        from customers import signing_in, two_step_pages
+
+        doors = [path(p.route, p.view, name=p.name) for p in (*signing_in.OPEN_PAGES, *two_step_pages.OPEN_PAGES)]
         own = [path(p.route, self.admin_view(p.view, p.cacheable), name=p.name) for p in _pages()]
         own.append(path("settings/", self.admin_view(self.settings_page), name="settings"))
-        return [*own, *super().get_urls()]
+        return [*doors, *own, *super().get_urls()]
+
+    @method_decorator(never_cache)
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the sign-in page."""
+        from customers.signing_in import sign_in
+
+        given = {**self.each_context(request), "app_path": request.get_full_path(), **(extra_context or {})}
+        return sign_in(request, given)  # type: ignore[return-value]
+
+    def password_change(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """Let somebody change their own password."""
+        from customers.signing_in import change_password
+
+        return change_password(request, {**self.each_context(request), **(extra_context or {})})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]  # noqa: ARG002
         """Show finance's home."""
@@ -90,7 +91,12 @@ class Sora2AdminSite(admin.AdminSite):
 
         if not is_staff(request):
             return missing(request)
-        return super().index(request, {"may_see_offer": access_of(request).may(Permission.BATCHES_READ)})
+        access = access_of(request)
+        shown = {
+            "may_see_offer": access.may(Permission.BATCHES_READ),
+            "may_see_audit": access.may(Permission.AUDIT_READ),
+        }
+        return super().index(request, shown)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
         """Return Django's own model pages, which are staff's."""
@@ -114,12 +120,15 @@ class Sora2AdminSite(admin.AdminSite):
 def _pages() -> list[Page]:
     # The apps register with this site while it is made, so they are imported when its addresses are first asked for.
     from batches.admin import PAGES as BATCHES
+    from batches.admin_audit import PAGES as AUDIT
     from batches.admin_catalogue import PAGES as CATALOGUE
     from batches.admin_routes import PAGES as ROUTES
+    from customers.signing_in import PAGES as SIGNING_IN
+    from customers.two_step_pages import PAGES as TWO_STEP
     from ledger.admin import PAGES as LEDGER
     from webhooks.admin import PAGES as WEBHOOKS
 
-    return [*BATCHES, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS]
+    return [*SIGNING_IN, *TWO_STEP, *BATCHES, *AUDIT, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS]
 
 
 def _sections(request: HttpRequest) -> list[Section]:
@@ -127,13 +136,14 @@ def _sections(request: HttpRequest) -> list[Section]:
     from customers.pages import access_of, is_staff
 
     access, home = access_of(request), reverse("admin:index")
-    # The first page of each section, and those that belong to it though they stand elsewhere: by name, or all below.
+    # The first page of each section, and what belongs to it though it stands elsewhere: by name, or all below.
+    elsewhere = ["catalogue", "route_list", "audit_log", "customers/", "retention/"]
     shown = [
         ("Home", ["index", "reconciliations/"], True),
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
         ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
-        ("Settings", ["settings", "catalogue", "route_list", "customers/", "retention/"], is_staff(request)),
+        ("Settings", ["settings", *elsewhere], is_staff(request)),
     ]
     sections = [
         (name, [f"{home}{page}" if page.endswith("/") else reverse(f"admin:{page}") for page in pages])

@@ -194,6 +194,25 @@ def check_proxies(**_: Any) -> list[CheckMessage]:
 
 
 @register
+def check_signing_in(**_: Any) -> list[CheckMessage]:
+    """Refuse limits of signing in that let nobody in, or everybody."""
+    names = ("SESSION_IDLE_MINUTES", "SESSION_MAX_HOURS", "SIGN_IN_FAILURES", "SIGN_IN_LOCK_MINUTES")
+    faults = [f"Set {name} to 1 or more." for name in names if getattr(settings, name) < 1]
+    if settings.SIGN_IN_FAILURES_PER_ADDRESS < settings.SIGN_IN_FAILURES:
+        faults.append("Set SIGN_IN_FAILURES_PER_ADDRESS to at least SIGN_IN_FAILURES: people share addresses.")
+    return [Error(fault, id="sora2.E014") for fault in faults]
+
+
+@register(Tags.security, deploy=True)
+def check_two_step(**_: Any) -> list[CheckMessage]:
+    """Warn outside DEBUG when the password alone opens what our own people see."""
+    if settings.DEBUG or settings.STAFF_TWO_STEP_REQUIRED:
+        return []
+    text = "Remove STAFF_TWO_STEP_REQUIRED, or turn it on: a password alone opens every customer's books."
+    return [CheckWarning(text, id="sora2.W002")]
+
+
+@register
 def check_outputs(**_: Any) -> list[CheckMessage]:
     """Refuse settings of the videos' storage that contradict each other or cannot be right."""
     faults = [*_faults_of_bucket(), *_faults_of_endpoints()]

@@ -100,6 +100,13 @@ TABLES: dict[str, Rights] = {
         ),
     ),
     "customers_auditevent": APPEND,
+    # How people sign in: failures that are counted for minutes, and apps that are replaced.
+    "customers_authenticator": Rights(insert=EVERY, update=EVERY, delete=True),
+    "customers_recoverycode": Rights(insert=EVERY, update=("used_at",), delete=True),
+    "axes_accessattempt": Rights(insert=EVERY, update=EVERY, delete=True),
+    "axes_accessattemptexpiration": Rights(delete=True),  # Deleted with the attempt, though none is ever made.
+    "axes_accessfailurelog": READ,
+    "axes_accesslog": READ,
     "pilots_pilot": APPEND,
     "auth_group": APPEND,
     "auth_group_permissions": READ,

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views import defaults
@@ -14,11 +15,23 @@ DATABASE_DOWN = """<!doctype html><html lang="en"><title>Not available for the m
 <h1>Not available for the moment</h1>
 <p>The database is not reachable. No credit was moved by this request. Try again in a few seconds.</p></html>"""
 
+TOO_LARGE = """<!doctype html><html lang="en"><title>Too large</title>
+<h1>Too large</h1>
+<p>What you sent is larger than a page takes, and nothing of it was kept. No credit was moved. Go back, and send it in
+parts, or as a file.</p></html>"""
+
 
 @csrf_exempt
 def unknown_address(_request: HttpRequest, *_: str) -> HttpResponse:
     """Answer an address of the API that does not exist, whatever the method."""
     return problem_page(Problem("not_found", "There is no such address. /openapi.json lists those that exist."))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer 400 (Django's handler400), or 413 to a form that is too large, which no view has seen."""
+    if isinstance(exception, RequestDataTooBig):
+        return HttpResponse(TOO_LARGE, status=413)
+    return defaults.bad_request(request, exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -79,9 +79,17 @@ def instant_of(request: AnyRequest, name: str) -> datetime | None:
 def created_between(request: AnyRequest, rows: Q, *, prefix: str) -> Q:
     """Keep rows by the query's `created_after` (inclusive) and `created_before` (exclusive). Raises Problem 422.
 
-    Pages go by ids, which begin with the time: that bounds how far a page is looked for. `prefix` is that of the ids.
+    `prefix` is that of the ids.
     """
     after, before = instant_of(request, "created_after"), instant_of(request, "created_before")
+    return created_within(rows, after=after, before=before, prefix=prefix)
+
+
+def created_within(rows: Q, *, after: datetime | None, before: datetime | None, prefix: str) -> Q:
+    """Keep rows that were created from `after` (inclusive) to `before` (exclusive); None is no bound.
+
+    Pages go by ids, which begin with the time: that bounds how far a page is looked for. `prefix` is that of the ids.
+    """
     if after is not None:
         rows = rows.filter(created_at__gte=after, pk__gte=_id_at(prefix, after, -ID_SLACK))
     if before is not None:

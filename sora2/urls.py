@@ -79,5 +79,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
+handler400 = "sora2.handlers.bad_request"
 handler404 = "sora2.handlers.page_not_found"
 handler500 = "sora2.handlers.server_error"

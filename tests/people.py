@@ -5,6 +5,7 @@ from html import unescape
 from typing import Any
 
 from django.test import Client
+from django.utils import timezone
 
 from customers.models import Membership, Organization, User
 from customers.services import create_staff
@@ -36,6 +37,9 @@ def signed_in(user: User) -> Client:
     """Return the browser of this person."""
     client = Client()
     client.force_login(user)
+    session = client.session
+    session["begun_at"] = session["seen_at"] = timezone.now().timestamp()
+    session.save()
     return client
 
 

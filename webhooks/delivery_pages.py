@@ -167,6 +167,12 @@ class Carried:
         return "Send now" if self.delivery.state == Delivery.State.PENDING else "Redeliver"
 
     @property
+    def taken_after(self) -> timedelta | None:
+        """Return how long after it was written it was first taken; None while it was not."""
+        taken = (tried.attempt.ended_at for tried in self.attempts if tried.was_taken)
+        return next((at - self.delivery.created_at for at in taken if at), None)
+
+    @property
     def is_live(self) -> bool:
         """Say whether it changes by itself in a moment."""
         if self.delivery.state != Delivery.State.PENDING or self.is_shut:

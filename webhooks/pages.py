@@ -61,11 +61,14 @@ class Telling:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """How far the telling of a batch's end has come: `wanted` by anybody, acknowledged `at`, some of it `untried`."""
+    """How far the telling of a batch's end has come: `wanted` by anybody, acknowledged `at`, some of it `untried`, some
+    of it `waiting` for another try or its first.
+    """
 
     wanted: bool
     at: datetime | None
     untried: bool
+    waiting: bool
 
 
 def told_about(access: Access, *, reference: str, now: datetime) -> Telling:
@@ -92,11 +95,14 @@ def acknowledgement(*, reference: str) -> Acknowledgement:
     # Served by webhooks_batch_completed_once: of what is told of the items there are thousands.
     ended = Delivery.objects.about(reference).filter(event__type=EventType.BATCH_COMPLETED)
     first = Attempt.objects.taken().filter(delivery__in=ended).order_by("at").first()
-    untried = Q(state=Delivery.State.PENDING, attempts_made=0)
+    waiting = Q(state=Delivery.State.PENDING)
+    untried = waiting & Q(attempts_made=0)
     deliveries = ended.exclude(state=Delivery.State.SKIPPED)
-    count = deliveries.aggregate(wanted=Count("pk"), untried=Count("pk", filter=untried))
+    count = deliveries.aggregate(
+        wanted=Count("pk"), untried=Count("pk", filter=untried), waiting=Count("pk", filter=waiting)
+    )
     at = first.ended_at if first else None
-    return Acknowledgement(bool(count["wanted"]), at, bool(count["untried"]))
+    return Acknowledgement(at=at, **{name: bool(number) for name, number in count.items()})
 
 
 # --- on home -------------------------------------------------------------------------------------------------------

@@ -37,3 +37,21 @@ function reveal() {
 }
 reveal();
 document.addEventListener("htmx:load", reveal);
+
+// What a page asks for by itself keeps no session alive (see customers/sessions.py): say what a person has asked for.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.triggeringEvent) event.detail.headers["X-By-Hand"] = "1";
+});
+
+// What live parts would lose when they come anew: how far tables were scrolled sideways. And what is said again in the
+// same words is not said again.
+let scrolled = [];
+const boxes = () => [...document.querySelectorAll(".box")];
+document.addEventListener("htmx:beforeSwap", () => { scrolled = boxes().map((box) => box.scrollLeft); });
+document.addEventListener("htmx:afterSettle", () => {
+  boxes().forEach((box, number) => { box.scrollLeft = scrolled[number] ?? box.scrollLeft; });
+});
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target, fragment } = event.detail;
+  if (target.role === "status" && target.textContent === fragment.textContent) event.detail.shouldSwap = false;
+});

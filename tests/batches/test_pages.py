@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from batches import pages
+from batches import list_pages, pages
 from batches.failures import POLICIES, FailureType
 from batches.finalization import finalize_batch_credits
 from batches.models import Attempt, Batch, Item, Output, Stage, Status
@@ -161,7 +161,8 @@ def test_the_list_shows_each_batch_with_its_progress_and_the_totals(account: Acc
     listed = text("/admin/batches/")
     assert "9 ✓ 1 ✕ of 10" in listed
     assert "3 of 4 · 2 ✓ · 1 ✕ · 0 running" in listed
-    assert "All 3 batches 19 items 140 90 10 credits in live mode" in listed
+    assert "LIVE all 2 batches 14 items 140 40 held 90 10" in listed
+    assert "TEST all 1 batch 5 items 50 50 held 0 0" in listed
     assert "order-3 TEST" in listed
 
 
@@ -173,7 +174,15 @@ def test_the_list_shows_each_batch_with_its_progress_and_the_totals(account: Acc
         ({"mode": "test"}, ["order-3"]),
         ({"customer": "acm"}, ["order-3", "order-2", "order-1"]),
         ({"customer": "globex"}, []),
-        ({"q": "DER-2"}, ["order-2"]),
+        ({"q": "order-2"}, ["order-2"]),
+        ({"q": "orde"}, ["order-3", "order-2", "order-1"]),
+        ({"q": "ORDER-2"}, []),
+        ({"q": "order_2"}, []),
+        ({"custom_id": "sku-1"}, ["order-2"]),
+        ({"custom_id": "sku"}, []),
+        ({"from": "2020-01-01", "until": "2100-01-01"}, ["order-3", "order-2", "order-1"]),
+        ({"from": "2100-01-01"}, []),
+        ({"until": "2020-01-01T12:00:00Z"}, []),
         ({"q": "bat_"}, ["order-3", "order-2", "order-1"]),
         ({"state": "open", "mode": "live"}, ["order-2"]),
         ({"state": "no such state"}, []),
@@ -183,7 +192,7 @@ def test_the_list_is_filtered_and_the_filters_can_be_removed(
     account: Account, query: dict[str, str], expected: list[str]
 ) -> None:
     end_batch(make_batch(account.api, 2), failed={0: REFUSED})
-    make_batch(account.api, request_id="order-2")
+    make_batch(account.api, items=[{"prompt": "a", "custom_id": "sku-1"}], request_id="order-2")
     make_batch(account.test_api, request_id="order-3")
     response = staff().get("/admin/batches/", query)
     assert [row.batch.request_id for row in response.context["found"].rows] == expected
@@ -194,7 +203,7 @@ def test_the_list_is_filtered_and_the_filters_can_be_removed(
 def test_the_list_is_paged_by_cursor_and_stable_while_batches_are_added(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "BATCHES_SHOWN", 2)
+    monkeypatch.setattr(list_pages, "BATCHES_SHOWN", 2)
     for number in range(3):
         make_batch(account.api, request_id=f"order-{number}")
     client = staff()
@@ -214,6 +223,33 @@ def test_the_list_takes_as_many_queries_whatever_the_number_of_batches(account: 
         make_batch(account.api, 3, request_id=f"open-{number}")
         end_batch(make_batch(account.api, 3, request_id=f"ended-{number}"))
     assert queries_of(client, "/admin/batches/") == before
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"from": "yesterday"}, "'yesterday' is no day or time: write it like 2026-10-01"),
+        ({"from": "2026-10-02", "until": "2026-10-01"}, "2026-10-01 does not come after 2026-10-02"),
+    ],
+)
+def test_a_date_that_is_none_is_named_and_no_batch_is_shown(account: Account, query: dict[str, str], said: str) -> None:
+    make_batch(account.api)
+    response = staff().get("/admin/batches/", query)
+    assert said in words_of(response)
+    assert "order-1" not in words_of(response)
+    assert [query[name] for name in query if f'value="{query[name]}"' in response.content.decode()] == [*query.values()]
+
+
+def test_the_first_moment_is_included_and_the_last_is_not(account: Account) -> None:
+    created = make_batch(account.api).created_at.isoformat()
+    assert "order-1" in text("/admin/batches/", **{"from": created})
+    assert "order-1" not in text("/admin/batches/", until=created)
+
+
+def test_a_batch_found_by_a_custom_id_leads_to_that_item(account: Account) -> None:
+    batch = make_batch(account.api, items=[{"prompt": "a", "custom_id": "sku 1"}])
+    html = staff().get("/admin/batches/", {"custom_id": "sku 1"}).content.decode()
+    assert f'href="{at(batch)}?custom_id=sku%201"' in html
 
 
 def test_an_empty_list_says_how_a_batch_comes_to_be() -> None:
@@ -243,8 +279,21 @@ def test_when_it_has_ended_reserved_is_settled_and_refunded(account: Account) ->
     assert "not yet" not in page
 
 
-def test_a_batch_that_nobody_wanted_to_hear_of_has_no_webhook_in_its_timeline(account: Account) -> None:
-    assert "Webhook acknowledged" not in text(at(end_batch(make_batch(account.api))))
+def test_the_timeline_says_why_nobody_has_acknowledged_the_webhook(account: Account) -> None:
+    assert "Webhook acknowledged not due: no endpoint wanted it" in text(at(end_batch(make_batch(account.api))))
+    listen(account)
+    batch = end_batch(make_batch(account.api, request_id="order-2"))
+    delivery = Delivery.objects.get()
+    tried(delivery, 503, Delivery.State.PENDING)
+    assert "not yet: refused so far, and tried again" in text(at(batch))
+    Delivery.objects.update(state=Delivery.State.EXHAUSTED, due_at=None)
+    assert "given up: nobody took it" in text(at(batch))
+
+
+def test_the_timeline_says_how_long_each_step_took(account: Account) -> None:
+    batch = make_batch(account.api)
+    start(batch_ids=[batch.pk], now=batch.created_at + timedelta(seconds=31))
+    assert "31 s" in text(at(batch)).partition("Started")[2].partition("Last item")[0]
 
 
 def test_a_canceled_batch_says_that_what_was_submitted_runs_on(account: Account) -> None:
@@ -270,9 +319,17 @@ def test_the_page_refreshes_itself_until_the_batch_has_ended_and_its_webhook_was
     assert "htmx" not in final
 
 
+def test_the_head_says_where_a_batch_came_from(account: Account) -> None:
+    batch = make_batch(account.api, webhook_url="https://example.com/own", deadline="2100-01-01T00:00:00Z")
+    page = text(at(batch))
+    assert f"Ordered by the key Live ({account.keys[Mode.LIVE].hint}…)" in page
+    assert "https://example.com/own" in page
+    assert "2100-01-01 00:00:00 UTC" in page
+
+
 def test_the_page_can_be_refreshed_without_javascript(account: Account) -> None:
     batch = make_batch(account.api)
-    address = f"{at(batch)}?show=open"
+    address = f"{at(batch)}?show=pending"
     assert f'href="{address}">Refresh</a>' in staff().get(address).content.decode()
 
 
@@ -286,14 +343,17 @@ def test_the_page_can_be_refreshed_without_javascript(account: Account) -> None:
         ({"show": "succeeded"}, [0, 4]),
         ({"show": "failed"}, [1, 2, 3]),
         ({"failure": "timeout"}, [1, 3]),
-        ({"show": "open"}, []),
+        ({"show": "pending"}, []),
+        ({"custom_id": "sku-3"}, [3]),
+        ({"custom_id": "sku"}, []),
     ],
 )
 def test_items_are_listed_by_index_all_or_by_outcome(
     account: Account, query: dict[str, str], expected: list[int]
 ) -> None:
     timeout = FailureType.TIMEOUT
-    batch = end_batch(make_batch(account.api, 5), failed={1: timeout, 2: REFUSED, 3: timeout})
+    clips = [{"prompt": "a", "custom_id": f"sku-{number}"} for number in range(5)]
+    batch = end_batch(make_batch(account.api, items=clips), failed={1: timeout, 2: REFUSED, 3: timeout})
     response = staff().get(at(batch), query)
     assert [item.index for item in response.context["items"].rows] == expected
     assert "all 5 ✓ 2 succeeded ✕ 3 failed ✕ 1 content refused ✕ 2 timeout" in words_of(response)
@@ -309,12 +369,17 @@ def test_items_are_paged_by_index(account: Account, monkeypatch: pytest.MonkeyPa
     assert (first.next, second.next, second.start) == ("2", None, False)
 
 
+def test_a_task_says_in_words_why_it_failed(account: Account) -> None:
+    batch = end_batch(make_batch(account.api, 2), failed={1: REFUSED})
+    assert f"✕ refunded content refused {POLICIES[REFUSED].happened} 10" in text(at(batch))
+
+
 @pytest.mark.parametrize("tab", ["", "/billing", "/webhooks"])
-def test_a_tab_takes_as_many_queries_whatever_the_number_of_items(account: Account, tab: str) -> None:
-    client = staff()
-    small = end_batch(make_batch(account.api, 2), failed={0: REFUSED})
-    large = make_batch(account.api, 40, request_id="large")
-    end_batch(large, failed=dict.fromkeys(range(0, 40, 3), REFUSED))
+def test_a_tab_takes_as_many_queries_whatever_the_number_of_items(tab: str) -> None:
+    client, account = staff(), make_account(max_items_per_batch=60)
+    small = end_batch(make_batch(account.api, 3), failed={0: REFUSED, 1: FailureType.TIMEOUT})
+    large = make_batch(account.api, 60, request_id="large")
+    end_batch(large, failed=dict.fromkeys(range(0, 60, 3), REFUSED) | {1: FailureType.TIMEOUT})
     assert queries_of(client, at(small, tab)) == queries_of(client, at(large, tab))
 
 
@@ -413,12 +478,35 @@ def test_a_failed_item_says_in_words_why_and_what_became_of_its_credits(account:
     end_items(batch, failed={1: REFUSED})
     address = at(batch, f"/items/{batch.items.get(index=1).pk}")
     page = text(address)
-    assert POLICIES[REFUSED].message in page
-    assert "Its 10 credits stay held until the batch ends" in page
-    assert "The same item would fail again." in page
+    assert f"What happened {POLICIES[REFUSED].happened} Its credits" in page
+    assert f"What to do {POLICIES[REFUSED].remedy} The same item would fail again." in page
+    assert "Not charged: its 10 credits stay held until the batch ends" in page
     end_items(batch, succeeded=[0, 2])
     assert finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
-    assert "Its 10 credits were given back" in text(address)
+    assert "Not charged: its 10 credits were given back" in text(address)
+
+
+def test_an_item_shows_what_happened_to_each_attempt_and_how_long_it_took(account: Account) -> None:
+    item, at_first = make_batch(account.api).items.get(), timezone.now()
+    times = [at_first + timedelta(seconds=seconds) for seconds in (0, 12, 45, 48)]
+    names = ("submitted_at", "accepted_at", "ready_at", "ended_at")
+    refused = {"submitted_at": at_first, "ended_at": times[1], "failure_type": "capacity", "retryable": True}
+    Attempt.objects.create(item=item, number=1, route="simulator", state=Attempt.State.NOT_ACCEPTED, **refused)
+    Attempt.objects.create(
+        item=item, number=2, route="simulator", state=Attempt.State.SUCCEEDED, **dict(zip(names, times, strict=True))
+    )
+    first, second = text(at(item.batch, f"/items/{item.pk}")).split("Attempt 1")[1].split("Attempt 2")
+    assert "✕ not accepted capacity, may be submitted again 12 s in all" in first
+    assert "Taken by the provider" not in first
+    steps = ("Submitted", "Taken by the provider", "after 12 s", "Video ready at the provider", "after 33 s", "3.0 s")
+    assert [second.index(words) for words in steps] == sorted(second.index(words) for words in steps)
+    assert "Video stored and checked" in second
+
+
+def test_an_item_shows_its_metadata(account: Account) -> None:
+    batch = make_batch(account.api, items=[{"prompt": "a", "metadata": {"sku": "0815"}}], metadata={"campaign": "<i>"})
+    assert "sku 0815" in text(at(batch, f"/items/{batch.items.get().pk}"))
+    assert "campaign <i>" in text(at(batch))
 
 
 def test_what_a_provider_said_is_shown_to_staff_only(account: Account) -> None:

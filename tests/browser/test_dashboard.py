@@ -192,6 +192,7 @@ def test_pages_fit_a_phone_and_can_be_read(ended: Batch, sign_in: SignIn, scheme
         at,
         f"{at}/billing",
         f"{at}/webhooks",
+        f"{at}/retry",
         f"{at}/items/{item.pk}",
         ledger,
         "/admin/catalogue/",

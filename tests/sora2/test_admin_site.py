@@ -103,7 +103,8 @@ def test_somebody_whose_membership_ended_is_outside_at_once(account: Account) ->
 
 def test_signing_out_ends_the_session(account: Account) -> None:
     client = member(account.organization)
-    assert client.post("/admin/logout/").status_code == 200
+    response: Any = client.post("/admin/logout/")
+    assert (response.status_code, response.url) == (302, "/admin/login/?ended=out")
     assert client.get("/admin/").status_code == 302
 
 

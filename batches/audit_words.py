@@ -1,0 +1,67 @@
+"""What the acts of the audit log are called on its page, whether they were done or refused.
+
+A test finds each act that the code writes here.
+"""
+
+from collections.abc import Mapping
+
+ACTS: Mapping[str, str] = {
+    # signing in
+    "session.sign_in": "sign in",
+    "session.sign_out": "sign out",
+    "session.sign_out_everywhere": "sign out everywhere",
+    "session.expire": "end of a session that lasted too long",
+    "session.confirm": "confirm with the password",
+    "password.change": "change one's password",
+    "two_step.set_up": "set up two-step sign-in",
+    "two_step.code": "give a code",
+    "two_step.recovery_code": "give a recovery code",
+    "two_step.renew_codes": "renew one's recovery codes",
+    "two_step.turn_off": "turn two-step sign-in off",
+    "two_step.reset": "reset two-step sign-in",
+    "staff.create": "make a member of staff",
+    # money
+    "credits.request": "ask for credits",
+    "credits.approve": "approve credits",
+    "credits.reject": "reject credits",
+    "wallet.low_threshold": "set the threshold of a wallet",
+    "period.close": "close a month",
+    "ledger.export": "export a ledger",
+    "ledger.check": "check every credit",
+    "audit.export": "export the audit log",
+    # work
+    "batch.submit": "submit a batch",
+    "batch.cancel": "cancel a batch",
+    "batch.sign_off": "sign a batch off",
+    "outputs.swept": "remove files that no record names",
+    # customers
+    "pilot.provision": "make a pilot",
+    "organization.retention": "change how long videos are kept",
+    "organization.rotate_default_secret": "rotate the default webhook secret",
+    "key.create": "make an API key",
+    "key.rotate": "rotate an API key",
+    "key.revoke": "revoke an API key",
+    "key.use": "use an API key",
+    # telling
+    "webhook_endpoint.create": "make a webhook endpoint",
+    "webhook_endpoint.change": "change a webhook endpoint",
+    "webhook_endpoint.delete": "delete a webhook endpoint",
+    "webhook_endpoint.disable": "disable a webhook endpoint",
+    "webhook_endpoint.rotate_secret": "rotate a webhook secret",
+    "webhook_endpoint.test": "send a test webhook",
+    "webhook_endpoint.replay": "replay webhooks",
+    "webhook_delivery.redeliver": "send a webhook again",
+    # what is on offer
+    "route.create": "make a route",
+    "route.change": "change a route",
+    "route.pause": "pause a route",
+    "route.resume": "resume a route",
+    "model.create": "make a model",
+    "model.change": "change a model",
+    "prices.publish": "write a price list",
+}
+
+
+def in_words(action: str) -> str:
+    """Return an act in words; one of an earlier release that nobody writes any more as it is stored."""
+    return ACTS.get(action, action.replace(".", ": ").replace("_", " "))

@@ -1,0 +1,245 @@
+"""Every act of a person on the pages is in the audit log, with who did it. A page that is missing here fails."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+
+from batches.audit_words import ACTS
+from batches.models import Batch
+from customers.models import AuditEvent, Mode, User
+from customers.services import create_staff
+from ledger.approvals import request_credits
+from ledger.models import CreditRequest, Entry
+from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
+from tests.batches.test_route_pages import provider
+from tests.customers.test_two_step import PASSWORD, code_of, give_password, next_code, set_up
+from tests.factories import Account, end_batch, make_batch
+from tests.people import superuser
+from tests.webhooks.page_scenes import endpoint_of, tell, tried
+from webhooks.endpoints import create_default_secret
+from webhooks.models import Delivery, Endpoint
+
+pytestmark = pytest.mark.django_db
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = ("sora2", "customers", "ledger", "webhooks", "batches", "pilots")
+CONFIRM = {"step": "confirm"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to act on, and a superuser who does."""
+
+    account: Account
+    client: Client
+
+    @property
+    def owner(self) -> str:
+        return self.account.organization.pk
+
+    def batch(self) -> Batch:
+        return end_batch(make_batch(self.account.api))
+
+    def endpoint(self) -> Endpoint:
+        return endpoint_of(self.account.organization)
+
+    def delivery(self) -> Delivery:
+        self.endpoint()
+        [told] = tell(self.account.organization)
+        return tried(told, Delivery.State.EXHAUSTED)
+
+    def asked(self) -> CreditRequest:
+        return request_credits(
+            wallet=self.account.wallets[Mode.LIVE],
+            kind=Entry.Kind.ADJUSTMENT_IN,
+            amount=20,
+            reason="Goodwill",
+            evidence_url="https://tickets.example/1",
+            requested_by=create_staff(username="asker", role="finance")[0],
+        )
+
+    def owned(self, act: str, **form: Any) -> Any:
+        return self.client.post(f"/admin/{act.format(self.owner)}", form)
+
+    def rotate(self, address: str) -> Any:
+        shown = self.client.get(address).context["rotate"]
+        return self.client.post(f"{address}/rotate", {"seen": shown["seen"].value(), "overlap_hours": "24"})
+
+    def on_endpoint(self, act: str, **form: Any) -> Any:
+        return self.client.post(f"/admin/webhooks/endpoints/{self.endpoint().pk}/{act}", form)
+
+
+def default_secret(scene: Scene) -> Any:
+    create_default_secret(organization=scene.account.organization)
+    return scene.rotate(f"/admin/webhooks/secrets/{scene.owner}")
+
+
+def grant(scene: Scene) -> Any:
+    asked = {"organization": scene.owner, "mode": "live", "kind": "grant", "amount": "5", "reference": "INV-1"}
+    more = {"about": "", "reason": "Paid", "evidence_url": "https://tickets.example/1"}
+    return scene.client.post("/admin/ledger/requests/new", {**asked, **more, **CONFIRM})
+
+
+def person() -> User:
+    return create_staff(username="finance", role="finance", password=PASSWORD)[0]
+
+
+def with_app(address: str, **form: str) -> None:
+    """Sign in with an app and send a form."""
+    user, client = person(), Client()
+    set_up(user)
+    give_password(client)
+    client.post("/admin/login/code", {"code": next_code(user)})
+    client.post(address, form)
+
+
+def setting_up(_: Scene) -> None:
+    person()
+    client = Client()
+    give_password(client)
+    client.get("/admin/two-step/")
+    client.post("/admin/two-step/", {"code": code_of(client.session["two_step_key"])})
+
+
+def signing_in(_: Scene) -> None:
+    person()
+    give_password(Client())
+
+
+def new_password(_: Scene) -> None:
+    person()
+    client, new = Client(), "another password of length"
+    give_password(client)
+    client.post("/admin/password_change/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
+
+
+Act = Callable[[Scene], Any]
+# By the name of the page: the act that stands in the log, and how it is done.
+TABLE: dict[str, tuple[str, Act]] = {
+    # signing in
+    "login": ("session.sign_in", signing_in),
+    "login_code": ("session.sign_in", lambda _: with_app("/admin/login/code")),
+    "logout": ("session.sign_out", lambda scene: scene.client.post("/admin/logout/")),
+    "sign_out_everywhere": ("session.sign_out_everywhere", lambda scene: scene.owned("sign-out-everywhere")),
+    "password_change": ("password.change", new_password),
+    "two_step": ("two_step.set_up", setting_up),
+    "two_step_codes": ("two_step.renew_codes", lambda _: with_app("/admin/two-step/codes", password=PASSWORD)),
+    "two_step_off": ("two_step.turn_off", lambda _: with_app("/admin/two-step/off", password=PASSWORD)),
+    # batches
+    "check": ("ledger.check", lambda scene: scene.client.post("/admin/check")),
+    "retention": ("organization.retention", lambda scene: scene.owned("retention/{}", days="30", deletes="0")),
+    "batch_sign_off": (
+        "batch.sign_off",
+        lambda s: s.client.post(f"/admin/batches/{s.batch().pk}/sign-off", {"confirmed": "yes", "note": "By phone"}),
+    ),
+    # what is on offer
+    "catalogue_model_new": (
+        "model.create",
+        lambda s: s.client.post("/admin/catalogue/models/new", new_model(**CONFIRM)),
+    ),
+    "catalogue_model": (
+        "model.change",
+        lambda s: s.client.post("/admin/catalogue/models/sora-2", model_form(position="9", **CONFIRM)),
+    ),
+    "prices_new": (
+        "prices.publish",
+        lambda s: s.client.post("/admin/catalogue/prices/new", prices_form(**CONFIRM)),
+    ),
+    "route_new": (
+        "route.create",
+        lambda s: s.client.post("/admin/routes/new", provider(name="other", base_url="https://eu.example/v1")),
+    ),
+    "route_limits": ("route.change", lambda scene: scene.owned("routes/openai/limits", max_in_flight="7")),
+    "route_pause": ("route.pause", lambda scene: scene.owned("routes/openai/pause", reason="Slow")),
+    "route_resume": (
+        "route.resume",
+        lambda s: (s.owned("routes/openai/pause", reason="Slow"), s.owned("routes/openai/resume")),
+    ),
+    "route_provider": (
+        "route.change",
+        lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
+    ),
+    # money
+    "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
+    "credit_request_new": ("credits.request", grant),
+    "credit_request_approve": (
+        "credits.approve",
+        lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/approve"),
+    ),
+    "credit_request_reject": (
+        "credits.reject",
+        lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
+    ),
+    "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
+    # telling
+    "endpoint_test": ("webhook_endpoint.test", lambda scene: scene.on_endpoint("test")),
+    "endpoint_switch": ("webhook_endpoint.change", lambda scene: scene.on_endpoint("switch", enabled="no")),
+    "endpoint_replay": ("webhook_endpoint.replay", lambda scene: scene.on_endpoint("replay")),
+    "endpoint_rotate": (
+        "webhook_endpoint.rotate_secret",
+        lambda s: s.rotate(f"/admin/webhooks/endpoints/{s.endpoint().pk}"),
+    ),
+    "default_secret_rotate": ("organization.rotate_default_secret", default_secret),
+    "delivery_redeliver": (
+        "webhook_delivery.redeliver",
+        lambda s: s.client.post(f"/admin/webhooks/deliveries/{s.delivery().pk}/redeliver"),
+    ),
+}
+# Files that leave the house: they change nothing, and are written down all the same.
+FILES: dict[str, tuple[str, str]] = {
+    **{
+        f"ledger_{ending}": ("ledger.export", f"ledger/{{}}/export.{ending}") for ending in ("csv", "xlsx", "beancount")
+    },
+    "audit_csv": ("audit.export", "audit/export.csv"),
+}
+# They ask for nothing to be changed: what they take by POST is looked at only.
+LOOKING = {"settings"}
+
+
+def own_pages() -> dict[str, str]:
+    """Return the route of each page of ours by its name."""
+    urls = list(takewhile(lambda url: getattr(url, "name", "") != "index", admin.site.get_urls()))
+    ours = {str(url.name): str(url.pattern) for url in urls if hasattr(url, "name")}
+    return ours | {"login": "login/", "password_change": "password_change/"}
+
+
+def address_of(route: str) -> str:
+    some_id = re.sub(r"<id:\w+>", "bat_" + "0" * 26, re.sub(r"<int:\w+>", "1", route))
+    return "/admin/" + re.sub(r"<\w+:\w+>", "x", some_id)
+
+
+def test_the_table_has_every_page_that_takes_a_post() -> None:
+    taken = {name for name, route in own_pages().items() if superuser().post(address_of(route)).status_code != 405}
+    assert taken == TABLE.keys() | LOOKING
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_an_act_is_in_the_audit_log_with_who_did_it(account: Account, name: str) -> None:
+    action, act = TABLE[name]
+    act(Scene(account, superuser()))
+    found = AuditEvent.objects.filter(action=action, outcome="done", actor__startswith="usr_")
+    assert found.exists(), list(AuditEvent.objects.values_list("action", "outcome", "actor"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_leaves_the_house_is_in_the_audit_log(account: Account, name: str) -> None:
+    action, address = FILES[name]
+    client = superuser()
+    response = client.get(f"/admin/{address.format(account.organization.pk)}")
+    assert response.status_code == 200
+    assert AuditEvent.objects.get(action=action).actor == client.session["_auth_user_id"]
+
+
+def test_every_act_that_the_code_writes_has_its_words() -> None:
+    written = re.compile(r"\b(?:action|act|ACTION)\b ?=(?! =)(?: action=)? ?\"([a-z_]+\.[a-z_]+)\"")
+    sources = [path.read_text() for app in APPS for path in (ROOT / app).rglob("*.py")]
+    found = {action for source in sources for action in written.findall(source)}
+    assert len(found) > 15
+    assert found <= ACTS.keys()
