@@ -40,7 +40,9 @@ class _Reader(HTMLParser):
 
     def _inside(self, form: Form, tag: str, given: dict[str, str | None]) -> None:
         name, value = given.get("name") or "", given.get("value") or ""
-        if tag == "input" and name:
+        if tag == "input" and given.get("type") == "submit":
+            form.buttons.append(value)
+        elif tag == "input" and name:
             if given.get("type") not in ("checkbox", "radio") or "checked" in given:
                 form.fields[name] = value or ("on" if given.get("type") == "checkbox" else "")
         elif tag == "select":
@@ -52,7 +54,7 @@ class _Reader(HTMLParser):
             form.fields[name] = ""
         elif tag == "button":
             form.buttons.append("")
-            form.elsewhere += [given["formaction"]] if given.get("formaction") else []
+            form.elsewhere += filter(None, [given.get("formaction")])
             self.text = "button"
 
     def handle_data(self, data: str) -> None:

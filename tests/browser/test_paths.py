@@ -70,12 +70,10 @@ def test_finance_reconciles_a_batch_from_home_and_signs_it_off(ended: Batch, sig
     page.get_by_role("button", name="Check now").click()
     expect(page.get_by_role("heading", name="Every credit is explained")).to_be_visible()
     expect(page.locator(".equation").first).to_contain_text(re.compile(r"Funded\s+1,000"))
-    clicked = [
-        page.locator(".equation a").first.click(),
-        page.locator("#content").get_by_role("link", name="Acme").click(),
-        page.locator("#content").get_by_role("link", name="order-1").first.click(),
-    ]
-    assert len(clicked) == 3
+    # Three clicks from the total to the items.
+    page.locator(".equation a").first.click()
+    page.locator("#content").get_by_role("link", name="Acme").click()
+    page.locator("#content").get_by_role("link", name="order-1").first.click()
     expect(page.locator("table.items tbody tr")).to_have_count(10)
     page.get_by_role("link", name="Billing").click()
     expect(page.get_by_text("100 = 90 + 10", exact=True)).to_be_visible()
@@ -189,4 +187,9 @@ def test_the_auditor_opens_everything_and_can_change_nothing(world: World) -> No
         response = client.get(address)
         forms = forms_of(response) if response.headers["Content-Type"].startswith("text/html") else []
         for form in forms:
-            assert form.method == "get" or HARMLESS.fullmatch(form.action), (name, form.action, form.buttons)
+            # Django's lists are forms without a button: there is nothing to be done.
+            assert form.method == "get" or not form.buttons or HARMLESS.fullmatch(form.action), (
+                name,
+                form.action,
+                form.buttons,
+            )

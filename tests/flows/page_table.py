@@ -168,7 +168,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
 
 def of_models() -> dict[str, Row]:
     """Return the rows of Django's own pages: what is there can be looked at, and nothing can be made or changed."""
-    rows = {}
+    rows: dict[str, Row] = {}
     for model, permission in MODELS.items():
         rows |= {f"{model}_{page}": Row("GET", permission, MODEL) for page in ("changelist", "history")}
         rows[f"{model}_change"] = Row("GET POST", permission, MODEL, "nobody's")

@@ -16,7 +16,7 @@ from tests.world import World
 pytestmark = pytest.mark.django_db
 
 ROLES = (*list(STAFF)[1:], *CUSTOMERS)
-OF_NO_SECTION = {"/admin/password_change/"}
+OF_NO_SECTION = {"/admin/password_change/", "/admin/two-step/"}
 # Pages alike that are opened: the same view without a query, and with the same first parameter.
 PLAIN, ASKED = 2, 1
 

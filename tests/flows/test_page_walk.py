@@ -296,7 +296,8 @@ def test_who_may_not_see_credits_sees_none_on_any_page(world: World, visitor: st
     ApiKey.objects.update(budget_credits=7919)
     figures |= {7919, *ApiKey.objects.values_list("used_credits", flat=True)}
     forms = {text for figure in figures if figure > 999 for text in (str(figure), f"{figure:,}")}
-    client, shown = browsers(world)[visitor], {}
+    client = browsers(world)[visitor]
+    shown: dict[str, set[str]] = {}
     tell = {"batch": batch.pk, "event": Event.objects.get(reference=batch.pk, type="batch.completed").pk}
     more = {
         "of the batch": f"/admin/batches/{tell['batch']}",
