@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from batches.audit_words import in_words
-from batches.finding import addresses
+from batches.finding import places
 from batches.offering_history import ACTIONS as OFFERS
 from batches.offering_history import names_of
 from customers.access import Access
@@ -127,13 +127,13 @@ def _event(cursor: str) -> AuditEvent | None:
 
 
 def _lines(access: Access, rows: list[AuditEvent]) -> list[Line]:
-    names, known = _names(event.actor for event in rows), addresses(access, {event.subject for event in rows})
+    names, known = _names(event.actor for event in rows), places(access, {event.subject for event in rows})
     return [
         Line(
             event=event,
             who=names.get(event.actor, ""),
             act=in_words(event.action),
-            address=known.get(event.subject) or _other_page(event),
+            address=known[event.subject].address if event.subject in known else _other_page(event),
             why=_why(event.detail),
             details=[(name.replace("_", " "), _in_words(value)) for name, value in event.detail.items()],
         )

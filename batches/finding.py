@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -12,24 +13,32 @@ from ledger.models import CreditRequest, Entry, Wallet
 from webhooks.models import Delivery, Endpoint, Event
 
 
-def addresses(access: Access, ids: Iterable[str]) -> dict[str, str]:
-    """Return the address of the page of each id that somebody reaches; the others are left out."""
+@dataclass(frozen=True)
+class Place:
+    """Where an id leads, and the customer's name."""
+
+    address: str
+    who: str
+
+
+def places(access: Access, ids: Iterable[str]) -> dict[str, Place]:
+    """Return the page of each id that somebody reaches; the others are left out."""
     by_prefix: dict[str, set[str]] = defaultdict(set)
     for name in ids:
         by_prefix[name.partition("_")[0]].add(name)
     return {
-        name: address
+        name: Place(address, who)
         for prefix, names in by_prefix.items()
         if prefix in _LOOKUPS
-        for name, address in _LOOKUPS[prefix](access, names)
+        for name, address, who in _LOOKUPS[prefix](access, names)
     }
 
 
 def address_of(access: Access, text: str) -> str:
     """Return the page of an id or of a request id; the list of batches where it is none, or not the only one."""
-    found = addresses(access, [text]).get(text)
+    found = places(access, [text]).get(text)
     if found is not None:
-        return found
+        return found.address
     batches = list(Batch.objects.within(access).filter(request_id=text).values_list("pk", flat=True)[:2])
     return batch_address(batches[0]) if len(batches) == 1 else with_query("admin:batch_list", q=text)
 
@@ -44,54 +53,61 @@ def with_query(name: str, *args: str, **query: str) -> str:
     return f"{reverse(name, args=args)}?{urlencode(query)}"
 
 
-Found = Iterable[tuple[str, str]]
+# The id, the address of its page, and the customer's name.
+Found = Iterable[tuple[str, str, str]]
 
 
 def _batches(access: Access, ids: set[str]) -> Found:
-    return [(pk, batch_address(pk)) for (pk,) in Batch.objects.within(access).filter(pk__in=ids).values_list("pk")]
+    rows = Batch.objects.within(access).filter(pk__in=ids).values_list("pk", "organization__name")
+    return [(pk, batch_address(pk), who) for pk, who in rows]
 
 
 def _items(access: Access, ids: set[str]) -> Found:
-    rows = Item.objects.within(access).filter(pk__in=ids).values_list("pk", "batch_id")
-    return [(pk, reverse("admin:item", args=[batch_id, pk])) for pk, batch_id in rows]
+    rows = Item.objects.within(access).filter(pk__in=ids).values_list("pk", "batch_id", "batch__organization__name")
+    return [(pk, reverse("admin:item", args=[batch_id, pk]), who) for pk, batch_id, who in rows]
 
 
 def _wallets(access: Access, ids: set[str]) -> Found:
-    rows = Wallet.objects.within(access).filter(pk__in=ids).values_list("pk", "organization_id", "mode")
-    return [(pk, with_query("admin:statement", owner, mode=mode)) for pk, owner, mode in rows]
+    rows = Wallet.objects.within(access).filter(pk__in=ids)
+    for pk, owner, mode, who in rows.values_list("pk", "organization_id", "mode", "organization__name"):
+        yield pk, with_query("admin:statement", owner, mode=mode), who
 
 
 def _organizations(access: Access, ids: set[str]) -> Found:
-    rows = Wallet.objects.within(access).filter(organization_id__in=ids).values_list("organization_id").distinct()
-    return [(pk, reverse("admin:statement", args=[pk])) for (pk,) in rows]
+    rows = Wallet.objects.within(access).filter(organization_id__in=ids)
+    owners = rows.values_list("organization_id", "organization__name").distinct()
+    return [(pk, reverse("admin:statement", args=[pk]), who) for pk, who in owners]
 
 
 def _entries(access: Access, ids: set[str]) -> Found:
     rows = Entry.objects.within(access).filter(pk__in=ids)
-    for pk, seq, owner, mode in rows.values_list("pk", "seq", "wallet__organization_id", "wallet__mode"):
-        yield pk, with_query("admin:statement", owner, mode=mode, after=str(seq + 1)) + f"#{pk}"
+    owner = ("wallet__organization_id", "wallet__organization__name")
+    for pk, seq, mode, organization_id, who in rows.values_list("pk", "seq", "wallet__mode", *owner):
+        yield pk, with_query("admin:statement", organization_id, mode=mode, after=str(seq + 1)) + f"#{pk}", who
 
 
 def _requests(access: Access, ids: set[str]) -> Found:
     # Their pages are our staff's.
     rows = CreditRequest.objects.within(access) if access.organization_ids is None else CreditRequest.objects.none()
-    return [(pk, reverse("admin:credit_request", args=[pk])) for (pk,) in rows.filter(pk__in=ids).values_list("pk")]
+    found = rows.filter(pk__in=ids).values_list("pk", "wallet__organization__name")
+    return [(pk, reverse("admin:credit_request", args=[pk]), who) for pk, who in found]
 
 
 def _endpoints(access: Access, ids: set[str]) -> Found:
-    rows = Endpoint.objects.within(access).filter(pk__in=ids).values_list("pk")
-    return [(pk, reverse("admin:endpoint", args=[pk])) for (pk,) in rows]
+    rows = Endpoint.objects.within(access).filter(pk__in=ids).values_list("pk", "organization__name")
+    return [(pk, reverse("admin:endpoint", args=[pk]), who) for pk, who in rows]
 
 
 def _events(access: Access, ids: set[str]) -> Found:
-    for pk, reference, part in Event.objects.within(access).filter(pk__in=ids).values_list("pk", "reference", "part"):
+    rows = Event.objects.within(access).filter(pk__in=ids)
+    for pk, reference, part, who in rows.values_list("pk", "reference", "part", "organization__name"):
         of_a_batch = reference.startswith("bat_") and not part
-        yield pk, _batch_webhooks(reference) if of_a_batch else with_query("admin:delivery_list", about=pk)
+        yield pk, _batch_webhooks(reference) if of_a_batch else with_query("admin:delivery_list", about=pk), who
 
 
 def _deliveries(access: Access, ids: set[str]) -> Found:
-    rows = Delivery.objects.within(access).filter(pk__in=ids).values_list("pk")
-    return [(pk, reverse("admin:delivery", args=[pk])) for (pk,) in rows]
+    rows = Delivery.objects.within(access).filter(pk__in=ids).values_list("pk", "organization__name")
+    return [(pk, reverse("admin:delivery", args=[pk]), who) for pk, who in rows]
 
 
 def _batch_webhooks(batch_id: str) -> str:

@@ -190,6 +190,10 @@ class Batch(models.Model):
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
             # Request ids by what they begin with, over all customers.
             models.Index(fields=["request_id"], opclasses=["varchar_pattern_ops"], name="batches_batch_by_request_id"),
+            # Refund coverage: how many items failed, in batches that have ended. Most have none, and few numbers recur.
+            models.Index(
+                fields=["organization", "mode", "failed"], condition=Q(failed__gt=0), name="batches_batch_with_failures"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -315,10 +319,12 @@ class Item(models.Model):
                 condition=Q(stage="submit", deadline_at__isnull=False),
                 name="batches_item_overdue",
             ),
-            # Refund coverage: failed items of final batches, against refunded ones.
+            # What failed in a batch, by type.
             models.Index(fields=["batch"], condition=Q(status__in=["failed", "refunded"]), name="batches_item_failed"),
             # The batches that have an item of this name.
             models.Index(fields=["custom_id", "batch"], condition=~Q(custom_id=""), name="batches_item_by_custom_id"),
+            # Refund coverage: those of open batches wait for the end, and there should be no others.
+            models.Index(fields=["batch"], condition=Q(status="failed"), name="batches_item_unrefunded"),
         ]
 
     def __str__(self) -> str:

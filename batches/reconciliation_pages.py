@@ -1,6 +1,6 @@
 """What reconciliation found, as somebody reaches it: the last check for home, all of them, and one in full."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,11 +8,11 @@ from django.conf import settings
 from django.db.models import Func, IntegerField
 from django.http import Http404
 
-from batches.finding import addresses
-from batches.models import Batch
+from batches.finding import Place, places
 from batches.reconciliation import INVARIANTS
 from customers.access import Access
-from ledger.models import Entry, ReconciliationRun
+from ledger.days import extent_before
+from ledger.models import ReconciliationRun
 from ledger.pages import Equation, funded
 from ledger.reconciliation import LISTED
 from sora2.pages import Rows, rows_after
@@ -21,15 +21,48 @@ RUNS_SHOWN = 50
 # One check may be late, and the next may take its turn; after that nobody checks.
 OVERDUE_TURNS = 3
 
+NOWHERE = Place(address="", who="")
+
+# What our finance does about a row, by the view that found it. Where none is named, somebody went past the triggers.
+REWRITTEN = (
+    "Ask operators who changed the books. Compare with the proof that the customer has. Pay and invoice nothing of it."
+)
+DISAGREES = (
+    "Compare the batch's entries, items and proof. Once it is clear who is owed what, ask for an adjustment naming it."
+)
+INCOMPLETE = (
+    "Tell operators. The charge stands only if the customer has the video: else ask for goodwill that names it."
+)
+UNTOLD = "No credit is touched. Redeliver the webhook, or ask support to."
+FIGURES = "No credit is touched, but home's days are not to be trusted. Operators have the figures of days made anew."
+REMEDIES: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("invariant_batch_credits", "invariant_batch_items", "invariant_batch_has_items"),
+            *("invariant_held_by_open_batches", "invariant_key_budget", "invariant_entry_has_batch"),
+            *("invariant_entry_fits_items", "invariant_item_ends_with_batch"),
+        ),
+        DISAGREES,
+    ),
+    "invariant_charged_item_has_output": INCOMPLETE,
+    "invariant_final_batch_has_proof": "Tell operators. Sign nothing off before the proof is there.",
+    **dict.fromkeys(
+        ("invariant_end_is_told", "invariant_event_reaches_endpoints", "invariant_delivery_is_explained"), UNTOLD
+    ),
+    "invariant_day_figures": FIGURES,
+}
+
 
 @dataclass(frozen=True)
 class Finding:
-    """A row that breaks a promise: how, and the page where it can be seen."""
+    """A row that breaks a promise: how, whose it is, the page where it can be seen, and what to do about it."""
 
     promise: str
     detail: str
     subject: str
+    who: str
     address: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +121,7 @@ def last_check(access: Access, *, now: datetime) -> LastCheck | None:
         return None
     findings, turn = _findings(access, run), timedelta(seconds=settings.RECONCILE_SECONDS)
     everything = access.organization_ids is None
+    entries, batches = (run.entries, run.batches) if everything else extent_before(access, at=run.started_at)
     return LastCheck(
         run=run.pk,
         checked_at=run.finished_at,
@@ -96,12 +130,8 @@ def last_check(access: Access, *, now: datetime) -> LastCheck | None:
         hidden=not everything and any(count > LISTED for count in run.counts.values()),
         overdue=now - run.finished_at > OVERDUE_TURNS * turn,
         turn=turn,
-        batches=run.batches
-        if everything
-        else Batch.objects.within(access).filter(created_at__lte=run.started_at).count(),
-        entries=run.entries
-        if everything
-        else Entry.objects.within(access).filter(created_at__lte=run.started_at).count(),
+        batches=batches,
+        entries=entries,
     )
 
 
@@ -144,12 +174,18 @@ def check(access: Access, *, run_id: int) -> Check:
 
 
 def _findings(access: Access, run: ReconciliationRun) -> list[Finding]:
-    where = addresses(access, [found["subject"] for found in run.discrepancies])
+    where = places(access, [found["subject"] for found in run.discrepancies])
+    inside = access.organization_ids is None
     return [
-        Finding(found["promise"], found["detail"], found["subject"], where.get(found["subject"], ""))
+        _finding(found, where.get(found["subject"], NOWHERE), inside=inside)
         for found in run.discrepancies
-        if access.organization_ids is None or found["subject"] in where
+        if inside or found["subject"] in where
     ]
+
+
+def _finding(found: Mapping[str, str], place: Place, *, inside: bool) -> Finding:
+    remedy = REMEDIES.get(found["invariant"], REWRITTEN) if inside else ""
+    return Finding(found["promise"], found["detail"], found["subject"], place.who, place.address, remedy)
 
 
 def _line(run: ReconciliationRun, *, listed: int) -> Line:

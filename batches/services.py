@@ -212,7 +212,7 @@ def _accept(customer: Customer, request_id: str, body_sha256: str, order: BatchO
 
 def _audit_order(customer: Customer, batch: Batch) -> None:
     """Write down that a person ordered; of what comes over the API, the batch is the record."""
-    said = {"request_id": batch.request_id, "items": batch.total, "credits": batch.credits}
+    said: dict[str, Any] = {"request_id": batch.request_id, "items": batch.total, "credits": batch.credits}
     if batch.retry_of_id:
         _audit(customer, batch.retry_of_id, action="batch.retry", retried_in=batch.pk, **said)
     else:

@@ -9,8 +9,8 @@ CREATE OR REPLACE FUNCTION pg_temp.moment(at timestamptz) RETURNS text LANGUAGE 
     FROM generate_series(0, 45, 5) shift
 $$;
 
--- One row for each batch; `turn` counts the batches of a wallet, which lie three hours apart, or all of them within the
--- time that a hundred take.
+-- One row for each batch; `turn` counts the batches of a wallet. A hundred of them, or all if they are more, lie within
+-- `span`.
 CREATE TEMP TABLE plan ON COMMIT DROP AS
 SELECT 'org_' || lpad(w::text, 26, '0') AS organization_id,
        'wal_' || lpad(w::text, 26, '0') AS wallet_id,
@@ -21,8 +21,8 @@ SELECT 'org_' || lpad(w::text, 26, '0') AS organization_id,
        at
 FROM generate_series(%(first)s, %(last)s) w CROSS JOIN generate_series(1::bigint, %(turns)s) t
 CROSS JOIN LATERAL (
-    SELECT date_trunc('month', now(), 'UTC') - interval '1 month 5 days'
-           + t * (interval '300 hours' / greatest(%(turns)s, 100)) AS at
+    SELECT coalesce(%(since)s::timestamptz, date_trunc('month', now(), 'UTC') - interval '1 month 5 days')
+           + t * (make_interval(secs => %(span)s) / greatest(%(turns)s, 100)) AS at
 ) moments;
 
 -- The movements of each wallet in their order, with the balances after them.
@@ -51,17 +51,19 @@ INSERT INTO customers_organization
     (id, name, contact_email, max_items_per_batch, rate_limit_per_minute, max_open_batches, created_at)
 SELECT organization_id, 'Benchmark ' || number, '', 50, 60, 100, at FROM plan WHERE turn = 1;
 
--- One round of the recursion continues the chains of all wallets by one entry.
+-- One round of the recursion continues the chains of all wallets by one entry. Where nobody looks at hashes, each entry
+-- has one as if it were the first.
 WITH RECURSIVE chain AS (
     SELECT m.*, repeat('0', 64) AS prev_hash,
            ledger_entry_hash(repeat('0', 64), m.wallet_id, m.seq, m.id, m.created_at, m.kind, m.amount, m.available,
                              m.reserved, m.settled, m.reference, m.request_id, 'system', '') AS hash
-    FROM movements m WHERE m.seq = 1
+    FROM movements m WHERE m.seq = 1 OR NOT %(chained)s
     UNION ALL
     SELECT m.*, c.hash,
            ledger_entry_hash(c.hash, m.wallet_id, m.seq, m.id, m.created_at, m.kind, m.amount, m.available,
                              m.reserved, m.settled, m.reference, m.request_id, 'system', '')
     FROM chain c JOIN movements m ON m.seq = c.seq + 1 AND m.wallet_id = c.wallet_id
+    WHERE %(chained)s
 )
 INSERT INTO credit_ledger
     (entry_id, wallet_id, seq, created_at, kind, amount, available_after, reserved_after, settled_after, reference,
@@ -108,6 +110,9 @@ INSERT INTO batches_output (item_id, video, poster, content_type, bytes, sha256,
 SELECT i.id, i.id || '.mp4', i.id || '.jpg', 'video/mp4', 17000, repeat('0', 64), 4000, i.finished_at
 FROM plan p JOIN batches_item i ON i.batch_id = p.batch_id
 WHERE i.status = 'succeeded';
+
+-- What is joined below is planned for as many rows as there are now.
+ANALYZE credit_ledger, batches_item;
 
 -- Canonical JSON as batches.proofs makes it.
 INSERT INTO batches_proof (batch_id, body, sha256)

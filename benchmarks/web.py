@@ -23,9 +23,16 @@ class Web:
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_SECONDS)
 
     def send(self, method: str, path: str, secret: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """Return status and body of the answer."""
-        headers = {"Host": HOST, "X-API-Key": secret, "Content-Type": "application/json"}
-        self._connection.request(method, BASE_PATH + path, body, headers)
+        """Send a request to the API; return status and body of the answer."""
+        headers = {"X-API-Key": secret, "Content-Type": "application/json"}
+        return self._answer(method, BASE_PATH + path, body, headers)
+
+    def page(self, path: str, session: str) -> tuple[int, bytes]:
+        """Ask for a page as whoever has the session; return status and body of the answer."""
+        return self._answer("GET", path, None, {"Cookie": f"sessionid={session}"})
+
+    def _answer(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        self._connection.request(method, path, body, {"Host": HOST, **headers})
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 

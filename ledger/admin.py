@@ -8,7 +8,16 @@ from django.views.decorators.http import require_safe
 from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import ReadOnlyAdmin, is_staff, page
-from ledger import admin_credits, admin_exports, admin_lows, admin_periods, admin_seals, pages, statement_pages
+from ledger import (
+    admin_credits,
+    admin_exports,
+    admin_lows,
+    admin_periods,
+    admin_seals,
+    day_pages,
+    pages,
+    statement_pages,
+)
 from ledger.intervals import UTC_NAME, NotAnInterval
 from ledger.models import Entry, Period, PeriodBalance, ReconciliationRun, Wallet
 from ledger.papers.setting import CONTENT_TYPE, PaperUnavailable
@@ -81,6 +90,22 @@ def statement(request: HttpRequest, access: Access, organization_id: str) -> Htt
     )
 
 
+@require_safe
+@page(Permission.LEDGER_READ)
+def day(request: HttpRequest, access: Access, day: str) -> HttpResponseBase:
+    """Show what each customer moved on a day in UTC."""
+    mode = text_of(request, "mode") or Mode.LIVE.value
+    found = day_pages.day_page(access, mode=mode, text=day, now=timezone.now())
+    return render(
+        request,
+        "admin/ledger/day.html",
+        title=f"Credits of {found.day}",
+        found=found,
+        modes=Mode.values,
+        mode=mode,
+    )
+
+
 def _asked(request: HttpRequest) -> statement_pages.Asked:
     return statement_pages.Asked(
         mode=text_of(request, "mode") or Mode.LIVE.value,
@@ -96,6 +121,7 @@ def _asked(request: HttpRequest) -> statement_pages.Asked:
 
 PAGES = [
     Page("ledger/", wallet_list, "wallet_list"),
+    Page("ledger/days/<str:day>", day, "ledger_day"),
     Page("ledger/<id:organization_id>", statement, "statement"),
     Page("ledger/<id:organization_id>/statement.pdf", statement_pdf, "statement_pdf"),
     *admin_credits.PAGES,

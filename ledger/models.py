@@ -11,7 +11,27 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from customers.models import Mode, Organization, OwnedQuerySet, User
+from ledger.day_models import WalletDay
 from sora2.ids import new_id
+
+# Django finds an app's models here.
+__all__ = [
+    "OUTSIDE_KINDS",
+    "PILOT_CREDITS_MAX",
+    "CreditRequest",
+    "CreditRequestQuerySet",
+    "Entry",
+    "EntryQuerySet",
+    "Period",
+    "PeriodBalance",
+    "PeriodBalanceQuerySet",
+    "ReconciliationRun",
+    "Seal",
+    "SealLeaf",
+    "Wallet",
+    "WalletDay",
+    "WalletQuerySet",
+]
 
 # Promotional credits that one pilot may be given; more needs a paid invoice or two people. The database knows it too.
 PILOT_CREDITS_MAX = 100_000

@@ -80,6 +80,7 @@ INVARIANTS = (
     ),
     Invariant("invariant_closed_periods", "A closed month stays as it was when it was closed."),
     Invariant("invariant_seals_hold", "What was sealed is still in the books."),
+    Invariant("invariant_day_figures", "The figures of a day are the sums of its entries."),
 )
 
 

@@ -12,7 +12,7 @@ from customers.access import Access
 from customers.models import Mode, Organization
 from ledger.exports.selection import Selected
 from ledger.intervals import UTC_NAME, Interval, Month, interval_of, month_after, month_at, month_before, month_of
-from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet
+from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, EntryQuerySet, Wallet
 from ledger.pages import Equation, Line, lines, wallet_equation
 from ledger.statements import Balances, Moved, Statement, faults_of, months_with_entries, statement_of
 from sora2.pages import Rows, rows_after
@@ -88,13 +88,13 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
 
     Raises Http404 for what somebody does not reach, NotAnInterval for what names no interval.
     """
-    statement = asked_statement(access, organization_id=organization_id, asked=asked, now=now)
+    statement = asked_statement(access, organization_id=organization_id, asked=asked, now=now, by_days=True)
     wallet, interval = statement.wallet, statement.interval
     entries = Selected(
         wallet, after=statement.before, through=statement.through, kind=asked.kind, reference=asked.reference
     ).entries()
     page = rows_after(entries, key="-seq", cursor=asked.cursor, size=ENTRIES_SHOWN)
-    filtered = entries.aggregate(count=Count("pk"), amount=Sum("amount", default=0))
+    count, amount = _filtered(asked, statement, entries)
     return Books(
         organization=wallet.organization,
         wallet=wallet,
@@ -109,21 +109,32 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
         later=_later(interval, now),
         lines=lines(page.rows, requests=_requests(access, page.rows)),
         page=page,
-        count=filtered["count"],
-        amount=filtered["amount"],
+        count=count,
+        amount=amount,
         kept=_asked_again(interval),
         printed=_query(mode=asked.mode, **_asked_again(interval)),
         exported=_exported(asked, interval),
     )
 
 
-def asked_statement(access: Access, *, organization_id: str, asked: Asked, now: datetime) -> Statement:
+def asked_statement(
+    access: Access, *, organization_id: str, asked: Asked, now: datetime, by_days: bool = False
+) -> Statement:
     """Return the statement that is asked for of a customer's wallet, its organization loaded. Raises as books()."""
     reached = Wallet.objects.within(access).select_related("organization")
     wallet = reached.filter(organization_id=organization_id, mode=asked.mode).first()
     if wallet is None:
         raise Http404
-    return statement_of(wallet=wallet, interval=_interval(wallet, asked, now))
+    return statement_of(wallet=wallet, interval=_interval(wallet, asked, now), by_days=by_days)
+
+
+def _filtered(asked: Asked, statement: Statement, entries: EntryQuerySet) -> tuple[int, int]:
+    """Return how many entries fit the filters, and their credits: the statement knows, but of one reference."""
+    if asked.reference:
+        found = entries.aggregate(count=Count("pk"), amount=Sum("amount", default=0))
+        return found["count"], found["amount"]
+    moved = [each for each in statement.moved if asked.kind in ("", each.kind)]
+    return sum(each.count for each in moved), sum(each.credits for each in moved)
 
 
 def _requests(access: Access, entries: Iterable[Entry]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from ledger.days import MOVED_BY_DAYS
 from ledger.intervals import Interval, Month, months_between
 from ledger.models import Entry, Wallet
 
@@ -180,8 +181,11 @@ class End(NamedTuple):
     reserved: int
 
 
-def statement_of(*, wallet: Wallet, interval: Interval) -> Statement:
-    """Return the statement of a wallet over an interval, as its entries are now."""
+def statement_of(*, wallet: Wallet, interval: Interval, by_days: bool = False) -> Statement:
+    """Return the statement of a wallet over an interval, as its entries are now.
+
+    A paper's movements are added up from every entry. `by_days` takes the sums of whole days, for who waits.
+    """
     given = {
         "wallet": wallet.pk,
         "starts_at": interval.starts_at,
@@ -199,7 +203,7 @@ def statement_of(*, wallet: Wallet, interval: Interval) -> Statement:
         before=before,
         through=through,
         opening=opening,
-        moved=_moved(wallet, before, through),
+        moved=_moved(MOVED_BY_DAYS if by_days else MOVED, wallet, before, through),
         closing=closing,
         head_hash=head_hash,
         open_reserves=tuple(open_reserves([End(wallet.pk, through, closing.reserved)])),
@@ -257,9 +261,9 @@ def open_reserves(ends: Iterable[End]) -> list[OpenReserve]:
     return sorted(found, key=lambda reserve: (reserve.wallet_id, reserve.since))
 
 
-def _moved(wallet: Wallet, before: int, through: int) -> tuple[Moved, ...]:
+def _moved(query: str, wallet: Wallet, before: int, through: int) -> tuple[Moved, ...]:
     with connection.cursor() as cursor:
-        cursor.execute(MOVED, {"wallet": wallet.pk, "before": before, "through": through})
+        cursor.execute(query, {"wallet": wallet.pk, "before": before, "through": through})
         rows = {kind: (count, credits, Balances(*effect)) for kind, count, credits, *effect in cursor.fetchall()}
     return tuple(Moved(kind, *rows.get(kind, ())) for kind in Entry.Kind)
 

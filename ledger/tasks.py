@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 from structlog import get_logger
 
-from ledger import seals
+from ledger import days, seals
 
 log = get_logger(__name__)
 
@@ -19,3 +19,9 @@ def seal() -> None:
         raise
     if made:
         log.info("ledger.sealed", number=made.number, wallets=made.wallets, root=made.root)
+
+
+@shared_task(name="ledger.days", soft_time_limit=1800, time_limit=1830)
+def roll_up_days() -> None:
+    """Add to the figures of days what was posted since the last time."""
+    days.roll_up()

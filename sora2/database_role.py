@@ -34,6 +34,10 @@ TABLES: dict[str, Rights] = {
     "ledger_seal": APPEND,
     "ledger_sealleaf": APPEND,
     "ledger_reconciliationrun": APPEND,
+    "ledger_walletday": Rights(
+        insert=EVERY,
+        update=("through_seq", "reserves", "settles", "refunds", "reserved", "settled", "refunded"),
+    ),
     # work
     "batches_batch": Rights(
         insert=EVERY,

@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 
 from batches.catalogue import SIMULATOR
 from batches.models import Item, Status
@@ -57,6 +58,7 @@ def parameters(world: World) -> dict[str, Any]:
     return {
         "app_label": "customers",
         "batch_id": partial.pk,
+        "day": f"{timezone.now():%Y-%m-%d}",
         "delivery_id": failing.latest("pk").pk,
         "endpoint_id": world.endpoints["failing"].pk,
         "item_id": item.pk,

@@ -33,18 +33,18 @@ def member(organization: Organization, role: str = "customer finance") -> Client
     return signed_in(user)
 
 
+def words_of(response: Any) -> str:
+    """Return the text of a page as it reads, without marks and with single spaces."""
+    text = re.sub(r"<(script|style|title)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
+    text = re.sub(r"</?(span|a|b|code|time)\b[^>]*>", "", text)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text))).strip()
+
+
 def signed_in(user: User) -> Client:
-    """Return the browser of this person."""
+    """Return the browser of this person, whose session has begun now."""
     client = Client()
     client.force_login(user)
     session = client.session
     session["begun_at"] = session["seen_at"] = timezone.now().timestamp()
     session.save()
     return client
-
-
-def words_of(response: Any) -> str:
-    """Return the text of a page as it reads, without marks and with single spaces."""
-    text = re.sub(r"<(script|style|title)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
-    text = re.sub(r"</?(span|a|b|code|time)\b[^>]*>", "", text)
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text))).strip()

@@ -69,6 +69,7 @@ PAGES: dict[str, Row] = {
     "retention": Row("GET POST", "batches:read", ROOT),
     # The ledger.
     "wallet_list": Row("GET", "ledger:read", ALL),
+    "ledger_day": Row("GET", "ledger:read", ALL),
     "statement": Row("GET", "ledger:read", OWN),
     "statement_pdf": Row("GET", "ledger:read", OWN),
     "ledger_csv": Row("GET", "ledger:read", OWN),

@@ -18,7 +18,7 @@ from ledger.approvals import approve, reject, request_credits
 from ledger.models import CreditRequest, Entry, Wallet, new_credit_request_id
 from sora2.ids import new_id
 from tests.factories import Account, end_batch, make_account, make_batch
-from tests.people import member, words_of
+from tests.people import member, signed_in, words_of
 
 pytestmark = pytest.mark.django_db
 
@@ -34,9 +34,7 @@ def person(role: str = "finance", **more: Any) -> User:
 
 
 def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
+    return signed_in(user)
 
 
 def staff(role: str = "finance") -> Client:

@@ -106,7 +106,7 @@ def test_modes_have_statements_of_their_own(account: Account) -> None:
 
 def test_the_pages_take_as_many_queries_whatever_there_is(account: Account, django_assert_num_queries: Any) -> None:
     client, address = staff(), f"/admin/ledger/{account.organization.pk}"
-    for page, queries in (("/admin/ledger/", 7), (address, 13)):
+    for page, queries in (("/admin/ledger/", 7), (address, 12)):
         with django_assert_num_queries(queries):
             client.get(page)
         for number in range(5):

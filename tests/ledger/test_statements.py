@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from customers.access import Permission
 from customers.models import Mode, Organization
 from ledger import statements
+from ledger.days import roll_up
 from ledger.intervals import (
     NotAnInterval,
     interval_of,
@@ -180,6 +181,19 @@ def test_a_month_has_opening_balances_movements_by_kind_and_closing_balances(boo
     assert (found.first_seq, found.last_seq, found.count) == (3, 9, 7)
     assert found.head_hash == Entry.objects.get(wallet=books, seq=9).hash
     assert found.balanced
+
+
+def test_sums_of_days_say_what_the_entries_say_rolled_up_or_not(books: Wallet) -> None:
+    months = [
+        month_of(f"2026-{month}", zone) for month in ("09", "10", "11") for zone in ("UTC", "America/Los_Angeles")
+    ]
+    intervals = [*months, interval_of("", ""), interval_of("2026-10-20T08:30Z", "2026-10-20T08:31Z")]
+    for number in range(3):
+        for interval in intervals:
+            by_days = statement_of(wallet=books, interval=interval, by_days=True)
+            assert by_days == statement_of(wallet=books, interval=interval)
+        roll_up()
+        reserve(movement=about(books, f"later {number}"), amount=1)
 
 
 def test_every_kind_stands_in_the_same_order_with_what_it_does_to_the_balances(books: Wallet) -> None:

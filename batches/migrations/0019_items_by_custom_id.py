@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("batches", "0020_batches_by_request_id"),
+        ("batches", "0018_batches_by_request_id"),
     ]
 
     operations = [

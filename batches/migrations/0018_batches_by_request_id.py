@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("batches", "0015_sign_off_guards"),
+        ("batches", "0017_refund_coverage"),
     ]
 
     operations = [
