@@ -56,7 +56,8 @@ def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
         contexts.append(context)
         context.set_default_timeout(10_000)
         page = context.new_page()
-        page.on("console", lambda message: said.append(_words(message)))
+        # What Chromium only advises, as about forms with a password, is no fault of the page.
+        page.on("console", lambda message: None if message.type == "verbose" else said.append(_words(message)))
         page.on("pageerror", lambda error: said.append(str(error)))
         return page
 
