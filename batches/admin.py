@@ -32,7 +32,7 @@ from batches.home import home as home_of
 from batches.models import Attempt, Batch, Item, Output, Proof
 from batches.reconciliation import reconcile
 from customers.access import Access, Permission
-from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of, refused
+from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of
 from customers.services import audit
 from ledger.reconciliation import UnderWay
 from sora2.pages import Page, render, text_of
@@ -55,10 +55,11 @@ def home(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_POST
-def check(request: HttpRequest) -> HttpResponseBase:
-    """Check every invariant over all data now; for staff who may see credits."""
-    if not _may_check(request):
-        return refused(request, Permission.LEDGER_READ)
+@page(Permission.LEDGER_READ)
+def check(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: ARG001 - a view's.
+    """Check every invariant over all data now; for staff only."""
+    if not is_staff(request):
+        raise Http404
     try:
         run = reconcile(now=timezone.now())
     except UnderWay:

@@ -65,6 +65,7 @@ def model(request: HttpRequest, access: Access, name: str) -> HttpResponseBase:
             title=f"Model {name}",
             offer=found,
             waiting=pages.waiting_of(model=name),
+            money=access.may(Permission.LEDGER_READ),
             history=history(of=[OF_MODELS], subject=name, cursor=text_of(request, "after")),
             form=ModelForm(model=found.row, now=now) if may_change else None,
         )

@@ -13,7 +13,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from customers.access import Permission
 from customers.models import ApiKey, Membership, Organization, User
-from customers.pages import ReadOnlyAdmin, access_of
+from customers.pages import ReadOnlyAdmin, access_of, person_of
 
 
 class AuditedAdmin(ReadOnlyAdmin):
@@ -52,17 +52,28 @@ class OrganizationAdmin(AuditedAdmin):
         "acts",
         "created_at",
     ]
-    readonly_fields = ["retention", "acts"]
+    readonly_fields = ["kept", "retention", "acts"]
     list_display = ["name", "id", "contact_email", "max_open_batches", "created_at"]
     search_fields = ["id", "name", "contact_email"]
     ordering = ["-id"]
 
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Show the link that changes the retention to superusers: the others find nothing behind it."""
+        fields = super().get_fields(request, obj)
+        superuser = person_of(request).is_superuser
+        return fields if superuser else ["kept" if field == "retention" else field for field in fields]
+
+    @admin.display(description="videos are kept")
+    def kept(self, organization: Organization) -> str:
+        """Say for how long."""
+        days = organization.retention_days
+        return f"for {days:,} days" if days else "for ever"
+
     @admin.display(description="videos are kept")
     def retention(self, organization: Organization) -> str:
-        """Say for how long, with the form that changes it; that one is for superusers."""
-        days = organization.retention_days
-        kept = f"for {days:,} days" if days else "for ever"
-        return format_html('{} · <a href="{}">change</a>', kept, reverse("admin:retention", args=[organization.pk]))
+        """Say for how long, with the form that changes it."""
+        address = reverse("admin:retention", args=[organization.pk])
+        return format_html('{} · <a href="{}">change</a>', self.kept(organization), address)
 
 
 @admin.register(User)
@@ -91,6 +102,7 @@ class MembershipAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
+    money = frozenset({"budget_credits", "used_credits"})
     fields = [
         "id",
         "organization",

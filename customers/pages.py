@@ -1,7 +1,7 @@
 """Who may see which page. The admin site only asks for a login; every view and model page asks here for the rest."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
@@ -113,12 +113,30 @@ else:
 
 
 class ReadOnlyAdmin(_ModelAdmin):
-    """Django's own pages of a model: for staff with `permission`, to look at only."""
+    """Django's own pages of a model: for staff with `permission`, to look at only.
+
+    The fields in `money` are for those who may see credits.
+    """
 
     permission: ClassVar[Permission] = Permission.BATCHES_READ
+    money: ClassVar[frozenset[str]] = frozenset()
     actions = None
     list_per_page = 50
     show_full_result_count = False
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return self._shown(request, super().get_fields(request, obj))
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return self._shown(request, super().get_list_display(request))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Let filter by what the list offers. Django would by any column: a hash can be guessed letter by letter."""
+        return lookup.partition("__")[0] in self.list_filter and super().lookup_allowed(lookup, value, request)
+
+    def _shown(self, request: HttpRequest, fields: Iterable[Any]) -> list[Any]:
+        hidden = frozenset() if access_of(request).may(Permission.LEDGER_READ) else self.money
+        return [field for field in fields if field not in hidden]
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 - Django's.
         return is_staff(request) and access_of(request).may(self.permission)

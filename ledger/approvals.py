@@ -148,7 +148,7 @@ def approve(*, request: CreditRequest, decided_by: User, note: str = "") -> Entr
             reason=f"{request.reason} ({request.about})" if request.about else request.reason,
         )
         entry = POSTING[Entry.Kind(request.kind)](movement=movement, amount=request.amount)
-        _audit(request, decided_by, "credits.approve")
+        _audit(request, decided_by, "credits.approve", note=note)
     return entry
 
 
@@ -156,7 +156,7 @@ def reject(*, request: CreditRequest, decided_by: User, note: str = "") -> None:
     """Reject a request, which frees its reference. Raises SamePerson, AlreadyDecided, InvalidText."""
     with _refusals_audited(request, decided_by, "credits.reject"), transaction.atomic():
         _decide(request, State.REJECTED, decided_by, note)
-        _audit(request, decided_by, "credits.reject")
+        _audit(request, decided_by, "credits.reject", note=note)
 
 
 def grant_by_two(
@@ -279,7 +279,7 @@ def _refusals_audited(request: CreditRequest, actor: User, action: str) -> Itera
         raise
 
 
-def _audit(request: CreditRequest, actor: User, action: str, *, outcome: str = "done") -> None:
+def _audit(request: CreditRequest, actor: User, action: str, *, outcome: str = "done", note: str = "") -> None:
     wallet = request.wallet
     audit(
         actor=actor.pk,
@@ -294,5 +294,6 @@ def _audit(request: CreditRequest, actor: User, action: str, *, outcome: str = "
             "reference": request.reference,
             "reason": request.reason,
             "evidence_url": request.evidence_url,
+            **({"note": note} if note else {}),
         },
     )

@@ -1,12 +1,16 @@
 """The admin site: the apps' own pages first, Django's model pages under Settings."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.contrib import admin
+from django.contrib.admin import ModelAdmin
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, URLResolver, path, register_converter, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
 from sora2.pages import ObjectIdConverter, Page
 
@@ -29,6 +33,18 @@ class Sora2AdminSite(admin.AdminSite):
     index_template = "admin/settings.html"
     site_url = None
     enable_nav_sidebar = False
+
+    def register(
+        self,
+        model_or_iterable: type[Model] | Iterable[type[Model]],
+        admin_class: "type[ModelAdmin[Any]] | None" = None,
+        **options: Any,
+    ) -> None:
+        """Take pages that are read-only. What other packages bring is left out: it could be changed there unseen."""
+        from customers.pages import ReadOnlyAdmin
+
+        if admin_class is not None and issubclass(admin_class, ReadOnlyAdmin):
+            super().register(model_or_iterable, admin_class, **options)
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Say whether this person may enter, having signed in wholly. What they may see is decided by each page."""
@@ -67,6 +83,7 @@ class Sora2AdminSite(admin.AdminSite):
 
         return home(request)  # type: ignore[return-value]
 
+    @method_decorator(require_safe)
     def settings_page(self, request: HttpRequest) -> HttpResponseBase:
         """Show the pages of what is on offer and Django's list of model pages, to staff."""
         from customers.access import Permission
@@ -119,16 +136,21 @@ def _sections(request: HttpRequest) -> list[Section]:
     from customers.pages import access_of, is_staff
 
     access, home = access_of(request), reverse("admin:index")
-    # The first page of each section, and those that belong to it though they stand elsewhere.
+    # The first page of each section, and what belongs to it though it stands elsewhere: by name, or all below.
+    elsewhere = ["catalogue", "route_list", "audit_log", "customers/", "retention/"]
     shown = [
-        ("Home", ["index"], True),
+        ("Home", ["index", "reconciliations/"], True),
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
-        ("Webhooks", ["endpoint_list"], access.may(Permission.WEBHOOKS_READ)),
-        ("Settings", ["settings", "catalogue", "route_list", "audit_log"], is_staff(request)),
+        ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
+        ("Settings", ["settings", *elsewhere], is_staff(request)),
     ]
-    sections = [(name, [reverse(f"admin:{page}") for page in pages]) for name, pages, granted in shown if granted]
+    sections = [
+        (name, [f"{home}{page}" if page.endswith("/") else reverse(f"admin:{page}") for page in pages])
+        for name, pages, granted in shown
+        if granted
+    ]
     return [
-        Section(name, first, request.path == home if first == home else request.path.startswith((first, *others)))
+        Section(name, first, request.path == first or request.path.startswith((*others, *({first} - {home}))))
         for name, (first, *others) in sections
     ]

@@ -16,7 +16,13 @@ from webhooks.models import Delivery, Endpoint, Event
 def sink(request: HttpRequest, access: Access, token: str) -> HttpResponseBase:
     """Show what came to an internal test endpoint, and whether it verified."""
     found = pages.sunk(access, token=token)
-    return render(request, "admin/webhooks/sink.html", title="Webhook test endpoint", found=found)
+    return render(
+        request,
+        "admin/webhooks/sink.html",
+        title="Webhook test endpoint",
+        found=found,
+        money=access.may(Permission.LEDGER_READ),
+    )
 
 
 PAGES = [
@@ -42,6 +48,7 @@ class EndpointAdmin(WebhooksAdmin):
 
 @admin.register(Event)
 class EventAdmin(WebhooksAdmin):
+    money = frozenset({"body"})
     fields = ["id", "organization", "mode", "type", "reference", "body", "created_at"]
     list_display = ["id", "type", "reference", "organization", "mode", "created_at"]
     list_filter = ["type", "mode"]

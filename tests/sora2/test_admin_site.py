@@ -1,6 +1,5 @@
 """The admin site: who gets in, who sees which page, and what every page keeps to."""
 
-import re
 from typing import Any
 
 import pytest
@@ -24,11 +23,6 @@ READERS = ("finance", "finance approver", "sales ops", "auditor")
 SITEWIDE = (
     *("/admin/", "/admin/batches/", "/admin/ledger/", "/admin/ledger/seals/"),
     *("/admin/webhooks/", "/admin/webhooks/deliveries/"),
-)
-OFFER = (
-    *("/admin/catalogue/", "/admin/catalogue/models/sora-2", "/admin/catalogue/models/new"),
-    *("/admin/catalogue/prices/2026-01-24", "/admin/catalogue/prices/new"),
-    *("/admin/routes/", "/admin/routes/openai", "/admin/routes/new"),
 )
 MONEY = ("billing", "proof", "proof/items.jsonl")
 WITHOUT_MONEY = ("", "webhooks")
@@ -261,18 +255,6 @@ def test_finding_does_not_tell_that_somebody_elses_object_exists(ended: Batch) -
 
 
 # --- what every page keeps to --------------------------------------------------------------------------------------
-
-
-def test_no_page_has_inline_scripts_or_styles_and_all_say_so(ended: Batch) -> None:
-    client = superuser()
-    item = ended.items.get(index=1)
-    failed = f"/admin/batches/{ended.pk}/items/{item.pk}"
-    pages = [page for page in (*SITEWIDE, *OFFER, *pages_of(ended), failed, "/admin/settings/") if "proof" not in page]
-    for page in [page for page in pages if not page.endswith("/video")]:
-        response = client.get(page)
-        assert "script-src 'self'" in response.headers["Content-Security-Policy"], page
-        html = response.content.decode()
-        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", html), page
 
 
 def test_the_sign_in_page_has_the_policy_too() -> None:
