@@ -1,12 +1,13 @@
 """What the ledger's pages show: wallets, entries, and the equations that every credit must satisfy."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Count, Q, Sum
 
 from customers.access import Access
-from ledger.models import OUTSIDE_KINDS, Entry, Wallet, WalletQuerySet
+from customers.models import ApiKey, User
+from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet, WalletQuerySet
 from sora2.ids import is_id
 from sora2.pages import Rows, rows_after
 
@@ -58,21 +59,23 @@ class Equation:
 
 @dataclass(frozen=True)
 class Line:
-    """An entry with its sign, what it is about, and the id that has a page of that; empty if there is none."""
+    """An entry with its sign, what it is about, the id that has a page of that, and who made it, if told."""
 
     entry: Entry
     sign: str
     about: str
     target: str
+    who: str = ""
 
 
 @dataclass(frozen=True)
 class Wallets:
-    """Some wallets, and the totals of all that were asked for."""
+    """Some wallets, the totals of all that were asked for, and how many credit requests wait, to our staff."""
 
     page: Rows[Wallet]
     count: int
     equation: Equation
+    waiting: int
 
 
 def funded(*, available: int, reserved: int, settled: int, total: int) -> Equation:
@@ -94,7 +97,8 @@ def wallets(access: Access, *, mode: str, customer: str, cursor: str) -> Wallets
     """Return the wallets that somebody reaches, newest first, by mode and customer (a name's part, or an id)."""
     count, equation = _totals(access, mode=mode, customer=customer)
     rows = _chosen(access, mode=mode, customer=customer).select_related("organization")
-    return Wallets(rows_after(rows, key="-id", cursor=cursor, size=WALLETS_SHOWN), count, equation)
+    page = rows_after(rows, key="-id", cursor=cursor, size=WALLETS_SHOWN)
+    return Wallets(page, count, equation, waiting=_waiting(access, mode))
 
 
 def wallet_equation(wallet: Wallet) -> Equation:
@@ -102,9 +106,23 @@ def wallet_equation(wallet: Wallet) -> Equation:
     return funded(available=wallet.available, reserved=wallet.reserved, settled=wallet.settled, total=wallet.funded)
 
 
-def lines(entries: Iterable[Entry], *, requests: Mapping[str, str] | None = None) -> list[Line]:
-    """Return entries as the pages show them; `requests` are the ids of credit requests by reference."""
-    return [_line(entry, requests or {}) for entry in entries]
+def lines(
+    entries: Iterable[Entry], *, requests: Mapping[str, str] | None = None, names: Mapping[str, str] | None = None
+) -> list[Line]:
+    """Return entries as the pages show them.
+
+    `requests` are the ids of credit requests by reference, `names` those of who made the entries by their opaque ids.
+    """
+    return [replace(_line(entry, requests or {}), who=(names or {}).get(entry.actor, "")) for entry in entries]
+
+
+def names_of(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
+    """Return the names of the people and keys that made entries by their opaque ids, to our staff."""
+    if access.organization_ids is not None:
+        return {}
+    actors = {entry.actor for entry in entries}
+    people = User.objects.filter(pk__in=actors).values_list("pk", "username")
+    return {**dict(people), **dict(ApiKey.objects.filter(pk__in=actors).values_list("pk", "name"))}
 
 
 def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
@@ -131,6 +149,12 @@ def _chosen(access: Access, *, mode: str, customer: str) -> WalletQuerySet:
     if customer:
         rows = rows.filter(Q(organization_id=customer) | Q(organization__name__icontains=customer))
     return rows
+
+
+def _waiting(access: Access, mode: str) -> int:
+    if access.organization_ids is not None:
+        return 0
+    return CreditRequest.objects.filter(wallet__mode=mode, state=CreditRequest.State.REQUESTED).count()
 
 
 def _totals(access: Access, *, mode: str, customer: str) -> tuple[int, Equation]:

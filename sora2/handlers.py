@@ -6,9 +6,11 @@ from collections.abc import Callable
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import reverse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
+from customers.pages import missing
 from sora2.api import BASE_PATH, Problem, log_failure, problem_of, problem_page
 
 DATABASE_DOWN = """<!doctype html><html lang="en"><title>Not available for the moment</title>
@@ -38,6 +40,8 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBa
     """Answer 404 (Django's handler404)."""
     if _is_api(request):
         return problem_page(problem_of(Http404()))
+    if request.path_info.startswith(reverse("admin:index")):
+        return missing(request)
     return defaults.page_not_found(request, exception)
 
 

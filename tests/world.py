@@ -97,10 +97,12 @@ def _make(now: datetime) -> World:
     with _past() as go:
         go(closed.replace(day=5, hour=9, minute=12))
         acme, globex = make_account(5_000, name="Acme Corp"), make_account(1_200, name="Globex")
-        endpoints, sink = _endpoints(acme.organization)
+        endpoints, sink = _receivers(acme.organization)
         people |= {role: _member(acme.organization, role, name) for role, name in MEMBERS.items()}
         stranger = _member(globex.organization, "customer finance", ("Gus", "Rowe"))
         requests = _earlier(go, acme, people, closed=closed, due=due)
+        go(now - timedelta(hours=6))
+        endpoints["failing"] = _endpoint(acme.organization, BROKEN_HOOK)
         batches = _today(go, acme, globex, people, now)
         requests |= _asked(go, acme, globex, people, now)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
@@ -323,14 +325,15 @@ def _sign(batch: Batch, user: User, note: str) -> None:
 # --- webhooks ------------------------------------------------------------------------------------------------------
 
 
-def _endpoints(organization: Organization) -> tuple[dict[str, Endpoint], Sink]:
+def _receivers(organization: Organization) -> tuple[dict[str, Endpoint], Sink]:
     create_default_secret(organization=organization)
-    made = {}
+    sink, of_sink, _ = sinks.create_sink(organization=organization, mode=Mode.TEST)
+    return {"healthy": _endpoint(organization, HOOK), "sink": of_sink}, sink
+
+
+def _endpoint(organization: Organization, url: str) -> Endpoint:
     events = [EventType.BATCH_STARTED, EventType.BATCH_COMPLETED, EventType.CREDITS_LOW]
-    for name, url in (("healthy", HOOK), ("failing", BROKEN_HOOK)):
-        made[name], _ = create_endpoint(organization=organization, mode=Mode.LIVE, url=url, events=events)
-    sink, made["sink"], _ = sinks.create_sink(organization=organization, mode=Mode.TEST)
-    return made, sink
+    return create_endpoint(organization=organization, mode=Mode.LIVE, url=url, events=events)[0]
 
 
 def _tell(batches: Mapping[str, Batch], sink: Sink) -> None:

@@ -30,6 +30,18 @@ function move(step) {
   links[next].focus();
 }
 
+// A table or a text wider than its box is scrolled by keyboard too.
+function reach() {
+  for (const box of document.querySelectorAll(".box, pre")) {
+    const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+    if (scrolls) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+}
+reach();
+addEventListener("resize", reach);
+document.addEventListener("htmx:load", reach);
+
 // The buttons need this script, so they are hidden until it runs; live parts bring new ones.
 function reveal() {
   if (!navigator.clipboard) return;

@@ -56,8 +56,7 @@ def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
         contexts.append(context)
         context.set_default_timeout(10_000)
         page = context.new_page()
-        # What Chromium only advises, as about forms with a password, is no fault of the page.
-        page.on("console", lambda message: None if message.type == "verbose" else said.append(_words(message)))
+        page.on("console", lambda message: None if _may_be_said(message, page) else said.append(_words(message)))
         page.on("pageerror", lambda error: said.append(str(error)))
         return page
 
@@ -78,6 +77,13 @@ def sign_in(live_server: LiveServer, open_page: OpenPage) -> SignIn:
         return page
 
     return sign_in
+
+
+def _may_be_said(message: ConsoleMessage, page: Page) -> bool:
+    """Let pass what only developers' tools show, and the remark that the page itself was answered with an error."""
+    return str(message.type) == "verbose" or (
+        message.text.startswith("Failed to load resource") and message.location["url"] == page.url
+    )
 
 
 def _words(message: ConsoleMessage) -> str:

@@ -10,10 +10,10 @@ from pytest_django.live_server_helper import LiveServer
 
 from customers.models import Mode
 from sora2.documentation.contents import ROWS, START
+from tests.browser.axe import findings
 from tests.browser.conftest import OpenPage
 from tests.browser.test_dashboard import faint_texts
 from tests.factories import make_account
-from tests.programs import NODE_MODULES, lacking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -178,22 +178,12 @@ def test_every_text_can_be_read(open_page: OpenPage, scheme: str) -> None:
 
 
 def test_axe_finds_nothing_serious(open_page: OpenPage) -> None:
-    script = NODE_MODULES / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        lacking("The packages of tests/webhooks/node are not installed: bin/test does it where npm is installed.")
     page = open_page()
     for address in PAGES:
         if address == EXPLORER:  # Swagger UI's own structure.
             continue
         page.goto(address)
-        page.evaluate(script.read_text())
-        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        serious = [
-            (each["id"], [node["target"] for node in each["nodes"]])
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], address
+        assert findings(page, impacts=("serious", "critical")) == [], address
 
 
 def test_paper_shows_the_page_alone(open_page: OpenPage) -> None:

@@ -15,7 +15,9 @@ from django.db import connection
 from batches.failures import FailureType
 from batches.models import Batch
 from customers.models import Mode
+from customers.services import create_staff
 from ledger import statement_pages
+from ledger.approvals import request_credits
 from ledger.intervals import month_of
 from ledger.models import CreditRequest, Entry, Period
 from tests.factories import Account, end_batch, fund, make_account, make_batch
@@ -106,7 +108,7 @@ def test_modes_have_statements_of_their_own(account: Account) -> None:
 
 def test_the_pages_take_as_many_queries_whatever_there_is(account: Account, django_assert_num_queries: Any) -> None:
     client, address = staff(), f"/admin/ledger/{account.organization.pk}"
-    for page, queries in (("/admin/ledger/", 7), (address, 12)):
+    for page, queries in (("/admin/ledger/", 6), (address, 12)):
         with django_assert_num_queries(queries):
             client.get(page)
         for number in range(5):
@@ -344,3 +346,27 @@ def test_a_customers_finance_sees_the_statement_of_its_own(acme: Account) -> Non
     assert "Globex" not in words_of(client.get(address_of(acme)))
     stranger = member(make_account(0, name="Initech").organization)
     assert stranger.get(address_of(acme)).status_code == 404
+
+
+def test_our_staff_read_who_made_an_entry_by_name_and_customers_the_opaque_id_alone(account: Account) -> None:
+    make_batch(account.api)
+    key = account.keys[Mode.LIVE]
+    address = f"/admin/ledger/{account.organization.pk}"
+    assert f"order-1 {key.name} {key.pk[:8]}…{key.pk[-4:]}" in words_of(staff().get(address))
+    theirs = words_of(member(account.organization).get(address))
+    assert f"order-1 {key.pk[:8]}…{key.pk[-4:]}" in theirs
+
+
+def test_the_wallets_say_how_many_requests_wait_to_our_staff(account: Account) -> None:
+    asks, _ = create_staff(username="ada", role="finance")
+    request_credits(
+        wallet=account.wallets[Mode.LIVE],
+        kind=Entry.Kind.GRANT,
+        amount=5,
+        reference="INV-1",
+        reason="Invoice 1",
+        requested_by=asks,
+    )
+    assert "Credit requests ◑ 1 waiting" in words_of(staff().get("/admin/ledger/"))
+    assert "waiting" not in words_of(staff().get("/admin/ledger/?mode=test"))
+    assert "waiting" not in words_of(member(account.organization).get("/admin/ledger/"))
