@@ -3,13 +3,11 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
-from django_celery_results.models import GroupResult, TaskResult
 
 from customers.access import Permission
 from customers.models import ApiKey, Membership, Organization, User
@@ -31,11 +29,6 @@ class AuditedAdmin(ReadOnlyAdmin):
         """Return a link to what was done by them, or for them."""
         query = urlencode({self.filtered_by: row.pk})
         return format_html('<a href="{}?{}">who did what</a>', reverse("admin:audit_log"), query)
-
-
-# A role grants what customers.access says, by its name: a form that renames one, or gives it other permissions, lies.
-# The results of tasks are written by tasks, not by forms.
-admin.site.unregister([Group, GroupResult, TaskResult])
 
 
 @admin.register(Organization)

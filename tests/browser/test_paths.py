@@ -181,7 +181,7 @@ def test_support_sees_no_credits_on_its_way_to_a_failing_delivery(world: World, 
 
 def test_the_auditor_opens_everything_and_can_change_nothing(world: World) -> None:
     client = signed_in(world.people["auditor"])
-    everything = scenes(world)
+    everything = scenes(world, client)
     assert {"index", "batch_billing", "statement", "credit_request", "period", "delivery"} <= everything.keys()
     for name, address in everything.items():
         response = client.get(address)
