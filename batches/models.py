@@ -190,6 +190,12 @@ class Batch(models.Model):
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
             # Request ids by what they begin with, over all customers.
             models.Index(fields=["request_id"], opclasses=["varchar_pattern_ops"], name="batches_batch_by_request_id"),
+            # The totals of the list, whatever it is filtered by of these.
+            models.Index(
+                fields=["organization", "mode", "state"],
+                include=["total", "credits", "settled", "refunded"],
+                name="batches_batch_totals",
+            ),
             # Refund coverage: how many items failed, in batches that have ended. Most have none, and few numbers recur.
             models.Index(
                 fields=["organization", "mode", "failed"], condition=Q(failed__gt=0), name="batches_batch_with_failures"

@@ -1,7 +1,7 @@
 """Reading the documentation: tables as rows, code blocks as text, links as targets."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +58,9 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def links(page: Path) -> list[str]:
-    """Return the targets of a page's links to other files, and into itself."""
-    targets = LINK.findall(FENCED.sub("", page.read_text()))
+def links(page: Path, *, read: Callable[[str], str] = str) -> list[str]:
+    """Return the targets of a page's links to other files, and into itself, of what `read` makes of its text."""
+    targets = LINK.findall(FENCED.sub("", read(page.read_text())))
     return [target for target in targets if not target.startswith(("http://", "https://", "mailto:"))]
 
 

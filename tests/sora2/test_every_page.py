@@ -28,7 +28,7 @@ def test_every_page_has_its_row_and_every_row_its_page() -> None:
     assert {row[1]: row[2] for row in ROW.finditer(DOCUMENT)} == {name: where[name] for name in own_routes()}
 
 
-@pytest.mark.parametrize("row", ROW.finditer(DOCUMENT), ids=lambda row: str(row[1]))
+@pytest.mark.parametrize("row", list(ROW.finditer(DOCUMENT)), ids=lambda row: str(row[1]))
 def test_the_tests_that_a_row_names_look_at_its_page(row: re.Match[str]) -> None:
     name, address, *_, files = row.groups()
     # Who looks at every page takes them from tests.dashboard; who looks at one writes the last word of its address.

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import include, path
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -16,9 +15,7 @@ from webhooks.guarded import ForbiddenTarget
 from webhooks.models import Endpoint, Sink, SinkMessage
 from webhooks.signing import new_secret, signature_headers
 
-urlpatterns = [path("webhook-sink/", include("webhooks.sink_urls"))]
-
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+pytestmark = pytest.mark.django_db
 
 BODY = '{"event": "batch.completed",  "emoji":"🎬"}'
 
