@@ -204,6 +204,7 @@ def test_a_refusal_says_why_and_what_to_do(account: Account) -> None:
     assert "Tried anew in order-2-retry" in refusal(batch)
 
 
+@pytest.mark.owner
 def test_too_few_credits_and_too_many_open_batches_are_said_before(account: Account) -> None:
     poor = make_account(credits=100, name="Poor")
     batch = end_batch(make_batch(poor.api, 10), failed=dict.fromkeys(range(6), TIMEOUT))

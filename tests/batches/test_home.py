@@ -96,6 +96,7 @@ def test_a_failed_item_that_was_not_refunded_is_named_with_what_is_owed(account:
 # --- open batches by age -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.owner
 def test_open_batches_are_counted_by_age_and_each_count_leads_to_them(account: Account) -> None:
     for name, age in (("young", 0), ("older", 2), ("oldest", 30)):
         batch = make_batch(account.api, request_id=name)
@@ -197,6 +198,7 @@ def queries_of(client: Client, address: str) -> int:
     return len(captured)
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize("who", ["staff", "customer"])
 def test_home_takes_as_many_queries_whatever_there_is(account: Account, who: str) -> None:
     client = staff() if who == "staff" else member(account.organization)

@@ -273,6 +273,7 @@ def test_faults_of_json_lines_name_line_and_field(account: Account) -> None:
     assert "line 4 – ✕ It is not JSON" in text
 
 
+@pytest.mark.owner
 def test_more_faults_than_are_shown_are_counted(account: Account) -> None:
     account.organization.max_items_per_batch = 500
     account.organization.save()
@@ -404,6 +405,7 @@ def test_a_request_id_that_was_used_leads_to_its_batch_and_to_a_new_id(account: 
     assert Batch.objects.filter(request_id=fresh[1]).exists()
 
 
+@pytest.mark.owner
 def test_what_is_refused_when_it_is_confirmed_is_said_and_written_down(account: Account) -> None:
     admin, support = member(account.organization, ADMIN), staff("support")
     seen = shown(sent(admin, said()))
@@ -501,6 +503,7 @@ def test_ten_thousand_rows_take_as_many_queries_as_one() -> None:
     assert Batch.objects.get(request_id="of 10000").items.count() == 10_000
 
 
+@pytest.mark.owner
 def test_without_a_price_list_the_page_says_so(account: Account) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE batches_pricelist DISABLE TRIGGER USER")
