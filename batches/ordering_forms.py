@@ -195,7 +195,7 @@ class OrderForm(forms.Form):
             chosen = self.cleaned_data.get("customer")
             found = [one for one in self.own if len(self.own) == 1 or one.pk == chosen]
         elif text := self.cleaned_data.get("customer"):
-            found = list(Organization.objects.filter(pk=text) or Organization.objects.filter(name__iexact=text)[:2])
+            found = list(Organization.objects.named(text)[:2])
             if len(found) > 1:
                 self.add_error("customer", "More than one customer has this name: give the id.")
             elif not found:

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
+
 from sora2.embedded import embedded_servers
 
 
@@ -21,3 +23,14 @@ def own_database() -> Iterator[None]:
         django.setup()
         call_command("migrate", verbosity=0)
         yield
+
+
+def copied(name: str) -> str:
+    """Copy the database as it now is; return the address of the copy."""
+    from django.db import connection
+
+    connection.close()
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url.replace("/sora2?", "/postgres?"), autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE sora2")
+    return url.replace("/sora2?", f"/{name}?")

@@ -25,9 +25,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from benchmarks.database import own_database
+from benchmarks.database import copied, own_database
 from benchmarks.finished_batches import add_finished_batches, unguarded
 from benchmarks.web import Web, web
 
@@ -60,7 +58,7 @@ def main() -> None:
     with own_database(), tempfile.TemporaryDirectory(prefix="sora2-bench-web-") as folder, ExitStack() as held:
         started = time.perf_counter()
         pages_small = load(SMALL, first_wallet=1, many=False)
-        url = _copied(SMALL_DATABASE)
+        url = copied(SMALL_DATABASE)
         pages_large = load(options.batches, first_wallet=20, many=True, entries=options.entries)
         print(f"loaded in {time.perf_counter() - started:.0f} s: {_sizes()}", flush=True)
         small = held.enter_context(web(Path(folder, "small.log"), SECRET_KEY=key, DATABASE_URL=url))
@@ -230,17 +228,6 @@ def _sizes() -> str:
 
     counts: dict[str, Any] = {"batches": Batch, "items": Item, "entries": Entry}
     return ", ".join(f"{model.objects.count():,} {name}" for name, model in counts.items())
-
-
-def _copied(name: str) -> str:
-    """Copy the database as it now is; return the address of the copy."""
-    from django.db import connection
-
-    connection.close()
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url.replace("/sora2?", "/postgres?"), autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE sora2")
-    return url.replace("/sora2?", f"/{name}?")
 
 
 def _seconds(serving: Web, page: Page) -> float:

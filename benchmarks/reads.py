@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from benchmarks.database import own_database
+from benchmarks.database import copied, own_database
 from benchmarks.finished_batches import add_finished_batches
 from benchmarks.web import Web, web
 
@@ -51,7 +49,7 @@ def main() -> None:
     machine = f"{os.cpu_count()} processors, with a load of {os.getloadavg()[0]:.1f} before the start"
     with own_database(), tempfile.TemporaryDirectory(prefix="sora2-bench-web-") as folder, ExitStack() as held:
         asked_small = load(SMALL, first_wallet=1)
-        url = _copied(SMALL_DATABASE)
+        url = copied(SMALL_DATABASE)
         asked_large = load(options.batches, first_wallet=10)
         print(f"loaded {options.batches} batches", flush=True)
         small = held.enter_context(web(Path(folder, "small.log"), DATABASE_URL=url))
@@ -191,17 +189,6 @@ def _lists(batches: Sequence[Any], deliveries: Sequence[str]) -> dict[str, dict[
             "before the middle": f"created_before={timestamp(middle.created_at)}",
         },
     }
-
-
-def _copied(name: str) -> str:
-    """Copy the database as it now is; return the address of the copy."""
-    from django.db import connection
-
-    connection.close()
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url.replace("/sora2?", "/postgres?"), autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE sora2")
-    return url.replace("/sora2?", f"/{name}?")
 
 
 def _cursor(value: object) -> str:

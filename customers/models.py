@@ -12,7 +12,7 @@ from django.utils import timezone
 from customers.access import SCOPES, Access, permissions_of_role
 from customers.two_step_models import Authenticator as Authenticator
 from customers.two_step_models import RecoveryCode as RecoveryCode
-from sora2.ids import new_id
+from sora2.ids import is_id, new_id
 
 M = TypeVar("M", bound=models.Model)
 
@@ -76,6 +76,12 @@ class User(AbstractUser):  # type: ignore[django-manager-missing] # django-otp s
         )
 
 
+class OrganizationQuerySet(models.QuerySet["Organization"]):
+    def named(self, text: str) -> Self:
+        """Keep the one with this id, or those whose whole name this is, in letters of any case."""
+        return self.filter(pk=text) if is_id(text, "org") else self.filter(name__iexact=text)
+
+
 class Organization(models.Model):
     """A customer. The limits are its own; the invariants of the system are nobody's to switch off."""
 
@@ -88,6 +94,8 @@ class Organization(models.Model):
     # Days after which a video's files are deleted; null keeps them.
     retention_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = OrganizationQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name

@@ -84,8 +84,7 @@ class CreditRequestForm(forms.Form):
         return cleaned
 
     def _find_wallet(self, text: str, mode: str) -> None:
-        by_id = Organization.objects.filter(pk=text)
-        found = list(by_id or Organization.objects.filter(name__iexact=text)[:2])
+        found = list(Organization.objects.named(text)[:2])
         if len(found) > 1:
             self.add_error("organization", "More than one customer has this name: give the id.")
             return
