@@ -79,6 +79,7 @@ def parameters(world: World) -> dict[str, Any]:
         "run_id": world.run.pk,
         "token": world.sink.pk,
         "version": "2026-01-24",
+        "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
     }
 

@@ -268,3 +268,8 @@ def test_the_number_of_queries_of_the_frame_does_not_depend_on_the_registered_mo
     client.get(f"/admin/batches/{ended.pk}")
     with django_assert_max_num_queries(12):
         client.get(f"/admin/batches/{ended.pk}")
+
+
+def test_djangos_pages_say_in_which_zone_a_time_is(ended: Batch) -> None:
+    page = words_of(superuser().get(reverse("admin:batches_batch_change", args=[ended.pk])))
+    assert f"{ended.created_at:%Y-%m-%d %H:%M:%S} UTC" in page
