@@ -298,8 +298,8 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 USE_THOUSAND_SEPARATOR = True
-# On Django's own pages; ours say the zone themselves.
-DATETIME_FORMAT, DATE_FORMAT = "Y-m-d H:i:s e", "Y-m-d"
+# Times on Django's own pages; ours say the zone themselves.
+FORMAT_MODULE_PATH = ["sora2.formats"]
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))

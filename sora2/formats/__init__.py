@@ -1,0 +1,1 @@
+"""Formats by language, where Django's module path looks for them."""
