@@ -14,8 +14,11 @@ class Permission(StrEnum):
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
     KEYS_WRITE = "keys:write"
-    # People only, no key: finance, the customer's or ours.
+    # People only, no key.
     BATCHES_SIGN_OFF = "batches:sign_off"
+    ACCOUNT_READ = "account:read"
+    ACCOUNT_WRITE = "account:write"
+    PEOPLE_WRITE = "people:write"
     # Our own people only.
     CREDITS_REQUEST = "credits:request"
     CREDITS_APPROVE = "credits:approve"
@@ -36,7 +39,7 @@ DEFAULT_SCOPES = (
 )
 # What an API key can have, and a customer's person.
 SCOPES = (*DEFAULT_SCOPES, Permission.KEYS_WRITE)
-READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WEBHOOKS_READ})
+READ = frozenset({Permission.BATCHES_READ, Permission.LEDGER_READ, Permission.WEBHOOKS_READ, Permission.ACCOUNT_READ})
 
 # A role that is not here grants nothing.
 STAFF_ROLES: dict[str, frozenset[Permission]] = {
@@ -62,13 +65,20 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
             Permission.BATCHES_WRITE,
             Permission.WEBHOOKS_READ,
             Permission.WEBHOOKS_WRITE,
+            Permission.ACCOUNT_READ,
             Permission.ROUTES_OPERATE,
         }
     ),
     "auditor": READ | {Permission.AUDIT_READ},
 }
 CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
-    "customer admin": frozenset(SCOPES) | {Permission.BATCHES_SIGN_OFF},
+    "customer admin": frozenset(SCOPES)
+    | {
+        Permission.BATCHES_SIGN_OFF,
+        Permission.ACCOUNT_READ,
+        Permission.ACCOUNT_WRITE,
+        Permission.PEOPLE_WRITE,
+    },
     "customer finance": READ | {Permission.BATCHES_SIGN_OFF},
     "customer developer": frozenset(
         {
@@ -76,6 +86,7 @@ CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
             Permission.BATCHES_WRITE,
             Permission.WEBHOOKS_READ,
             Permission.WEBHOOKS_WRITE,
+            Permission.ACCOUNT_READ,
         }
     ),
 }

@@ -1,4 +1,4 @@
-"""Django's own pages of who: organizations, people and keys, read-only."""
+"""The pages of who: customers, their people and keys, and Django's own pages of the same, which are read-only."""
 
 from typing import Any, ClassVar
 
@@ -9,9 +9,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
+from customers import admin_account, admin_keys, admin_people
 from customers.access import Permission
 from customers.models import ApiKey, Membership, Organization, User
 from customers.pages import ReadOnlyAdmin, access_of, person_of
+
+PAGES = [*admin_account.PAGES, *admin_people.PAGES, *admin_keys.PAGES]
 
 
 class AuditedAdmin(ReadOnlyAdmin):

@@ -77,6 +77,14 @@ class User(AbstractUser):  # type: ignore[django-manager-missing] # django-otp s
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
+    def within(self, access: Access) -> Self:
+        """Keep the organizations that `access` reaches."""
+        return self if access.organization_ids is None else self.filter(pk__in=access.organization_ids)
+
+    def matching(self, text: str) -> Self:
+        """Keep the one with this id, and those that have this in their names, in letters of any case."""
+        return self.filter(models.Q(pk=text) | models.Q(name__icontains=text))
+
     def named(self, text: str) -> Self:
         """Keep the one with this id, or those whose whole name this is, in letters of any case."""
         return self.filter(pk=text) if is_id(text, "org") else self.filter(name__iexact=text)
@@ -88,6 +96,15 @@ class Organization(models.Model):
     id = models.CharField(primary_key=True, max_length=30, default=new_organization_id, editable=False)
     name = models.CharField(max_length=200)
     contact_email = models.EmailField(blank=True)
+    # Who is told of trouble with webhooks, and who of credits; where there is nobody, the contact is.
+    technical_emails = ArrayField(
+        models.EmailField(), default=list, db_default=Value([], ArrayField(models.EmailField())), blank=True
+    )
+    finance_emails = ArrayField(
+        models.EmailField(), default=list, db_default=Value([], ArrayField(models.EmailField())), blank=True
+    )
+    # An IANA name: where the months of its statements begin and end, unless another is asked for.
+    time_zone = models.CharField(max_length=50, default="UTC", db_default="UTC")
     max_items_per_batch = models.PositiveIntegerField(default=50)
     rate_limit_per_minute = models.PositiveIntegerField(default=60)
     max_open_batches = models.PositiveIntegerField(default=100)

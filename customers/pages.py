@@ -23,6 +23,9 @@ WORDS = {
     Permission.WEBHOOKS_WRITE: "to change webhooks",
     Permission.KEYS_WRITE: "to make and revoke API keys",
     Permission.BATCHES_SIGN_OFF: "to sign batches off",
+    Permission.ACCOUNT_READ: "to see an account: its people, keys and settings",
+    Permission.ACCOUNT_WRITE: "to change an account's settings",
+    Permission.PEOPLE_WRITE: "to invite people, and to change what they may do",
     Permission.CREDITS_REQUEST: "to ask for credits",
     Permission.CREDITS_APPROVE: "to decide about credits",
     Permission.PERIODS_CLOSE: "to close a month",
@@ -70,7 +73,8 @@ def may_enter(access: Access) -> bool:
 
 def own_organizations(request: HttpRequest) -> list[Organization]:
     """Return the customers that the person who asks belongs to; none for staff, who belong to us."""
-    return list(Organization.objects.filter(pk__in=access_of(request).organization_ids or ()).order_by("name"))
+    access = access_of(request)
+    return [] if access.organization_ids is None else list(Organization.objects.within(access).order_by("name"))
 
 
 def page(permission: Permission) -> Callable[[View], View]:

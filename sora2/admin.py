@@ -106,7 +106,8 @@ class Sora2AdminSite(admin.AdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add to Django's context what the frame of every page shows."""
-        from customers.pages import own_organizations
+        from customers.modes import switch_of
+        from customers.pages import is_staff, own_organizations
 
         if not self.has_permission(request):
             return super().each_context(request)
@@ -114,6 +115,7 @@ class Sora2AdminSite(admin.AdminSite):
             **super().each_context(request),
             "sections": _sections(request),
             "organizations": own_organizations(request),
+            "switch": "" if is_staff(request) else switch_of(request).value,
         }
 
 
@@ -123,12 +125,14 @@ def _pages() -> list[Page]:
     from batches.admin_audit import PAGES as AUDIT
     from batches.admin_catalogue import PAGES as CATALOGUE
     from batches.admin_routes import PAGES as ROUTES
+    from customers.admin import PAGES as CUSTOMERS
+    from customers.modes import PAGES as MODES
     from customers.signing_in import PAGES as SIGNING_IN
     from customers.two_step_pages import PAGES as TWO_STEP
     from ledger.admin import PAGES as LEDGER
     from webhooks.admin import PAGES as WEBHOOKS
 
-    return [*SIGNING_IN, *TWO_STEP, *BATCHES, *AUDIT, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS]
+    return [*SIGNING_IN, *TWO_STEP, *MODES, *BATCHES, *AUDIT, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS, *CUSTOMERS]
 
 
 def _sections(request: HttpRequest) -> list[Section]:
@@ -137,12 +141,13 @@ def _sections(request: HttpRequest) -> list[Section]:
 
     access, home = access_of(request), reverse("admin:index")
     # The first page of each section, and what belongs to it though it stands elsewhere: by name, or all below.
-    elsewhere = ["catalogue", "route_list", "audit_log", "customers/", "retention/"]
+    elsewhere = ["catalogue", "route_list", "audit_log", "retention/"]
     shown = [
         ("Home", ["index", "reconciliations/"], True),
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
         ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
+        ("Customers" if is_staff(request) else "Account", ["customer_list"], access.may(Permission.ACCOUNT_READ)),
         ("Settings", ["settings", *elsewhere], is_staff(request)),
     ]
     sections = [

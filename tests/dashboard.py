@@ -23,8 +23,8 @@ from webhooks.models import Delivery
 MODEL_PAGES = ("changelist", "add", "change", "delete", "history")
 # What stands for a parameter in a route: `<id:batch_id>`, and in Django's one regular expression more.
 PARAMETER = re.compile(r"\^?\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>")
-# Django's own, which show nothing by themselves.
-NOT_PAGES = frozenset({"autocomplete", "jsi18n", "view_on_site"})
+# Django's own, which show nothing by themselves, or are covered by pages of ours.
+NOT_PAGES = frozenset({"app_list", "autocomplete", "jsi18n", "view_on_site"})
 
 
 def routes() -> dict[str, list[str]]:
@@ -65,7 +65,6 @@ def parameters(world: World) -> dict[str, Any]:
     failing = Delivery.objects.filter(endpoint=world.endpoints["failing"])
     leaf = SealLeaf.objects.get(wallet=acme.wallets[Mode.LIVE])
     return {
-        "app_label": "customers",
         "batch_id": partial.pk,
         "day": f"{timezone.now():%Y-%m-%d}",
         "delivery_id": failing.latest("pk").pk,

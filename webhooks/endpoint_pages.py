@@ -8,6 +8,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import Http404
 
 from customers.access import Access
+from customers.account_pages import reached_organization
 from customers.models import Organization
 from sora2.pages import Rows, rows_after
 from webhooks.delivery_pages import Log, Tried, Wanted, log
@@ -151,10 +152,8 @@ def endpoint_list(access: Access, *, wanted: WantedEndpoints, cursor: str, now: 
 
 
 def _customers(access: Access, text: str) -> QuerySet[Organization]:
-    rows = Organization.objects.order_by("name", "pk")
-    if access.organization_ids is not None:
-        rows = rows.filter(pk__in=access.organization_ids)
-    return rows.filter(Q(pk=text) | Q(name__icontains=text)) if text else rows
+    rows = Organization.objects.within(access).order_by("name", "pk")
+    return rows.matching(text) if text else rows
 
 
 def _in_state(rows: EndpointQuerySet, state: str, now: datetime) -> EndpointQuerySet:
@@ -321,7 +320,5 @@ class SecretPage:
 
 def secret_page(access: Access, *, organization_id: str, now: datetime) -> SecretPage:
     """Return what the page of an organization's default secret shows. Raises Http404."""
-    organization = _customers(access, "").filter(pk=organization_id).first()
-    if organization is None:
-        raise Http404
+    organization = reached_organization(access, organization_id=organization_id)
     return SecretPage(organization, DefaultSecret.objects.filter(organization=organization).first(), now)

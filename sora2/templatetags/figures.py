@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from django import template
 from django.utils import timezone
@@ -127,6 +127,16 @@ def pill(state: str) -> SafeString:
 def mode_pill(mode: str) -> SafeString:
     """Return LIVE or TEST."""
     return format_html('<span class="mode {}">{}</span>', mode, mode.upper())
+
+
+@register.inclusion_tag("admin/parts/mode_switch.html", takes_context=True)
+def mode_switch(context: template.Context, mode: str = "") -> dict[str, Any]:
+    """Show which mode a page is of, LIVE or TEST: to staff as a mark, to a customer's people as their switch.
+
+    Without a mode the page is of both, or of none: the switch shows where it stands.
+    """
+    switch = context.get("switch", "")
+    return {**context.flatten(), "switch": switch, "shown": mode or switch, "modes": ("live", "test")}
 
 
 @register.simple_tag

@@ -9,21 +9,21 @@ from typing import NamedTuple
 
 from django.contrib import admin
 
-READ = "batches:read ledger:read webhooks:read"
+READ = "batches:read ledger:read webhooks:read account:read"
 STAFF = {
     "no role": "",
     "finance": f"{READ} batches:sign_off credits:request periods:close audit:read",
     "finance approver": f"{READ} batches:sign_off credits:request credits:approve periods:close audit:read",
     "sales ops": f"{READ} catalogue:write",
-    "support": "batches:read batches:write webhooks:read webhooks:write routes:operate",
+    "support": "batches:read batches:write webhooks:read webhooks:write account:read routes:operate",
     "auditor": f"{READ} audit:read",
-    "superuser": f"{READ} batches:write webhooks:write keys:write batches:sign_off credits:request credits:approve "
-    "periods:close catalogue:write routes:operate routes:write audit:read",
+    "superuser": f"{READ} batches:write webhooks:write keys:write account:write people:write batches:sign_off "
+    "credits:request credits:approve periods:close catalogue:write routes:operate routes:write audit:read",
 }
 CUSTOMERS = {
-    "customer admin": f"{READ} batches:write webhooks:write keys:write batches:sign_off",
+    "customer admin": f"{READ} batches:write webhooks:write keys:write account:write people:write batches:sign_off",
     "customer finance": f"{READ} batches:sign_off",
-    "customer developer": "batches:read batches:write webhooks:read webhooks:write",
+    "customer developer": "batches:read batches:write webhooks:read webhooks:write account:read",
 }
 NOBODY, STRANGER = "nobody", "another customer's admin"
 VISITORS = (NOBODY, *STAFF, *CUSTOMERS, STRANGER)
@@ -49,6 +49,7 @@ PAGES: dict[str, Row] = {
     "checks": Row("GET", "ledger:read", OURS),
     "check_detail": Row("GET", "ledger:read", OURS),
     "find": Row("GET", "", ALL),
+    "switch_mode": Row("POST", "", ALL),
     # Batches.
     "batch_list": Row("GET", "batches:read", ALL),
     "batch_export": Row("GET", "batches:read", ALL),
@@ -100,6 +101,11 @@ PAGES: dict[str, Row] = {
     "delivery": Row("GET", "webhooks:read", OWN),
     "delivery_redeliver": Row("POST", "webhooks:write", OWN),
     "sink": Row("GET", "webhooks:read", OWN),
+    # Customers.
+    "customer_list": Row("GET", "account:read", ALL),
+    "account": Row("GET", "account:read", OWN),
+    "people": Row("GET", "account:read", OWN),
+    "key_list": Row("GET", "account:read", OWN),
     # What is on offer.
     "catalogue": Row("GET", "batches:read", OURS),
     "catalogue_model": Row("GET POST", "batches:read", OURS, "catalogue:write"),

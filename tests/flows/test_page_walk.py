@@ -11,6 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
+from django.urls import resolve
 from django.utils import timezone
 
 from batches.failures import FailureType
@@ -54,14 +55,15 @@ pytestmark = pytest.mark.django_db
 
 Answers = dict[tuple[str, str, str], str]
 
-# Acts whose forms only lead on to a next step here, or say what is wrong.
-SHOWN_FIRST = {"password_change", "batch_new"}
+# Acts that change no row here: their forms only lead on, say what is wrong, or move a switch of the session.
+SHOWN_FIRST = {"password_change", "batch_new", "switch_mode"}
 PAUSED = "openai"
 ID = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
 
 # For each act: the page on which its form stands, and what a person fills in.
 ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "check": ("index", {}),
+    "switch_mode": ("index", {"mode": "test"}),
     "batch_sign_off": ("batch_billing", {"confirmed": "yes", "note": "Compared with their order list"}),
     "batch_new": ("batch_new", {"prompts": "A cat", "step": "price"}),
     "batch_cancel": ("batch_cancel", {"reason": "Ordered twice"}),
@@ -146,6 +148,8 @@ def bodies(client: Client, world: World, where: Mapping[str, str]) -> dict[str, 
 
 def _body(client: Client, name: str, where: Mapping[str, str], **known: str) -> dict[str, str]:
     page, filled = ACTS[name]
+    if name == "switch_mode":  # Staff have no switch, so the form does not stand on their pages.
+        return dict(filled)
     page, _, query = page.format(**known).partition("?")
     address = where[name].rsplit("/", 1)[0] if name == "route_resume" else f"{where[page]}?{query}"
     return {**form_to(forms_of(client.get(address)), where[name]).fields, **filled}
@@ -267,8 +271,16 @@ def test_djangos_own_addresses_tell_nobody_anything(world: World) -> None:
         sees_people = visitor in STAFF and "batches:read" in PERMISSIONS[visitor]
         people = outcome(client.get("/admin/autocomplete/", asked))
         assert people == (OK if sees_people else REFUSED if inside else SIGN_IN), visitor
-        of_app = outcome(client.get("/admin/customers/"))
-        assert of_app == (OK if sees_people else MISSING if inside else SIGN_IN), visitor
+
+
+def test_each_of_djangos_pages_of_an_app_is_covered_by_one_of_ours() -> None:
+    labels = {model._meta.app_label for model in admin.site._registry}
+    assert {resolve(f"/admin/{label}/").url_name for label in labels} == {
+        "batch_list",
+        "customer_list",
+        "endpoint_list",
+        "wallet_list",
+    }
 
 
 def test_no_column_can_be_guessed_by_a_filter_that_the_list_does_not_offer(world: World) -> None:

@@ -145,8 +145,8 @@ def test_kinds_of_entries() -> None:
 
 def test_scopes_and_roles() -> None:
     assert table("reference/access.md", "Scopes").keys() == {scope.value for scope in SCOPES}
-    ours = {permission.value for permission in set(Permission) - set(SCOPES)}
-    assert table("reference/access.md", "Permissions of our own people").keys() == ours
+    of_people = {permission.value for permission in set(Permission) - set(SCOPES)}
+    assert table("reference/access.md", "Permissions of people").keys() == of_people
     for heading, roles in (("Staff roles", STAFF_ROLES), ("Customer roles", CUSTOMER_ROLES)):
         said = {role: codes(cells[0]) for role, cells in table("reference/access.md", heading).items()}
         assert said == {role: {str(permission) for permission in granted} for role, granted in roles.items()}
