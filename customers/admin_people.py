@@ -88,7 +88,7 @@ def member_role(request: HttpRequest, access: Access, organization_id: str, user
         verbs.change_role(member=member, role=Membership.Role(wanted), by=person_of(request), now=timezone.now())
     except verbs.PeopleRefused as error:
         return _back(request, organization_id, fault=str(error))
-    return _back(request, organization_id, done=f"{member.user.username} is {wanted} from now on.")
+    return _back(request, organization_id, done=f"Changed: {member.user.username} is {wanted} from now on.")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -102,7 +102,7 @@ def member_remove(request: HttpRequest, access: Access, organization_id: str, us
         verbs.remove(member=member, by=person_of(request), now=now)
     except verbs.PeopleRefused as error:
         return _back(request, organization_id, fault=str(error))
-    return _back(request, organization_id, done=f"{member.user.username} is removed, and signed out everywhere.")
+    return _back(request, organization_id, done=f"Removed: {member.user.username}, who is signed out everywhere.")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -43,9 +43,7 @@ def join_as_new(*, link: OneTimeLink, username: str, name: str, password: str, n
         link = _take(link, now)
         try:
             with transaction.atomic():
-                user = User.objects.create_user(
-                    username=username, email=link.email, password=password, first_name=name
-                )
+                user = User.objects.create_user(username=username, email=link.email, password=password, first_name=name)
         except IntegrityError as error:
             raise NameTaken from error
         _join(link, user, now, account="new")

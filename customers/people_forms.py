@@ -23,7 +23,7 @@ class InviteForm(forms.Form):
         widget=text_input(inputmode="email", autocapitalize="none"),
         help_text="By which you know whom it is for. We send nothing there: you hand the link over.",
     )
-    role = forms.ChoiceField(label="Role", choices=Membership.Role.choices, initial=Membership.Role.DEVELOPER)
+    role = forms.ChoiceField(label="Role", choices=[(role, role) for role in Membership.Role.values])
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **{"label_suffix": "", "auto_id": "invite-%s", **more})
