@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.contrib import messages
-from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from customers import joining, sessions
 from customers.models import OneTimeLink, User
 from customers.pages import may_enter
-from customers.people_forms import JoinForm
+from customers.people_forms import JoinForm, NewPasswordForm
 from customers.people_pages import ROLES, inviter, lost_with
 from sora2.pages import Page, render
 
@@ -83,9 +82,8 @@ def new_password(request: HttpRequest, link: OneTimeLink) -> HttpResponseBase:
     """Let a member set a new password. They sign in with it then, with their second step if it is on."""
     if link.user is None:
         raise joining.LinkUseless
-    form = SetPasswordForm(link.user, request.POST if request.method == "POST" else None, label_suffix="")
-    if request.method != "POST" or not form.is_valid():
-        form.fields["new_password1"].widget.attrs.pop("autofocus", None)
+    form = NewPasswordForm(link.user, request.POST if request.method == "POST" else None)
+    if not form.is_valid():
         return render(
             request,
             "admin/account/new_password.html",

@@ -25,7 +25,7 @@ def _links(live_server: LiveServer, settings: Any) -> None:
 
 @pytest.mark.usefixtures("_links")
 def test_an_administrator_invites_a_colleague_who_joins_and_sees_what_their_role_may(
-    sign_in: SignIn, open_page: OpenPage
+    sign_in: SignIn, open_page: OpenPage, settings: Any
 ) -> None:
     account = make_account(name="Acme Corp")
     admin = sign_in(member(account.organization, "customer admin"))
@@ -37,6 +37,7 @@ def test_an_administrator_invites_a_colleague_who_joins_and_sees_what_their_role
     expect(admin.get_by_text("It is shown this once, here and nowhere else.")).to_be_visible()
     expect(admin.get_by_role("button", name="Copy", exact=True)).to_be_visible()
     link = admin.locator(".secret code").inner_text()
+    assert link.startswith(f"{settings.PUBLIC_BASE_URL}/admin/join/")
     assert findings(admin) == []
 
     pia = open_page(**DARK_PHONE)
@@ -47,12 +48,12 @@ def test_an_administrator_invites_a_colleague_who_joins_and_sees_what_their_role
     expect(pia.get_by_label("Sign-in name")).to_have_value("pia@acme.example")
     pia.get_by_label("Your name").fill("Pia Holm")
     pia.get_by_label("Password", exact=True).fill("short")
-    pia.get_by_label("Password confirmation").fill("short")
+    pia.get_by_label("The same again").fill("short")
     pia.get_by_role("button", name="Join").click()
     expect(pia.get_by_text("This password is too short.")).to_be_visible()
     assert findings(pia) == []
     pia.get_by_label("Password", exact=True).fill(PASSWORD)
-    pia.get_by_label("Password confirmation").fill(PASSWORD)
+    pia.get_by_label("The same again").fill(PASSWORD)
     pia.get_by_role("button", name="Join").click()
     expect(pia.get_by_text("Welcome: you belong to Acme Corp now, as customer finance.")).to_be_visible()
     sections = pia.get_by_role("navigation", name="Sections")
@@ -69,6 +70,8 @@ def test_an_administrator_invites_a_colleague_who_joins_and_sees_what_their_role
     admin.goto(f"/admin/customers/{account.organization.pk}/people")
     row = admin.get_by_role("row", name="Pia Holm")
     expect(row).to_contain_text("customer finance")
+    admin.set_viewport_size({"width": 390, "height": 844})
+    assert admin.evaluate("document.documentElement.scrollWidth") <= 390
     assert findings(admin) == []
 
 
@@ -88,7 +91,7 @@ def test_whoever_lost_their_password_sets_a_new_one_by_a_link_and_signs_in_with_
     assert findings(page) == []
     name = page.locator("[name=username]").input_value()
     page.get_by_label("New password", exact=True).fill(PASSWORD)
-    page.get_by_label("New password confirmation").fill(PASSWORD)
+    page.get_by_label("The same again").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
     expect(page.get_by_role("status")).to_contain_text("Your new password is set")
     page.get_by_label("Username").fill(name)
