@@ -110,9 +110,10 @@ def member_remove(request: HttpRequest, access: Access, organization_id: str, us
 def member_password(request: HttpRequest, access: Access, organization_id: str, user_id: str) -> HttpResponseBase:
     """Make a link by which a member who lost their password sets a new one, and show it this once."""
     member = pages.reached_member(access, organization_id=organization_id, user_id=user_id)
-    alone = verbs.belongs_only_to(member.user, member.organization_id)
     if request.method != "POST":
-        return _member_page(request, "password", member, form=PasswordLinkForm(), alone=alone)
+        alone = verbs.belongs_only_to(member.user, member.organization_id)
+        why_not = "" if alone else verbs.NOT_YOURS
+        return _member_page(request, "password", member, form=PasswordLinkForm(), why_not=why_not)
     form = PasswordLinkForm(request.POST)
     form.is_valid()
     off, now = form.cleaned_data["two_step_off"], timezone.now()

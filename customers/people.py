@@ -18,6 +18,7 @@ from customers.services import audit, end_sessions
 # Invitations of an organization that were neither used nor withdrawn.
 OPEN_MOST = 50
 ADMIN = Membership.Role.ADMIN
+NOT_YOURS = "Their account is closed, or belongs to another organization too: it is not yours to open. Ask our support."
 
 
 class PeopleRefused(Exception):
@@ -124,7 +125,7 @@ def password_link(*, member: Membership, turns_two_step_off: bool, by: User, now
         if user.pk == by.pk:
             raise PeopleRefused("Change your own password under Password in the top bar.")
         if not belongs_only_to(user, member.organization_id):
-            raise PeopleRefused("They belong to another organization too, which is not yours to open. Ask our support.")
+            raise PeopleRefused(NOT_YOURS)
         kind = OneTimeLink.Kind.PASSWORD
         link = OneTimeLink.objects.open().filter(kind=kind, user=user).first() or OneTimeLink(kind=kind, user=user)
         link.organization, link.turns_two_step_off = member.organization, turns_two_step_off
@@ -185,7 +186,9 @@ def _lock(organization: Organization, by: User) -> None:
     """Let the organization's people be changed by one at a time, who may still. Raises PeopleRefused."""
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     access = User.objects.get(pk=by.pk).access()
-    if not (access.may(Permission.PEOPLE_WRITE) and Organization.objects.within(access).filter(pk=organization.pk)):
+    if not (
+        access.may(Permission.PEOPLE_WRITE) and Organization.objects.within(access).filter(pk=organization.pk).exists()
+    ):
         raise PeopleRefused("Nothing was changed: you do not administer this organization any more.")
 
 
