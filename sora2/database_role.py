@@ -94,7 +94,8 @@ TABLES: dict[str, Rights] = {
     "customers_user": Rights(insert=EVERY, update=EVERY),  # A changed password saves the whole row.
     "customers_user_groups": APPEND,
     "customers_user_user_permissions": READ,
-    "customers_membership": APPEND,
+    "customers_membership": Rights(insert=EVERY, update=("role",), delete=True),
+    "customers_onetimelink": Rights(insert=EVERY, update=EVERY),  # A new link takes the old one's place in its row.
     # What a key has used is counted by the posting of an entry, as the tables' owner.
     "customers_apikey": Rights(
         insert=EVERY,

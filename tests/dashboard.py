@@ -70,6 +70,7 @@ def parameters(world: World) -> dict[str, Any]:
         "delivery_id": failing.latest("pk").pk,
         "endpoint_id": world.endpoints["failing"].pk,
         "item_id": item.pk,
+        "link_id": world.invitation.pk,
         "month": world.due,
         "name": SIMULATOR,
         "number": leaf.seal_id,
@@ -77,7 +78,11 @@ def parameters(world: World) -> dict[str, Any]:
         "request_id": world.requests["waiting"].pk,
         "run_id": world.run.pk,
         "token": world.sink.pk,
+        "user_id": world.people["customer developer"].pk,
         "version": "2026-01-24",
+        # A token that opens nothing: those that do are not kept.
+        "join": {"token": "no-such-token"},
+        "new_password": {"token": "no-such-token"},
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
     }
@@ -92,6 +97,8 @@ def scenes(world: World, client: Client) -> dict[str, str]:
 def _other_states(world: World) -> Mapping[str, str]:
     batch = {name: f"/admin/batches/{batch.pk}" for name, batch in world.batches.items()}
     ledger = f"/admin/ledger/{world.acme.organization.pk}"
+    people = f"/admin/customers/{world.acme.organization.pk}/people"
+    developer, admin = world.people["customer developer"].pk, world.people["customer admin"].pk
     failed = Item.objects.filter(batch=world.batches["partial"], status=Status.REFUNDED).earliest("index")
     return {
         "batch-running": batch["processing"],
@@ -116,6 +123,10 @@ def _other_states(world: World) -> Mapping[str, str]:
         "endpoint-healthy": f"/admin/webhooks/endpoints/{world.endpoints['healthy'].pk}",
         "endpoint_list-none": "/admin/webhooks/?customer=nobody",
         "delivery_list-none": "/admin/webhooks/deliveries/?customer=nobody",
+        "member_role-effect": f"{people}/{developer}/role?role=customer+finance",
+        "member_role-last": f"{people}/{admin}/role?role=customer+finance",
+        "member_remove-last": f"{people}/{admin}/remove",
+        "join-useless": "/admin/join/no-such-token",
         "index-missing": "/admin/batches/bat_00000000000000000000000000",
     }
 

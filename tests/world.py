@@ -24,7 +24,8 @@ from batches.signing_off import sign_off, signer_of
 from batches.simulator import clips
 from batches.stopping import cancel
 from batches.telling import start
-from customers.models import Membership, Mode, Organization, User
+from customers.models import Membership, Mode, OneTimeLink, Organization, User
+from customers.people import invite
 from customers.services import create_staff
 from ledger import seals
 from ledger.approvals import approve, reject, request_credits
@@ -79,6 +80,7 @@ class World:
     requests: Mapping[str, CreditRequest]
     endpoints: Mapping[str, Endpoint]
     sink: Sink
+    invitation: OneTimeLink
     closed: str
     due: str
     run: ReconciliationRun
@@ -112,6 +114,13 @@ def _make(now: datetime) -> World:
         set_threshold(wallet=account.wallets[Mode.LIVE], threshold=threshold, actor=people["finance"].pk)
     seals.seal(now=timezone.now())
     run = reconcile(now=timezone.now())
+    invitation, _ = invite(
+        organization=acme.organization,
+        email="pia.holm@acme.example",
+        role=Membership.Role.FINANCE,
+        by=people["customer admin"],
+        now=timezone.now(),
+    )
     return World(
         acme=acme,
         globex=globex,
@@ -121,6 +130,7 @@ def _make(now: datetime) -> World:
         requests=requests,
         endpoints={name: Endpoint.objects.get(pk=endpoint.pk) for name, endpoint in endpoints.items()},
         sink=sink,
+        invitation=invitation,
         closed=f"{closed:%Y-%m}",
         due=f"{due:%Y-%m}",
         run=run,

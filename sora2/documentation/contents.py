@@ -85,6 +85,7 @@ ROWS = (
     Row("failures", "docs/reference/failures.md", "Failures", Group.LOOK_UP),
     Row("states", "docs/reference/states.md", "States", Group.LOOK_UP),
     Row("glossary", "docs/reference/glossary.md", "Glossary", Group.LOOK_UP),
+    Row("people", "docs/howto/people.md", "Look after your people", Group.MORE),
     Row("dashboard-and-api", "docs/enterprise/dashboard-and-api.md", "Dashboard and API", Group.MORE),
     Row("faq", "docs/enterprise/faq.md", "Questions", Group.MORE),
     Row("changelog", "CHANGELOG.md", "Changes", Group.MORE),

@@ -44,6 +44,12 @@ SIGNS = {
     "failing": ("✕", "bad"),
     "disabled": ("○", "waiting"),
     "deleted": ("−", "waiting"),
+    # Of a person: the second step, the account; of an invitation.
+    "on": ("✓", "good"),
+    "off": ("○", "waiting"),
+    "closed": ("−", "waiting"),
+    "open": ("○", "active"),
+    "expired": ("−", "waiting"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),

@@ -6,6 +6,7 @@ from batches.catalogue import SIMULATOR
 from batches.failures import FailureType
 from batches.models import Attempt, Batch, CatalogueModel, Item, Price, PriceList, ProviderRoute
 from customers.models import AuditEvent, Membership, Mode, User
+from customers.people import invite
 from customers.services import create_api_key
 from ledger import seals
 from ledger.approvals import approve, request_credits
@@ -39,7 +40,19 @@ def _customers(world: World) -> None:
         user = User.objects.create_user(username=new_id("usr"))
         for organization in (world.acme.organization, other.organization):
             Membership.objects.create(user=user, organization=organization, role="customer developer")
-        create_api_key(organization=world.acme.organization, mode=Mode.LIVE, name=f"key {number}")
+        create_api_key(
+            organization=world.acme.organization,
+            mode=Mode.LIVE,
+            name=f"key {number}",
+            created_by=world.people["customer developer"].pk,
+        )
+        invite(
+            organization=world.acme.organization,
+            email=f"new-{number}@acme.example",
+            role=Membership.Role.DEVELOPER,
+            by=world.people["customer admin"],
+            now=timezone.now(),
+        )
 
 
 def _offers() -> None:

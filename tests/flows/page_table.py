@@ -106,6 +106,12 @@ PAGES: dict[str, Row] = {
     "customer_list": Row("GET", "account:read", ALL),
     "account": Row("GET", "account:read", OWN),
     "people": Row("GET", "account:read", OWN),
+    "people_invite": Row("POST", "people:write", OWN),
+    "invitation_renew": Row("POST", "people:write", OWN),
+    "invitation_withdraw": Row("POST", "people:write", OWN),
+    "member_role": Row("GET POST", "people:write", OWN),
+    "member_remove": Row("GET POST", "people:write", OWN),
+    "member_password": Row("GET POST", "people:write", OWN),
     "key_list": Row("GET", "account:read", OWN),
     # What is on offer.
     "catalogue": Row("GET", "batches:read", OURS),
@@ -148,9 +154,12 @@ MODELS: dict[str, str] = {
     "webhooks_event": "webhooks:read",
     "webhooks_delivery": "webhooks:read",
 }
-# What Django brings besides, and the doors, through which one signs in and out: both have tests of their own.
+# What Django brings besides, and the doors, through which one comes in and goes out: both have tests of their own.
 DJANGOS = {"autocomplete", "view_on_site", "app_list"}
-DOORS = {"login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"}
+DOORS = {
+    *("login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"),
+    *("join", "new_password"),
+}
 
 # Taken; sent to sign in; the method is none of the page's; refused; not there.
 OK, SIGN_IN, NO_METHOD, REFUSED, MISSING = "taken", "sign in", "no method", "refused", "missing"

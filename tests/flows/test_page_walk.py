@@ -99,6 +99,12 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "route_pause": ("route", {"reason": "Maintenance"}),
     "route_resume": ("route", {}),
     "route_provider": ("route", {"base_url": "https://eu.example/v1"}),
+    "people_invite": ("people", {"email": "new@acme.example", "role": "customer developer"}),
+    "invitation_renew": ("people", {}),
+    "invitation_withdraw": ("people", {}),
+    "member_role": ("member_role?role=customer+finance", {}),
+    "member_remove": ("member_remove", {}),
+    "member_password": ("member_password", {}),
     "password_change": ("password_change", {}),
 }  # fmt: skip
 

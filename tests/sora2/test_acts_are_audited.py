@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib import admin
@@ -14,8 +15,8 @@ from django.test import Client
 from batches.audit_words import ACTS
 from batches.failures import FailureType
 from batches.models import Batch
-from customers.models import AuditEvent, Mode, User
-from customers.services import create_staff
+from customers.models import AuditEvent, Mode, OneTimeLink, User
+from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
 from tests.batches.test_acts import retry_form
@@ -136,6 +137,37 @@ def new_password(_: Scene) -> None:
     client.post("/admin/password_change/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
 
 
+def invited(scene: Scene) -> tuple[str, str]:
+    """Invite somebody; return where the invitation is renewed and withdrawn, and where its link leads."""
+    form = {"email": "pia@acme.example", "role": "customer finance"}
+    shown = scene.owned("customers/{}/people/invite", **form).context["address"]
+    link = OneTimeLink.objects.latest("made_at")
+    return f"customers/{{}}/people/invitations/{link.pk}/", urlsplit(shown).path
+
+
+def joining(scene: Scene) -> None:
+    _, door = invited(scene)
+    form = {"username": "pia", "name": "Pia", "password1": PASSWORD, "password2": PASSWORD}
+    Client().post(door, form)
+
+
+def on_member(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about a developer."""
+
+    def acting(scene: Scene) -> Any:
+        user, _ = create_member(
+            organization=scene.account.organization, username="ola", email="", role="customer developer"
+        )
+        return scene.owned(f"customers/{{}}/people/{user.pk}/{act}", **form)
+
+    return acting
+
+
+def by_password_link(scene: Scene) -> None:
+    shown = on_member("password-link")(scene).context["address"]
+    Client().post(urlsplit(shown).path, {"new_password1": PASSWORD, "new_password2": PASSWORD})
+
+
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
@@ -148,6 +180,18 @@ TABLE: dict[str, tuple[str, Act]] = {
     "two_step": ("two_step.set_up", setting_up),
     "two_step_codes": ("two_step.renew_codes", lambda _: with_app("/admin/two-step/codes", password=PASSWORD)),
     "two_step_off": ("two_step.turn_off", lambda _: with_app("/admin/two-step/off", password=PASSWORD)),
+    # people
+    "people_invite": ("person.invite", invited),
+    "invitation_renew": ("person.invite", lambda scene: scene.owned(f"{invited(scene)[0]}renew")),
+    "invitation_withdraw": ("person.withdraw_invitation", lambda scene: scene.owned(f"{invited(scene)[0]}withdraw")),
+    "join": ("person.join", joining),
+    "member_role": (
+        "person.change_role",
+        on_member("role", role="customer finance", seen="customer developer"),
+    ),
+    "member_remove": ("person.remove", on_member("remove")),
+    "member_password": ("person.password_link", on_member("password-link")),
+    "new_password": ("person.set_password", by_password_link),
     # batches
     "check": ("ledger.check", lambda scene: scene.client.post("/admin/check")),
     "retention": ("organization.retention", lambda scene: scene.owned("retention/{}", days="30", deletes="0")),
