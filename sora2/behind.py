@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from sora2.calls import Call, call
 
-OURS = "None: this page is for our own people, and the API is for customers."
-SIGNING_IN = "None: people sign in, and a program has its key."
+OURS = "No call: this page is for our own people, and the API is for customers."
+SIGNING_IN = "No call: people sign in, and a program has its key."
 CATALOGUE = [call("GET /models")]
 ENTRIES = "created_after={found.statement.interval.starts_at}&created_before={found.statement.interval.ends_at}"
 ENTRIES += "&kind={asked.kind}&batch_id={asked.reference}"
@@ -102,7 +102,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
             when="not wanted",
         ),
     ],
-    "default_secret": "None: this secret is looked after here. An endpoint has a secret of its own, and calls for it.",
+    "default_secret": "No call: this secret is looked after here. An endpoint has its own, and calls for it.",
     "delivery_list": [
         call(
             "GET /webhook-deliveries?batch_id={wanted.about_batch}&endpoint_id={wanted.endpoint}&state={wanted.state}"
@@ -113,11 +113,11 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
         call("GET /webhook-deliveries/{delivery_id}"),
         call("POST /webhook-deliveries/{delivery_id}/redeliver", when="carried.act"),
     ],
-    "sink": "None: this is an endpoint of ours for trying things out. Your own one tells you what it got.",
+    "sink": "No call: this endpoint is ours, for trying things out. Your own one knows what it got.",
     # Customers.
     "customer_list": OURS,
-    "account": "None: an account is looked after by people, here.",
-    "people": "None: people are let in by people, here.",
+    "account": "No call: an account's settings are changed by people, here.",
+    "people": "No call: people are let in by people, here.",
     "key_list": [
         call("GET /keys"),
         call("POST /keys", {"name": "Nightly renders", "scopes": ["batches:read", "batches:write"]}),

@@ -71,13 +71,14 @@ def lines(calls: Iterable[Call], *, names: Names, mode: str, scopes: Iterable[st
     return [Line(each.operation, text) for each in allowed if (text := _text(each, names, mode))]
 
 
-def curl(method: str, address: str, *, mode: str, body: str = "", to_file: bool = False) -> str:
-    """Return the command that sends a request, with a key that the shell knows. Every value is quoted for it."""
+def curl(method: str, address: str, *, mode: str, data: str = "", to_file: bool = False) -> str:
+    """Return the command that sends a request with a key that the shell knows.
+
+    `data` are curl's words that give a body of JSON, quoted already.
+    """
     verb = "" if method == "GET" else f"-X {method} "
     command = f'curl {verb}{"-OJ " if to_file else ""}-H "X-API-Key: ${KEYS[mode]}" {shlex.quote(address)}'
-    if not body:
-        return command
-    return f"{command} \\\n  -H 'Content-Type: application/json' --data-raw {shlex.quote(body)}"
+    return f"{command} \\\n  -H 'Content-Type: application/json' {data}" if data else command
 
 
 @functools.cache
@@ -101,9 +102,9 @@ def _text(each: Call, names: Names, mode: str) -> str:
     path = PLACE.sub(lambda place: quote(str(values[place[1]]), safe=""), each.path)
     query = urlencode(_query(each, names), safe=":", quote_via=quote)
     address = f"{settings.PUBLIC_BASE_URL}{BASE_PATH}{path}{'?' if query else ''}{query}"
-    body = "" if each.body is None else json.dumps(_body(each.body, names))
+    data = "" if each.body is None else f"--data-raw {shlex.quote(json.dumps(_body(each.body, names)))}"
     kind = each.operation.answers[min(each.operation.answers)].content_type
-    return curl(each.method, address, mode=mode, body=body, to_file=not kind.startswith(SHOWN))
+    return curl(each.method, address, mode=mode, data=data, to_file=not kind.startswith(SHOWN))
 
 
 def _query(each: Call, names: Names) -> dict[str, str]:

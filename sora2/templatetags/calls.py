@@ -28,4 +28,4 @@ def calls_behind(context: template.Context) -> dict[str, Any]:
 
     mode = context.get("shown_mode") or "live"
     shown = lines(behind, names=named, mode=mode, scopes=context["viewer_may"])
-    return {"lines": shown, "mode": mode}
+    return {"lines": shown, "mode": mode, "filtered": bool(context.get("chips"))}
