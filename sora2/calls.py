@@ -18,7 +18,7 @@ from sora2.operations import Operation, Schema
 from sora2.times import timestamp
 
 PLACE = re.compile(r"\{([\w.]+)\}")
-# What a terminal can show; anything else is saved as a file.
+# What a terminal can show; anything else is saved as a file, unless it is refused.
 SHOWN = ("application/json", "application/jsonl", "text/csv", "text/plain")
 # The variable that holds the key, by mode.
 KEYS = {"live": "SORA2_API_KEY", "test": "SORA2_TEST_KEY"}
@@ -77,7 +77,7 @@ def curl(method: str, address: str, *, mode: str, data: str = "", to_file: bool 
     `data` are curl's words that give a body of JSON, quoted already.
     """
     verb = "" if method == "GET" else f"-X {method} "
-    command = f'curl {verb}{"-OJ " if to_file else ""}-H "X-API-Key: ${KEYS[mode]}" {shlex.quote(address)}'
+    command = f'curl {verb}{"-fOJ " if to_file else ""}-H "X-API-Key: ${KEYS[mode]}" {shlex.quote(address)}'
     return f"{command} \\\n  -H 'Content-Type: application/json' {data}" if data else command
 
 

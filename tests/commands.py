@@ -49,7 +49,7 @@ def read(command: str) -> Sent:
     known = argparse.ArgumentParser()
     known.add_argument("-X", default="GET")
     known.add_argument("-H", action="append")
-    known.add_argument("-OJ", action="store_true")
+    known.add_argument("-fOJ", action="store_true")
     known.add_argument("--data-raw", default="null")
     known.add_argument("address")
     name, *words = shlex.split(command.replace("\\\n", " "))

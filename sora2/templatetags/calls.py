@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 
 from sora2.behind import BEHIND
-from sora2.calls import lines
+from sora2.calls import KEYS, lines
 
 register = template.Library()
 
@@ -13,7 +13,8 @@ register = template.Library()
 @register.inclusion_tag("admin/parts/calls.html", takes_context=True)
 def calls_behind(context: template.Context) -> dict[str, Any]:
     """Show the calls behind a page, as far as whoever looks at it may do the same themselves, or why there is none."""
-    match = context["request"].resolver_match
+    request = context["request"]
+    match = request.resolver_match
     behind = BEHIND.get(match.url_name, ())
     if isinstance(behind, str):
         return {"reason": behind}
@@ -26,6 +27,8 @@ def calls_behind(context: template.Context) -> dict[str, Any]:
         except template.VariableDoesNotExist:
             return None
 
-    mode = context.get("shown_mode") or "live"
+    # A list may be asked for a mode that there is none of.
+    modes = (context.get("shown_mode"), request.GET.get("mode"))
+    mode = next((mode for mode in modes if mode in KEYS), "live")
     shown = lines(behind, names=named, mode=mode, scopes=context["viewer_may"])
     return {"lines": shown, "mode": mode, "filtered": bool(context.get("chips"))}

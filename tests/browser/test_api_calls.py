@@ -11,6 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from batches.models import Batch
 from customers.models import Mode
+from tests.browser.axe import findings
 from tests.browser.conftest import SignIn
 from tests.browser.test_dashboard import PHONE
 from tests.commands import in_a_shell
@@ -38,7 +39,9 @@ def opened(page: Page, batch: Batch) -> Page:
 def test_an_engineer_copies_a_call_and_it_runs(account: Account, sign_in: SignIn, tmp_path: Path) -> None:
     batch = end_batch(make_batch(account.api, 2))
     developer = member(account.organization, "customer developer")
-    page = opened(sign_in(developer, permissions=["clipboard-read", "clipboard-write"]), batch)
+    permissions = ["clipboard-read", "clipboard-write"]
+    page = opened(sign_in(developer, permissions=permissions, color_scheme="dark", reduced_motion="reduce"), batch)
+    assert findings(page) == []
     page.get_by_role("button", name="Copy the call: Show a batch").click()
     copied = page.evaluate("navigator.clipboard.readText()")
     answer = json.loads(in_a_shell(copied, tmp_path, SORA2_API_KEY=account.secrets[Mode.LIVE]))
@@ -53,6 +56,7 @@ def test_the_calls_are_read_on_a_phone_without_javascript(account: Account, sign
     batch = make_batch(account.test_api)
     page = opened(sign_in(member(account.organization), viewport=PHONE, java_script_enabled=False), batch)
     expect(page.get_by_role("button", name="Copy the call: Show a batch")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     text = page.locator("details.calls pre", has_text="timeline").inner_text()
     answer = json.loads(in_a_shell(text, tmp_path, SORA2_TEST_KEY=account.secrets[Mode.TEST]))
     assert answer["batch_id"] == batch.pk

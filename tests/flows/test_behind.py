@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from customers.access import SCOPES
 from customers.models import Mode
 from sora2.behind import BEHIND
+from sora2.templatetags import calls
 from tests.commands import Sent, sent_from
-from tests.dashboard import own_routes, scenes
+from tests.dashboard import addresses, own_routes, scenes
 from tests.factories import BASE, Api, api_with_scopes
 from tests.flows.conftest import undone
 from tests.flows.page_table import OURS, PAGES
@@ -61,7 +64,7 @@ def test_what_every_page_shows_works_and_gives_what_the_page_is_about(
 
 def calls_of(behind: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return each call with its page."""
-    return [(name, each) for name, calls in behind.items() if not isinstance(calls, str) for each in calls]
+    return [(name, each) for name, found in behind.items() if not isinstance(found, str) for each in found]
 
 
 def answered(api: Api, sent: Sent) -> tuple[Any, bytes]:
@@ -169,3 +172,25 @@ def test_a_page_of_test_mode_takes_a_test_key(world: World) -> None:
         assert {sent.mode for sent in sent_from(batch)} == {mode}
     client.post("/admin/mode", {"mode": "test"})
     assert {sent.mode for sent in sent_from(client.get("/admin/batches/new"))} == {Mode.TEST}
+
+
+def test_a_mode_that_there_is_none_of_breaks_no_page(world: World) -> None:
+    for address in ("/admin/ledger/?mode=nonsense", "/admin/batches/?mode=nonsense"):
+        response = signed_in(world.people["superuser"]).get(address)
+        assert response.status_code == 200
+        assert {sent.mode for sent in sent_from(response)} == {Mode.LIVE}
+    tried = signed_in(world.people["finance"]).get("/admin/batches/?mode=test")
+    assert {sent.mode for sent in sent_from(tried)} == {Mode.TEST}
+
+
+def test_the_calls_cost_no_query(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, where = signed_in(world.people["customer admin"]), addresses(world)
+    pages = ("batch", "batch_billing", "item", "statement", "seal_list", "endpoint", "delivery")
+    counted = []
+    for behind in (BEHIND, {}):
+        monkeypatch.setattr(calls, "BEHIND", behind)
+        for name in pages:
+            with CaptureQueriesContext(connection) as captured:
+                client.get(where[name])
+            counted.append(len(captured))
+    assert counted[: len(pages)] == counted[len(pages) :]
