@@ -13,8 +13,7 @@ register = template.Library()
 @register.inclusion_tag("admin/parts/calls.html", takes_context=True)
 def calls_behind(context: template.Context) -> dict[str, Any]:
     """Show the calls behind a page, as far as whoever looks at it may do the same themselves, or why there is none."""
-    request = context["request"]
-    match = request.resolver_match
+    match = context["request"].resolver_match
     behind = BEHIND.get(match.url_name, ())
     if isinstance(behind, str):
         return {"reason": behind}
@@ -27,8 +26,8 @@ def calls_behind(context: template.Context) -> dict[str, Any]:
         except template.VariableDoesNotExist:
             return None
 
-    # A list may be asked for a mode that there is none of.
-    modes = (context.get("shown_mode"), request.GET.get("mode"))
-    mode = next((mode for mode in modes if mode in KEYS), "live")
+    # A list of both modes shows none, and one may be asked for that there is not.
+    mode = context.get("shown_mode", "")
+    mode = mode if mode in KEYS else "live"
     shown = lines(behind, names=named, mode=mode, scopes=context["viewer_may"])
     return {"lines": shown, "mode": mode, "filtered": bool(context.get("chips"))}
