@@ -124,7 +124,8 @@ def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResp
     head = head_pages.head(access, batch_id=batch_id)
     choice = pages.Choice(**{name: text_of(request, name) for name in ("show", "failure", "custom_id")})
     items = pages.tasks(head.batch, choice=choice, cursor=text_of(request, "after"))
-    return _tab(request, access, head, "tasks", items=items, choice=choice)
+    api_status = choice.status_of(head.batch)
+    return _tab(request, access, head, "tasks", items=items, choice=choice, api_status=api_status)
 
 
 @require_safe

@@ -37,6 +37,12 @@ class Choice:
     failure: str = ""
     custom_id: str = ""
 
+    def status_of(self, batch: Batch) -> str:
+        """Return the status that the API filters by for the same: what failed is refunded at the batch's end."""
+        if self.show == "failed":
+            return Status.REFUNDED if batch.is_final else Status.FAILED
+        return self.show
+
 
 OUTCOMES: Mapping[str, tuple[Status, ...]] = {
     "succeeded": (Status.SUCCEEDED,),

@@ -108,7 +108,7 @@ class Sora2AdminSite(admin.AdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add to Django's context what the frame of every page shows."""
         from customers.modes import switch_of
-        from customers.pages import is_staff, own_organizations
+        from customers.pages import access_of, is_staff, own_organizations
 
         if not self.has_permission(request):
             return super().each_context(request)
@@ -116,6 +116,7 @@ class Sora2AdminSite(admin.AdminSite):
             **super().each_context(request),
             "sections": _sections(request),
             "organizations": own_organizations(request),
+            "viewer_may": access_of(request).permissions,
             "switch": "" if is_staff(request) else switch_of(request).value,
         }
 

@@ -261,6 +261,16 @@ class Wanted:
     about: str = ""
     undelivered: str = ""
 
+    @property
+    def about_batch(self) -> str:
+        """Return the batch that they are to be about, if they are."""
+        return self.about if is_id(self.about, "bat") else ""
+
+    @property
+    def is_undelivered(self) -> bool:
+        """Say whether those that arrived are left out."""
+        return bool(self.undelivered)
+
 
 @dataclass(frozen=True)
 class Logged:

@@ -162,7 +162,7 @@ def test_who_sees_no_credits_sees_no_body_and_no_command_with_it(used: Endpoint,
     page = client.get(at(delivery))
     assert "The body names credits, which your role does not see." in words_of(page)
     assert "31337" not in page.content.decode()
-    assert "curl" not in page.content.decode()
+    assert "RECEIVER" not in page.content.decode()
 
 
 def test_the_copied_command_posts_the_exact_body_signed_by_the_readers_secret(
