@@ -21,6 +21,7 @@ from batches import (
     admin_ordering,
     admin_retention,
     admin_sign_off,
+    admin_why,
     head_pages,
     pages,
     proofs,
@@ -122,7 +123,9 @@ def _may_check(request: HttpRequest) -> bool:
 def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show a batch's items."""
     head = head_pages.head(access, batch_id=batch_id)
-    choice = pages.Choice(**{name: text_of(request, name) for name in ("show", "failure", "custom_id")})
+    choice = pages.Choice(
+        **{name: text_of(request, name) for name in ("show", "failure", "custom_id", "model", "seconds")}
+    )
     items = pages.tasks(head.batch, choice=choice, cursor=text_of(request, "after"))
     return _tab(request, access, head, "tasks", items=items, choice=choice)
 
@@ -275,6 +278,7 @@ PAGES = [
     Page("batches/<id:batch_id>/items/<id:item_id>/poster", item_poster, "item_poster", cacheable=True),
     *admin_retention.PAGES,
     *admin_sign_off.PAGES,
+    *admin_why.PAGES,
 ]
 
 

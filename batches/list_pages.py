@@ -1,20 +1,39 @@
 """What the list of batches shows: those that somebody reaches and wants, with the totals of all of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
+from django.http import Http404
 
+from batches.finding import with_query
 from batches.models import OPEN_STATES, Batch, BatchQuerySet, Item
 from batches.progress import Progress, progress_of
 from customers.access import Access
 from customers.models import Mode, Organization
+from ledger.why import Row as WhyRow
+from ledger.why import Term, Why
 from sora2.listing import created_within
 from sora2.pages import Rows, rows_after
 
 BATCHES_SHOWN = 50
 # A filter of the list beside the states themselves.
 OPEN = "open"
+
+# The totals of a list, each with the sum that it is, and what it is in words.
+SUMMED = {
+    "reserved": Sum("credits"),
+    "settled": Sum("settled"),
+    "refunded": Sum("refunded"),
+    "held": Sum(F("credits") - F("settled") - F("refunded")),
+}
+WORDS = {
+    "reserved": "The whole cost of the batches, as it was held when each was accepted.",
+    "settled": "What the batches that have ended were charged.",
+    "refunded": "What came back from the batches that have ended.",
+    "held": "What is held for the batches that have not ended.",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,29 @@ def batch_list(access: Access, *, wanted: Wanted, cursor: str) -> BatchList:
         page=page,
         totals=[totals for totals in (_totals(chosen, mode) for mode in modes) if totals.batches],
     )
+
+
+def totals_why(access: Access, *, wanted: Wanted, asked: Mapping[str, str], figure: str) -> Why:
+    """Explain a total over the batches of one mode that somebody wants, by state; `asked` is the same as a query.
+
+    Raises Http404 for what is no figure, and where no mode is wanted. Served by batches_batch_totals.
+    """
+    if figure not in SUMMED or not wanted.mode:
+        raise Http404
+    chosen = chosen_batches(access, wanted)
+    rows = chosen.values("state").annotate(count=Count("*"), sum=SUMMED[figure]).order_by("state")
+    by_state = tuple(
+        WhyRow(
+            label=row["state"],
+            credits=int(row["sum"]),
+            address=with_query("admin:batch_list", **{**asked, "state": row["state"]}),
+            note=f"{row['count']:,} {'batch' if row['count'] == 1 else 'batches'}",
+        )
+        for row in rows
+    )
+    stored: int = getattr(_totals(chosen, wanted.mode), figure)
+    term = Term("Batches", sum(row.credits for row in by_state), by_state)
+    return Why(figure.capitalize(), WORDS[figure], stored, (term,))
 
 
 def _totals(chosen: BatchQuerySet, mode: str) -> Totals:

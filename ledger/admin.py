@@ -14,6 +14,7 @@ from ledger import (
     admin_lows,
     admin_periods,
     admin_seals,
+    admin_why,
     day_pages,
     pages,
     statement_pages,
@@ -129,6 +130,7 @@ PAGES = [
     *admin_lows.PAGES,
     *admin_periods.PAGES,
     *admin_seals.PAGES,
+    *admin_why.PAGES,
 ]
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from batches.catalogue import SIMULATOR
 from batches.models import Item, Status
 from customers.models import Mode
-from ledger.models import SealLeaf
+from ledger.models import Entry, SealLeaf
 from tests.world import World
 from webhooks.models import Delivery
 
@@ -67,6 +67,8 @@ def parameters(world: World) -> dict[str, Any]:
     return {
         "batch_id": partial.pk,
         "day": f"{timezone.now():%Y-%m-%d}",
+        "entry_id": Entry.objects.filter(reference=partial.pk, kind=Entry.Kind.SETTLE).latest("pk").pk,
+        "figure": "settled",
         "delivery_id": failing.latest("pk").pk,
         "endpoint_id": world.endpoints["failing"].pk,
         "item_id": item.pk,
