@@ -30,6 +30,7 @@ CHIPS = {
     "until": "Created before, not included,",
     "q": "Id begins with",
     "custom_id": "custom_id",
+    "by": "Ordered by",
 }
 
 
@@ -87,6 +88,7 @@ def wanted_of(request: HttpRequest) -> list_pages.Wanted:
         customer=text_of(request, "customer"),
         text=text_of(request, "q"),
         custom_id=text_of(request, "custom_id"),
+        maker=text_of(request, "by"),
         starts_at=interval.starts_at,
         ends_at=interval.ends_at,
         picked=tuple(pick.replace("\0", "") for pick in request.GET.getlist("pick")),

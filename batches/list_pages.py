@@ -41,8 +41,8 @@ class Wanted:
     """Which batches are wanted; what is empty is no restriction.
 
     `customer` is part of a name, or an id. `text` is what the batch's id or its request id begins with, letter for
-    letter. `custom_id` is that of one of its items, whole. `starts_at` is inclusive, `ends_at` exclusive. `picked` are
-    ids.
+    letter. `custom_id` is that of one of its items, whole. `maker` is the id of the key or person that ordered it.
+    `starts_at` is inclusive, `ends_at` exclusive. `picked` are ids.
     """
 
     state: str = ""
@@ -50,6 +50,7 @@ class Wanted:
     customer: str = ""
     text: str = ""
     custom_id: str = ""
+    maker: str = ""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     picked: tuple[str, ...] = ()
@@ -109,9 +110,9 @@ def batch_list(access: Access, *, wanted: Wanted, cursor: str) -> BatchList:
 def totals_why(access: Access, *, wanted: Wanted, asked: Mapping[str, str], figure: str) -> Why:
     """Explain a total over the batches of one mode that somebody wants, by state; `asked` is the same as a query.
 
-    Raises Http404 for what is no figure, and where no mode is wanted. Served by batches_batch_totals.
+    Raises Http404 for what is no figure. Served by batches_batch_totals.
     """
-    if figure not in SUMMED or not wanted.mode:
+    if figure not in SUMMED:
         raise Http404
     chosen = chosen_batches(access, wanted)
     rows = chosen.values("state").annotate(count=Count("*"), sum=SUMMED[figure]).order_by("state")
@@ -161,6 +162,9 @@ def chosen_batches(access: Access, wanted: Wanted) -> BatchQuerySet:
     if wanted.custom_id:
         # Served by batches_item_by_custom_id.
         rows = rows.filter(pk__in=Item.objects.filter(custom_id=wanted.custom_id).values("batch"))
+    if wanted.maker:
+        # Served by batches_batch_by_maker.
+        rows = rows.filter(created_by=wanted.maker)
     if wanted.picked:
         rows = rows.filter(pk__in=wanted.picked)
     return created_within(rows, after=wanted.starts_at, before=wanted.ends_at, prefix="bat")
