@@ -36,7 +36,7 @@ def batch_why(request: HttpRequest, access: Access, batch_id: str, figure: str) 
 @page(Permission.LEDGER_READ)
 def batch_totals_why(request: HttpRequest, access: Access, figure: str) -> HttpResponseBase:
     """Explain a total over the batches of one mode that a list's filters leave."""
-    mode = mode_of(request).value
+    mode = mode_of(request)
     asked = {**filters_of(request), "mode": mode}
     try:
         wanted = replace(wanted_of(request), mode=mode)

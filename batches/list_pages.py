@@ -124,6 +124,7 @@ def totals_why(access: Access, *, wanted: Wanted, asked: Mapping[str, str], figu
             note=f"{row['count']:,} {'batch' if row['count'] == 1 else 'batches'}",
         )
         for row in rows
+        if row["sum"]
     )
     stored: int = getattr(_totals(chosen, wanted.mode), figure)
     term = Term("Batches", sum(row.credits for row in by_state), by_state)

@@ -168,7 +168,7 @@ def _price_row(
     batch: Batch, model: str, seconds: int, unit: int, alike: list[Group], *, price: Price | None, show: str
 ) -> Row:
     count, due = sum(group.count for group in alike), price.of_clip(seconds) if price else unit
-    by_list = f", {price.credits:,} for {price.base_seconds} s" if price else ""
+    by_list = f"; price list: {price.credits:,} for {price.base_seconds} s" if price else ""
     return Row(
         label=f"{model} · {seconds} s",
         credits=sum(group.credits for group in alike),

@@ -15,7 +15,7 @@ from sora2.pages import Page, render, text_of
 @page(Permission.LEDGER_READ)
 def wallet_why(request: HttpRequest, access: Access, organization_id: str, figure: str) -> HttpResponseBase:
     """Explain a figure of a customer's wallet."""
-    found = why_pages.wallet_why(access, organization_id=organization_id, mode=mode_of(request).value, figure=figure)
+    found = why_pages.wallet_why(access, organization_id=organization_id, mode=mode_of(request), figure=figure)
     return render(
         request,
         "admin/ledger/wallet_why.html",
@@ -31,7 +31,7 @@ def wallet_why(request: HttpRequest, access: Access, organization_id: str, figur
 @page(Permission.LEDGER_READ)
 def totals_why(request: HttpRequest, access: Access, figure: str) -> HttpResponseBase:
     """Explain a figure over all wallets, or over some customers', now or at the end of a month."""
-    mode, customer = mode_of(request).value, text_of(request, "customer")
+    mode, customer = mode_of(request), text_of(request, "customer")
     try:
         found = totals_pages.totals_why(
             access, mode=mode, customer=customer, month=text_of(request, "month"), figure=figure

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from django.db import connection
 from django.http import Http404
+from django.urls import reverse
 
 from customers.access import Access
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry
 from ledger.pages import Line, lines, names_of
 from ledger.statements import NO_HASH
+from sora2.ids import is_id
 
 MEANINGS = {
     Entry.Kind.GRANT: "Credits were brought in: from then on they were available for batches.",
@@ -18,6 +20,9 @@ MEANINGS = {
     Entry.Kind.ADJUSTMENT_IN: "Two people brought credits in, to correct something or as goodwill.",
     Entry.Kind.ADJUSTMENT_OUT: "Two people took credits out, to correct something.",
 }
+
+# The figure of its batch that an entry is.
+FIGURES = {Entry.Kind.RESERVE: "reserved", Entry.Kind.SETTLE: "settled", Entry.Kind.REFUND: "refunded"}
 
 # The hash that an entry's fields make, and what its kind does to the balances.
 SEAL = """
@@ -46,7 +51,7 @@ class Balance:
 
 @dataclass(frozen=True)
 class EntryPage:
-    """An entry, what it means, its balances, its neighbours, the request behind it, and whether its seal holds.
+    """An entry, what it means, its balances, its neighbours, where its amount is explained, and whether its seal holds.
 
     `fits_hash` says that its fields make its hash, `continues` that it is chained to the entry before.
     """
@@ -54,6 +59,7 @@ class EntryPage:
     entry: Entry
     line: Line
     meaning: str
+    why: str
     balances: tuple[Balance, ...]
     before: Entry | None
     after: Entry | None
@@ -76,12 +82,20 @@ def entry_page(access: Access, *, entry_id: str) -> EntryPage:
         entry=entry,
         line=lines([entry], requests=_request(access, entry), names=names_of(access, [entry]))[0],
         meaning=MEANINGS[Entry.Kind(entry.kind)],
+        why=_why(entry),
         balances=_balances(entry, before, moves),
         before=before,
         after=by_seq.get(entry.seq + 1),
         fits_hash=made_hash == entry.hash,
         continues=entry.prev_hash == (before.hash if before else NO_HASH),
     )
+
+
+def _why(entry: Entry) -> str:
+    """Return where the amount of a batch's entry is explained by its items; empty for what no batch moved."""
+    figure = FIGURES.get(Entry.Kind(entry.kind))
+    is_batch = figure and is_id(entry.reference, "bat")
+    return reverse("admin:batch_why", args=[entry.reference, figure]) if is_batch else ""
 
 
 def _balances(entry: Entry, before: Entry | None, moves: list[int]) -> tuple[Balance, ...]:

@@ -47,8 +47,8 @@ def test_what_is_reserved_is_its_price_lines(batch: Batch) -> None:
     unit = Item.objects.get(batch=batch, index=0).credits
     page = why(batch, "reserved")
     assert f"Reserved {batch.credits} ✓" in page
-    assert f"sora-2 · 4 s 4 × {unit}, {unit} for 4 s {4 * unit}" in page
-    assert f"sora-2 · 8 s 1 × {2 * unit}, {unit} for 4 s {2 * unit}" in page
+    assert f"sora-2 · 4 s 4 × {unit}; price list: {unit} for 4 s {4 * unit}" in page
+    assert f"sora-2 · 8 s 1 × {2 * unit}; price list: {unit} for 4 s {2 * unit}" in page
     assert f"at the prices of list {batch.price_version}" in page
     assert "Written as entry 2 of the ledger" in page
 
@@ -58,7 +58,7 @@ def test_what_is_charged_and_given_back_is_the_items_by_price_and_by_failure(bat
     end_batch(batch, failed=failed)
     settled, refunded = why(batch, "settled"), why(batch, "refunded")
     assert f"Settled {batch.settled} ✓" in settled
-    assert "sora-2 · 4 s 2 × 10, 10 for 4 s 20" in settled
+    assert "sora-2 · 4 s 2 × 10; price list: 10 for 4 s 20" in settled
     assert f"Refunded {batch.refunded} ✓" in refunded
     assert "timeout 2 × 10 20" in refunded
     assert "content refused 1 ×" in refunded

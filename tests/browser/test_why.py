@@ -45,7 +45,7 @@ def test_our_finance_comes_from_the_figure_on_home_to_the_item(account: Account,
     is_in_order(page)
     page.locator("dl.pairs").get_by_role("link").first.click()
     page.locator(".equation").get_by_role("link", name="90", exact=True).click()
-    expect(page.get_by_text("9 × 10, 10 for 4 s")).to_be_visible()
+    expect(page.get_by_text("9 × 10; price list: 10 for 4 s")).to_be_visible()
     is_in_order(page)
     page.get_by_role("link", name="sora-2 · 4 s").click()
     page.get_by_role("link", name="0", exact=True).click()
