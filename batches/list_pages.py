@@ -12,6 +12,7 @@ from batches.models import OPEN_STATES, Batch, BatchQuerySet, Item
 from batches.progress import Progress, progress_of
 from customers.access import Access
 from customers.models import Mode, Organization
+from ledger.reconciliation import at_one_moment
 from ledger.why import Row as WhyRow
 from ledger.why import Term, Why
 from sora2.listing import created_within
@@ -107,6 +108,7 @@ def batch_list(access: Access, *, wanted: Wanted, cursor: str) -> BatchList:
     )
 
 
+@at_one_moment()
 def totals_why(access: Access, *, wanted: Wanted, asked: Mapping[str, str], figure: str) -> Why:
     """Explain a total over the batches of one mode that somebody wants, by state; `asked` is the same as a query.
 

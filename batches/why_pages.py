@@ -19,6 +19,7 @@ from batches.head_pages import reached
 from batches.models import OPEN_STATUSES, Batch, Item, Status
 from customers.access import Access
 from ledger.models import Entry
+from ledger.reconciliation import at_one_moment
 from ledger.why import Row, Term, Why
 
 Kind = Entry.Kind
@@ -68,6 +69,7 @@ class ItemWhy:
     entry: Entry | None
 
 
+@at_one_moment()
 def batch_why(access: Access, *, batch_id: str, figure: str) -> BatchWhy:
     """Explain a figure of a batch. Raises Http404 for what somebody does not reach, and for what is no figure.
 

@@ -124,14 +124,17 @@ def chosen_wallets(access: Access, *, mode: str, customer: str) -> WalletQuerySe
 
 def wallet_equation(wallet: Wallet) -> Equation:
     """Return `funded = available + reserved + settled` of one wallet."""
-
-    def where(figure: str) -> str:
-        return (
-            f"{reverse('admin:wallet_why', args=[wallet.organization_id, figure])}?{urlencode({'mode': wallet.mode})}"
-        )
-
     figures = {"available": wallet.available, "reserved": wallet.reserved, "settled": wallet.settled}
-    return funded(**figures, total=wallet.funded, where=where)
+    return funded(
+        **figures,
+        total=wallet.funded,
+        where=lambda figure: wallet_why_address(wallet.organization_id, wallet.mode, figure),
+    )
+
+
+def wallet_why_address(organization_id: str, mode: str, figure: str) -> str:
+    """Return the page that explains a figure of a wallet."""
+    return f"{reverse('admin:wallet_why', args=[organization_id, figure])}?{urlencode({'mode': mode})}"
 
 
 def lines(
@@ -190,15 +193,24 @@ def _totals(access: Access, *, mode: str, customer: str) -> tuple[int, Equation]
         funded=Sum("funded", default=0),
     )
 
-    def where(figure: str) -> str:
-        query = {"mode": mode, **({"customer": customer} if customer else {})}
-        return f"{reverse('admin:totals_why', args=[figure])}?{urlencode(query)}"
-
     equation = funded(
         available=int(totals["available"]),
         reserved=int(totals["reserved"]),
         settled=int(totals["settled"]),
         total=int(totals["funded"]),
-        where=where,
+        where=_where(access, mode=mode, customer=customer),
     )
     return totals["count"], equation
+
+
+def _where(access: Access, *, mode: str, customer: str) -> Where:
+    """Return where each total is explained: to who belongs to one customer, by their wallet at once."""
+    own = access.organization_ids or ()
+    query = urlencode({"mode": mode, **({"customer": customer} if customer else {})})
+
+    def where(figure: str) -> str:
+        if len(own) == 1:
+            return wallet_why_address(next(iter(own)), mode, figure)
+        return f"{reverse('admin:totals_why', args=[figure])}?{query}"
+
+    return where

@@ -12,7 +12,8 @@ from django.utils.http import urlencode
 from customers.access import Access
 from ledger.intervals import Month, month_of
 from ledger.models import Entry, PeriodBalance, Wallet
-from ledger.pages import chosen_wallets
+from ledger.pages import chosen_wallets, wallet_why_address
+from ledger.reconciliation import at_one_moment
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
 from ledger.why_pages import SENTENCES, statement_address
 
@@ -26,6 +27,7 @@ class TotalsWhy:
     month: Month | None
 
 
+@at_one_moment()
 def totals_why(access: Access, *, mode: str, customer: str, month: str, figure: str) -> TotalsWhy:
     """Explain a figure over the wallets of a mode, now or at the end of a month such as 2026-10.
 
@@ -76,8 +78,7 @@ def _sum_of(figure: str, suffix: str) -> Any:
 
 def _row_of_wallet(wallet: Wallet, figure: str, at: Month | None) -> Row:
     stored, made = int(vars(wallet)["stored"]), int(vars(wallet)["made"])
-    here = reverse("admin:wallet_why", args=[wallet.organization_id, figure])
-    now = f"{here}?{urlencode({'mode': wallet.mode})}"
+    now = wallet_why_address(wallet.organization_id, wallet.mode, figure)
     fault = f"It says {stored:,}; after its last entry it is {made:,}." if stored != made else ""
     return Row(str(wallet.organization), stored, statement_address(wallet, month=at.month) if at else now, fault=fault)
 

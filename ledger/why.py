@@ -104,4 +104,5 @@ def listed(rows: list[Row], *, count: int, credits: int, address: str) -> tuple[
 
 def _differs(stored: int, made: int) -> str:
     distance = stored - made
-    return f"It says {stored:,}, which is {abs(distance):,} credits {'more' if distance > 0 else 'fewer'}"
+    credits = "credit" if abs(distance) == 1 else "credits"
+    return f"It says {stored:,}, which is {abs(distance):,} {credits} {'more' if distance > 0 else 'fewer'}"

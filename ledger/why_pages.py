@@ -12,6 +12,7 @@ from customers.access import Access
 from ledger.days import settled_by_month
 from ledger.intervals import interval_of, month_of
 from ledger.models import Entry, Wallet
+from ledger.reconciliation import at_one_moment
 from ledger.statements import Moved, OpenReserve, Statement, statement_of
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
 from sora2.ids import is_id
@@ -57,6 +58,7 @@ class WalletWhy:
     why: Why
 
 
+@at_one_moment()
 def wallet_why(access: Access, *, organization_id: str, mode: str, figure: str) -> WalletWhy:
     """Explain a figure of a wallet. Raises Http404 for what somebody does not reach, and for what is no figure."""
     reached = Wallet.objects.within(access).select_related("organization")
