@@ -47,8 +47,8 @@ def test_what_is_reserved_is_its_price_lines(batch: Batch) -> None:
     unit = Item.objects.get(batch=batch, index=0).credits
     page = why(batch, "reserved")
     assert f"Reserved {batch.credits} ✓" in page
-    assert f"sora-2 · 4 s 4 × {unit}; price list: {unit} for 4 s {4 * unit}" in page
-    assert f"sora-2 · 8 s 1 × {2 * unit}; price list: {unit} for 4 s {2 * unit}" in page
+    assert f"sora-2 · 4 s {4 * unit} 4 × {unit}; price list: {unit} for 4 s" in page
+    assert f"sora-2 · 8 s {2 * unit} 1 × {2 * unit}; price list: {unit} for 4 s" in page
     assert f"at the prices of list {batch.price_version}" in page
     assert "Written as entry 2 of the ledger" in page
 
@@ -58,10 +58,10 @@ def test_what_is_charged_and_given_back_is_the_items_by_price_and_by_failure(bat
     end_batch(batch, failed=failed)
     settled, refunded = why(batch, "settled"), why(batch, "refunded")
     assert f"Settled {batch.settled} ✓" in settled
-    assert "sora-2 · 4 s 2 × 10; price list: 10 for 4 s 20" in settled
+    assert "sora-2 · 4 s 20 2 × 10; price list: 10 for 4 s" in settled
     assert f"Refunded {batch.refunded} ✓" in refunded
-    assert "timeout 2 × 10 20" in refunded
-    assert "content refused 1 ×" in refunded
+    assert "timeout 20 2 × 10" in refunded
+    assert "content refused 30 1 × 30" in refunded
     assert "Held 0 ✓" in why(batch, "held")
 
 
@@ -70,8 +70,8 @@ def test_what_an_open_batch_holds_is_what_its_items_wait_for(batch: Batch) -> No
     held = why(batch, "held")
     assert f"Held {batch.credits} ✓" in held
     assert "pending: they wait for a provider" in held
-    assert "succeeded: they are charged when the batch ends 2 × 10 20" in held
-    assert "failed: they come back when the batch ends 1 × 10 10" in held
+    assert "succeeded: they are charged when the batch ends 20 2 × 10" in held
+    assert "failed: they come back when the batch ends 10 1 × 10" in held
     assert "Of the items that have succeeded, 20 credits will be." in why(batch, "settled")
     assert "Of the items that have failed, 10 credits will." in why(batch, "refunded")
 
@@ -168,7 +168,7 @@ def test_a_total_over_batches_is_the_sum_of_each_state(account: Account, batch: 
     client = staff("finance")
     page = words_of(client.get("/admin/batches/why/reserved?mode=live"))
     assert f"Reserved {batch.credits + 30} ✓" in page
-    assert f"completed 1 batch 30 queued 1 batch {batch.credits}" in page
+    assert f"completed 30 1 batch queued {batch.credits} 1 batch" in page
     assert "Settled 30 ✓" in words_of(client.get("/admin/batches/why/settled?mode=live&state=completed"))
     assert f"Held {batch.credits} ✓" in words_of(client.get("/admin/batches/why/held?mode=live"))
     assert client.get("/admin/batches/why/secret?mode=live").status_code == 404

@@ -53,8 +53,8 @@ def test_what_is_available_is_what_came_in_less_what_is_held_and_charged(wallet:
     page = why(wallet, "available")
     assert "Available 880 ✓" in page
     assert "available = grants − reserved − settled 880 = 1,000 − 30 − 90 ✓" in page
-    assert "order-1 held since" in page
-    assert "1 batch 90" in page
+    assert "order-1 30 held since" in page
+    assert "90 1 batch" in page
 
 
 def test_each_figure_of_a_wallet_is_explained(wallet: Wallet) -> None:
