@@ -12,7 +12,6 @@ from batches.models import OPEN_STATES, Batch, BatchQuerySet, Item
 from batches.progress import Progress, progress_of
 from customers.access import Access
 from customers.models import Mode, Organization
-from ledger.reconciliation import at_one_moment
 from ledger.why import Row as WhyRow
 from ledger.why import Term, Why
 from sora2.listing import created_within
@@ -108,7 +107,6 @@ def batch_list(access: Access, *, wanted: Wanted, cursor: str) -> BatchList:
     )
 
 
-@at_one_moment()
 def totals_why(access: Access, *, wanted: Wanted, asked: Mapping[str, str], figure: str) -> Why:
     """Explain a total over the batches of one mode that somebody wants, by state; `asked` is the same as a query.
 
@@ -128,9 +126,8 @@ def totals_why(access: Access, *, wanted: Wanted, asked: Mapping[str, str], figu
         for row in rows
         if row["sum"]
     )
-    stored: int = getattr(_totals(chosen, wanted.mode), figure)
-    term = Term("Batches", sum(row.credits for row in by_state), by_state)
-    return Why(figure.capitalize(), WORDS[figure], stored, (term,))
+    total = sum(row.credits for row in by_state)
+    return Why(figure.capitalize(), WORDS[figure], total, (Term("Batches", total, by_state),))
 
 
 def _totals(chosen: BatchQuerySet, mode: str) -> Totals:
