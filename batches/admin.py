@@ -22,6 +22,7 @@ from batches import (
     admin_ordering,
     admin_retention,
     admin_sign_off,
+    admin_why,
     head_pages,
     pages,
     proofs,
@@ -122,7 +123,9 @@ def _may_check(request: HttpRequest) -> bool:
 def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show a batch's items."""
     head = head_pages.head(access, batch_id=batch_id)
-    choice = pages.Choice(**{name: text_of(request, name) for name in ("show", "failure", "custom_id")})
+    choice = pages.Choice(
+        **{name: text_of(request, name) for name in ("show", "failure", "custom_id", "model", "seconds")}
+    )
     items = pages.tasks(head.batch, choice=choice, cursor=text_of(request, "after"))
     api_status = choice.status_of(head.batch)
     return _tab(request, access, head, "tasks", items=items, choice=choice, api_status=api_status)
@@ -213,6 +216,7 @@ PAGES = [
     *admin_items.PAGES,
     *admin_retention.PAGES,
     *admin_sign_off.PAGES,
+    *admin_why.PAGES,
 ]
 
 

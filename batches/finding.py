@@ -80,10 +80,8 @@ def _organizations(access: Access, ids: set[str]) -> Found:
 
 
 def _entries(access: Access, ids: set[str]) -> Found:
-    rows = Entry.objects.within(access).filter(pk__in=ids)
-    owner = ("wallet__organization_id", "wallet__organization__name")
-    for pk, seq, mode, organization_id, who in rows.values_list("pk", "seq", "wallet__mode", *owner):
-        yield pk, with_query("admin:statement", organization_id, mode=mode, after=str(seq + 1)) + f"#{pk}", who
+    rows = Entry.objects.within(access).filter(pk__in=ids).values_list("pk", "wallet__organization__name")
+    return [(pk, reverse("admin:entry", args=[pk]), who) for pk, who in rows]
 
 
 def _requests(access: Access, ids: set[str]) -> Found:

@@ -1,10 +1,12 @@
 """What stands above all tabs of a batch: its state, its money, its life, where it came from, and what may be done."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Max
 from django.http import Http404
+from django.urls import reverse
 
 from batches import retrying
 from batches.models import Batch, Item
@@ -52,7 +54,7 @@ def head(access: Access, *, batch_id: str) -> Head:
         progress=progress_from(batch.total, count),
         failures=failures,
         entries=entries,
-        equation=None if entries is None else ledger.held_equation(entries, final=batch.is_final),
+        equation=None if entries is None else ledger.held_equation(entries, final=batch.is_final, where=_why(batch)),
         timeline=_timeline(batch, last, told),
         took=batch.finished_at - batch.created_at if batch.finished_at else None,
         live=not batch.is_final or told.untried,
@@ -83,6 +85,11 @@ def _outcomes(batch: Batch) -> tuple[dict[str, int], dict[str, int], datetime | 
             failures[failure] = failures.get(failure, 0) + count
         last = max((at for at in (last, ended) if at), default=None)
     return statuses, failures, last
+
+
+def _why(batch: Batch) -> Callable[[str], str]:
+    """Return where each figure of a batch is explained."""
+    return lambda figure: reverse("admin:batch_why", args=[batch.pk, figure])
 
 
 def _entries(access: Access, batch: Batch) -> list[Entry] | None:

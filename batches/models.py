@@ -196,6 +196,12 @@ class Batch(models.Model):
                 include=["total", "credits", "settled", "refunded"],
                 name="batches_batch_totals",
             ),
+            # What a key or a person has ordered, with its totals.
+            models.Index(
+                fields=["created_by", "-id"],
+                include=["organization", "mode", "state", "total", "credits", "settled", "refunded"],
+                name="batches_batch_by_maker",
+            ),
             # Refund coverage: how many items failed, in batches that have ended. Most have none, and few numbers recur.
             models.Index(
                 fields=["organization", "mode", "failed"], condition=Q(failed__gt=0), name="batches_batch_with_failures"

@@ -21,7 +21,7 @@ PLACE = re.compile(r"\{([\w.]+)\}")
 # What a terminal can show; anything else is saved as a file, unless it is refused.
 SHOWN = ("application/json", "application/jsonl", "text/csv", "text/plain")
 # The variable that holds the key, by mode.
-KEYS = {"live": "SORA2_API_KEY", "test": "SORA2_TEST_KEY"}
+KEYS = {"live": "SORA2_API_KEY", "test": "SORA2_TEST_API_KEY"}
 
 Names = Callable[[str], object]
 Body = Mapping[str, Any]

@@ -17,7 +17,7 @@ from customers.models import Mode
 SUMMARY = "<summary>The same by the API</summary>"
 SHOWN = re.compile(r'<pre class="raw">(curl .*?)</pre>', re.DOTALL)
 COPIED = re.compile(r'data-copy="(curl [^"]*)"')
-KEYS = {"X-API-Key: $SORA2_API_KEY": Mode.LIVE, "X-API-Key: $SORA2_TEST_KEY": Mode.TEST}
+KEYS = {"X-API-Key: $SORA2_API_KEY": Mode.LIVE, "X-API-Key: $SORA2_TEST_API_KEY": Mode.TEST}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from batches.catalogue import SIMULATOR
 from batches.models import Item, Status
 from customers.models import Mode
-from ledger.models import SealLeaf
+from ledger.models import Entry, SealLeaf
 from tests.world import World
 from webhooks.models import Delivery
 
@@ -67,6 +67,8 @@ def parameters(world: World) -> dict[str, Any]:
     return {
         "batch_id": partial.pk,
         "day": f"{timezone.now():%Y-%m-%d}",
+        "entry_id": Entry.objects.filter(reference=partial.pk, kind=Entry.Kind.SETTLE).latest("pk").pk,
+        "figure": "settled",
         "delivery_id": failing.latest("pk").pk,
         "endpoint_id": world.endpoints["failing"].pk,
         "item_id": item.pk,
@@ -107,11 +109,18 @@ def _other_states(world: World) -> Mapping[str, str]:
         "batch-test": batch["test"],
         "batch_billing-running": f"{batch['processing']}/billing",
         "batch_billing-signed": f"{batch['signed']}/billing",
+        "batch_why-reserved": f"{batch['partial']}/why/reserved",
+        "batch_why-refunded": f"{batch['partial']}/why/refunded",
+        "batch_why-held": f"{batch['processing']}/why/held",
         "batch_webhooks-queued": f"{batch['queued']}/webhooks",
         "item-failed": f"{batch['partial']}/items/{failed.pk}",
         "batch_list-none": "/admin/batches/?customer=nobody",
         "statement-closed": f"{ledger}?month={world.closed}",
         "statement-no_interval": f"{ledger}?month=soon",
+        "wallet_why-available": f"{ledger}/why/available",
+        "wallet_why-reserved": f"{ledger}/why/reserved",
+        "wallet_why-funded": f"{ledger}/why/funded",
+        "totals_why-month": f"/admin/ledger/why/funded?month={world.closed}",
         "statement-none": f"{ledger}?kind=adjustment_out&reference=nothing",
         "wallet_list-none": "/admin/ledger/?customer=nobody",
         "wallet_list-test": "/admin/ledger/?mode=test",

@@ -89,6 +89,23 @@ def credits(value: int | None) -> str:
     return "–" if value is None else f"{value:,}".replace("-", "−")
 
 
+@register.simple_tag
+def amount(value: int | None, address: str = "", *, sign: str = "", key: str = "", again: bool = False) -> SafeString:
+    """Return a figure of credits, as the link to what explains it: its explanation, or the rows that it sums.
+
+    Every figure of credits on a page is made by this, so that a test can follow each. Without an address it is plain:
+    then it is nothing (0), or it stands in a row whose first link explains it, or above it is what it sums. `again`
+    says that a link nearby leads there too, and the keyboard need not stop twice; `key` makes the link's id.
+    """
+    if value is None:
+        return SafeString("–")
+    shown = f"{sign}{credits(value)}"
+    if not address:
+        return format_html('<span data-credits="{}">{}</span>', value, shown)
+    more = format_html(' id="why-{}"', key) if key else SafeString(' tabindex="-1"' if again else "")
+    return format_html('<a class="drill" data-credits="{}" href="{}"{}>{}</a>', value, address, more, shown)
+
+
 @register.filter
 def dollars(cents: int) -> str:
     """Return an amount in US dollars, given in cents."""

@@ -58,5 +58,5 @@ def test_the_calls_are_read_on_a_phone_without_javascript(account: Account, sign
     expect(page.get_by_role("button", name="Copy the call: Show a batch")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     text = page.locator("details.calls pre", has_text="timeline").inner_text()
-    answer = json.loads(in_a_shell(text, tmp_path, SORA2_TEST_KEY=account.secrets[Mode.TEST]))
+    answer = json.loads(in_a_shell(text, tmp_path, SORA2_TEST_API_KEY=account.secrets[Mode.TEST]))
     assert answer["batch_id"] == batch.pk

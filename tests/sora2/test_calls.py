@@ -132,7 +132,7 @@ def test_a_call_without_what_its_path_needs_or_whose_condition_fails_is_left_out
     ]
     found = lines(calls, names=known.get, mode="test", scopes=["batches:read"])
     assert [line.text.split()[-1] for line in found] == [f"http://127.0.0.1:8000{BASE}/video-batch/bat_1"]
-    assert "$SORA2_TEST_KEY" in found[0].text
+    assert "$SORA2_TEST_API_KEY" in found[0].text
 
 
 @pytest.mark.django_db(transaction=True)
