@@ -42,6 +42,7 @@ ACTS: Mapping[str, str] = {
     "organization.rotate_default_secret": "rotate the default webhook secret",
     "key.create": "make an API key",
     "key.rotate": "rotate an API key",
+    "key.rename": "rename an API key",
     "key.revoke": "revoke an API key",
     "key.use": "use an API key",
     # telling

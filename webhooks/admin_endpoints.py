@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import is_staff, page
-from sora2.pages import Page, chips, render, text_of
+from sora2.pages import Page, chips, render, render_once, text_of
 from webhooks import endpoint_pages as pages
 from webhooks.endpoint_forms import ReplayForm, RotateForm
 from webhooks.endpoints import change_endpoint, send_test
@@ -195,10 +195,7 @@ def _default_page(
 
 
 def _secret_page(request: HttpRequest, secret: str, **shown: Any) -> HttpResponseBase:
-    """Show a new secret. Whatever stands between us and the person must not keep it."""
-    response = render(request, "admin/webhooks/secret.html", title="A new secret", secret=secret, **shown)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return render_once(request, "admin/webhooks/secret.html", title="A new secret", secret=secret, **shown)
 
 
 def _to(endpoint_id: str) -> HttpResponseRedirect:

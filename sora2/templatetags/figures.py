@@ -44,6 +44,12 @@ SIGNS = {
     "failing": ("✕", "bad"),
     "disabled": ("○", "waiting"),
     "deleted": ("−", "waiting"),
+    # Of an API key; a new secret of it may work beside the one before.
+    "usable": ("✓", "good"),
+    "expires soon": ("◑", "mixed"),
+    "rotating": ("◐", "active"),
+    "expired": ("−", "waiting"),
+    "revoked": ("−", "waiting"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),
@@ -136,7 +142,12 @@ def mode_switch(context: template.Context, mode: str = "") -> dict[str, Any]:
     Without a mode the page is of both, or of none: the switch shows where it stands.
     """
     switch = context.get("switch", "")
-    return {"csrf_token": context.get("csrf_token"), "switch": switch, "shown": mode or switch, "modes": ("live", "test")}
+    return {
+        "csrf_token": context.get("csrf_token"),
+        "switch": switch,
+        "shown": mode or switch,
+        "modes": ("live", "test"),
+    }
 
 
 @register.simple_tag
