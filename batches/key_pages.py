@@ -137,7 +137,7 @@ def _happening(event: AuditEvent, names: Mapping[str, str]) -> Happening:
 def _said(action: str, detail: Mapping[str, Any]) -> str:
     """Return in words what the record keeps of an act. Never a budget: not everybody may see credits."""
     if action == "key.rotate":
-        return f"the old secret worked for {detail['overlap_hours']} h more"
+        return f"with {detail['overlap_hours']} h of overlap"
     if action == "key.use":
         return f"from {detail['address'] or 'an unknown address'}"
     if action == "key.rename":

@@ -54,7 +54,10 @@ class KeyForm(forms.Form):
         error_messages={"required": "Tick at least one: a key that may do nothing is of no use."},
     )
     expires_at = MomentField(
-        label="Expires, UTC", required=False, help_text="From then on it no longer works. Empty: never."
+        label="Expires, UTC",
+        required=False,
+        help_text="From then on it no longer works. Empty: never.",
+        error_messages={"invalid": "Write a time in UTC, such as 2026-12-31 00:00, or nothing."},
     )
     budget_credits = whole_number(
         "Budget, credits",

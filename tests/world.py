@@ -177,8 +177,8 @@ def _member(organization: Organization, role: str, name: tuple[str, str]) -> Use
 
 def _keys(go: Callable[[datetime], None], organization: Organization, admin: User, now: datetime) -> dict[str, ApiKey]:
     """Make keys as an administrator does: one with limits and a secret that is being replaced, and one that is over."""
-    go(now - timedelta(minutes=30))
-    keys = {}
+    go(now - timedelta(seconds=30))
+    keys, now = {}, timezone.now()
     for name in ("rotating", "revoked"):
         order = KeyOrder(
             name=f"Nightly render, {name}",

@@ -85,8 +85,8 @@ def test_the_list_says_of_each_key_what_it_may_and_how_it_does(account: Account,
     )
     words = words_of(admin.get(keys_of(account)))
     maker = admin.get("/admin/").wsgi_request.user.get_username()
-    assert f"Nightly LIVE {key.hint}… ✓ usable see batches, change batches" in words
-    assert f"by {maker} never 2099-12-31 00:00:00 40 of 500 127.0.0.1/32" in words
+    assert f"Nightly {key.hint}… ✓ usable see batches, change batches" in words
+    assert f"by {maker} never 2099-12-31 00:00 40 of 500 127.0.0.1/32" in words
     assert "from 198.51.100.7" in words
     assert "2 usable of 100 at most" in words
 
@@ -360,7 +360,7 @@ def test_what_happened_to_a_key_is_on_its_page_with_who_did_it(account: Account,
     me, them = (client.get("/admin/").wsgi_request.user.get_username() for client in (admin, boss))
     assert "revoke an API key our staff Asked by phone" in words
     assert f"rename an API key {me} was: Nightly" in words
-    assert f"rotate an API key {me} the old secret worked for 3 h more" in words
+    assert f"rotate an API key {me} with 3 h of overlap" in words
     assert f"make an API key {me}" in words
     assert them not in words
     assert f"revoke an API key {them}" in words_of(boss.get(page_of(key)))
