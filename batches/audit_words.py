@@ -50,6 +50,7 @@ ACTS: Mapping[str, str] = {
     "person.set_password": "set a new password by a link",
     "key.create": "make an API key",
     "key.rotate": "rotate an API key",
+    "key.rename": "rename an API key",
     "key.revoke": "revoke an API key",
     "key.use": "use an API key",
     # telling

@@ -152,6 +152,10 @@ class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
         """Keep the keys that are neither revoked nor expired."""
         return self.filter(revoked_at=None).exclude(expires_at__lte=now)
 
+    def ended(self, now: datetime) -> Self:
+        """Keep the keys that are revoked or have expired."""
+        return self.filter(models.Q(revoked_at__isnull=False) | models.Q(expires_at__lte=now))
+
     def with_secret(self, sha256: str, now: datetime) -> Self:
         """Keep the key whose secret this is, or was until a rotation whose overlap has not ended."""
         before = models.Q(previous_secret_sha256=sha256, previous_secret_until__gt=now)

@@ -126,6 +126,7 @@ def _pages() -> list[Page]:
     from batches.admin import PAGES as BATCHES
     from batches.admin_audit import PAGES as AUDIT
     from batches.admin_catalogue import PAGES as CATALOGUE
+    from batches.admin_keys import PAGES as KEYS
     from batches.admin_routes import PAGES as ROUTES
     from customers.admin import PAGES as CUSTOMERS
     from customers.modes import PAGES as MODES
@@ -134,7 +135,19 @@ def _pages() -> list[Page]:
     from ledger.admin import PAGES as LEDGER
     from webhooks.admin import PAGES as WEBHOOKS
 
-    return [*SIGNING_IN, *TWO_STEP, *MODES, *BATCHES, *AUDIT, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS, *CUSTOMERS]
+    return [
+        *SIGNING_IN,
+        *TWO_STEP,
+        *MODES,
+        *BATCHES,
+        *AUDIT,
+        *CATALOGUE,
+        *ROUTES,
+        *LEDGER,
+        *WEBHOOKS,
+        *CUSTOMERS,
+        *KEYS,
+    ]
 
 
 def _sections(request: HttpRequest) -> list[Section]:

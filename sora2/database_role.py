@@ -100,7 +100,7 @@ TABLES: dict[str, Rights] = {
     "customers_apikey": Rights(
         insert=EVERY,
         update=(
-            *("last_used_at", "revoked_at", "budget_credits", "refused_at", "refused_address"),
+            *("name", "last_used_at", "revoked_at", "budget_credits", "refused_at", "refused_address"),
             *("secret_sha256", "hint", "previous_secret_sha256", "previous_secret_until"),
         ),
     ),

@@ -73,6 +73,7 @@ def parameters(world: World) -> dict[str, Any]:
         "endpoint_id": world.endpoints["failing"].pk,
         "item_id": item.pk,
         "link_id": world.invitation.pk,
+        "key_id": acme.keys[Mode.LIVE].pk,
         "month": world.due,
         "name": SIMULATOR,
         "number": leaf.seal_id,
@@ -101,6 +102,7 @@ def _other_states(world: World) -> Mapping[str, str]:
     ledger = f"/admin/ledger/{world.acme.organization.pk}"
     people = f"/admin/customers/{world.acme.organization.pk}/people"
     developer, admin = world.people["customer developer"].pk, world.people["customer admin"].pk
+    keys = f"/admin/customers/{world.acme.organization.pk}/keys"
     failed = Item.objects.filter(batch=world.batches["partial"], status=Status.REFUNDED).earliest("index")
     return {
         "batch-running": batch["processing"],
@@ -129,6 +131,11 @@ def _other_states(world: World) -> Mapping[str, str]:
         "credit_request-approved": f"/admin/ledger/requests/{world.requests['approved'].pk}",
         "credit_request-rejected": f"/admin/ledger/requests/{world.requests['rejected'].pk}",
         "credit_requests-none": "/admin/ledger/requests/?customer=nobody",
+        "key-rotating": f"{keys}/{world.keys['rotating'].pk}",
+        "key-revoked": f"{keys}/{world.keys['revoked'].pk}",
+        "key_list-ended": f"{keys}?show=ended",
+        "key_list-test": f"{keys}?mode=test",
+        "key_new-test": f"{keys}/new?mode=test",
         "endpoint-healthy": f"/admin/webhooks/endpoints/{world.endpoints['healthy'].pk}",
         "endpoint_list-none": "/admin/webhooks/?customer=nobody",
         "delivery_list-none": "/admin/webhooks/deliveries/?customer=nobody",

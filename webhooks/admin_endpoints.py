@@ -12,7 +12,7 @@ from customers.access import Access, Permission
 from customers.models import Mode
 from customers.modes import chips_of, listed_mode
 from customers.pages import is_staff, page
-from sora2.pages import Page, chips, render, text_of
+from sora2.pages import Page, chips, render, render_once, text_of
 from webhooks import endpoint_pages as pages
 from webhooks.endpoint_forms import ReplayForm, RotateForm
 from webhooks.endpoints import change_endpoint, send_test
@@ -196,10 +196,7 @@ def _default_page(
 
 
 def _secret_page(request: HttpRequest, secret: str, **shown: Any) -> HttpResponseBase:
-    """Show a new secret. Whatever stands between us and the person must not keep it."""
-    response = render(request, "admin/webhooks/secret.html", title="A new secret", secret=secret, **shown)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return render_once(request, "admin/webhooks/secret.html", title="A new secret", secret=secret, **shown)
 
 
 def _to(endpoint_id: str) -> HttpResponseRedirect:

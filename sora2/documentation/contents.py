@@ -47,6 +47,7 @@ ROWS = (
     Row("sandbox", "docs/howto/sandbox.md", "Sandbox", Group.START),
     Row("node-example", "examples/node/README.md", "An example in Node", Group.START),
     Row("pilot", "docs/enterprise/pilot.md", "Your pilot", Group.START),
+    Row("keys", "docs/howto/keys.md", "API keys", Group.BUILD),
     Row("idempotency", "docs/enterprise/idempotency.md", "Idempotency", Group.BUILD),
     Row("webhooks", "docs/howto/webhooks.md", "Receive webhooks", Group.BUILD),
     Row("webhook-addresses", "docs/enterprise/webhook-addresses.md", "Addresses of webhooks", Group.BUILD),

@@ -50,6 +50,11 @@ SIGNS = {
     "closed": ("−", "waiting"),
     "open": ("○", "active"),
     "expired": ("−", "waiting"),
+    # Of an API key; a new secret of it may work beside the one before.
+    "usable": ("✓", "good"),
+    "expires soon": ("◑", "mixed"),
+    "rotating": ("◐", "active"),
+    "revoked": ("−", "waiting"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),

@@ -118,6 +118,11 @@ PAGES: dict[str, Row] = {
     "member_remove": Row("GET POST", "people:write", OWN),
     "member_password": Row("GET POST", "people:write", OWN),
     "key_list": Row("GET", "account:read", OWN),
+    "key_new": Row("GET POST", "keys:write", OWN),
+    "key": Row("GET", "account:read", OWN),
+    "key_rename": Row("POST", "keys:write", OWN),
+    "key_rotate": Row("POST", "keys:write", OWN),
+    "key_revoke": Row("GET POST", "keys:write", OWN),
     # What is on offer.
     "catalogue": Row("GET", "batches:read", OURS),
     "catalogue_model": Row("GET POST", "batches:read", OURS, "catalogue:write"),

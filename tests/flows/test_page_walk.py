@@ -85,6 +85,10 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "endpoint_rotate": ("endpoint", {}),
     "default_secret_rotate": ("default_secret", {}),
     "delivery_redeliver": ("delivery", {}),
+    "key_new": ("key_new", {"name": "Nightly", "scopes": "batches:read"}),
+    "key_rename": ("key", {"name": "Nightly"}),
+    "key_rotate": ("key", {}),
+    "key_revoke": ("key_revoke", {"reason": "Leaked"}),
     "catalogue_model": ("catalogue_model", {"position": "7", "step": "confirm"}),
     "catalogue_model_new": (
         "catalogue_model_new",

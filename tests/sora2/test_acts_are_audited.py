@@ -15,6 +15,7 @@ from django.test import Client
 from batches.audit_words import ACTS
 from batches.failures import FailureType
 from batches.models import Batch
+from customers.key_forms import KeyForm
 from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
@@ -76,6 +77,12 @@ class Scene:
         shown = self.client.get(address).context["rotate"]
         return self.client.post(f"{address}/rotate", {"seen": shown["seen"].value(), "overlap_hours": "24"})
 
+    def on_key(self, act: str, **form: Any) -> Any:
+        page = f"/admin/customers/{self.owner}/keys/{self.account.keys[Mode.TEST].pk}"
+        if act == "rotate":
+            return self.rotate(page)
+        return self.client.post(f"{page}/{act}", form)
+
     def on_endpoint(self, act: str, **form: Any) -> Any:
         return self.client.post(f"/admin/webhooks/endpoints/{self.endpoint().pk}/{act}", form)
 
@@ -83,6 +90,11 @@ class Scene:
 def default_secret(scene: Scene) -> Any:
     create_default_secret(organization=scene.account.organization)
     return scene.rotate(f"/admin/webhooks/secrets/{scene.owner}")
+
+
+def make_a_key(scene: Scene) -> Any:
+    form = {"token": KeyForm.new_token(), "mode": "test", "name": "Nightly", "scopes": ["batches:read"]}
+    return scene.owned("customers/{}/keys/new", **form)
 
 
 def grant(scene: Scene) -> Any:
@@ -206,6 +218,11 @@ TABLE: dict[str, tuple[str, Act]] = {
         "batch.sign_off",
         lambda s: s.client.post(f"/admin/batches/{s.batch().pk}/sign-off", {"confirmed": "yes", "note": "By phone"}),
     ),
+    # keys
+    "key_new": ("key.create", make_a_key),
+    "key_rename": ("key.rename", lambda scene: scene.on_key("rename", name="Nightly")),
+    "key_rotate": ("key.rotate", lambda scene: scene.on_key("rotate")),
+    "key_revoke": ("key.revoke", lambda scene: scene.on_key("revoke")),
     # what is on offer
     "catalogue_model_new": (
         "model.create",
