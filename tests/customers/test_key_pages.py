@@ -183,6 +183,7 @@ def test_the_form_begins_with_the_switchs_mode_and_what_runs_batches(account: Ac
     assert form.buttons == ["Make a TEST key"]
     assert page.context["form"]["scopes"].value() == [str(scope) for scope in DEFAULT_SCOPES]
     assert "Powerful" in words_of(page)
+    assert opened(admin, account, "neither")["mode"] == "test"
 
 
 def test_a_form_keeps_its_mode_when_the_switch_is_moved_meanwhile(account: Account, admin: Client) -> None:
