@@ -9,10 +9,10 @@ from django.views.decorators.http import require_safe
 from batches import list_pages, why_pages
 from batches.admin_list import CHIPS, filters_of, wanted_of
 from customers.access import Access, Permission
-from customers.modes import mode_of
+from customers.modes import chips_of, mode_of
 from customers.pages import page
 from ledger.intervals import NotAnInterval
-from sora2.pages import Page, chips, render
+from sora2.pages import Page, render
 
 
 @require_safe
@@ -50,7 +50,7 @@ def batch_totals_why(request: HttpRequest, access: Access, figure: str) -> HttpR
         why=why,
         mode=mode,
         asked=urlencode(asked),
-        chips=chips(request, CHIPS),
+        chips=chips_of(request, CHIPS),
     )
 
 

@@ -1,6 +1,5 @@
 """What stands above all tabs of a batch: its state, its money, its life, where it came from, and what may be done."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -87,7 +86,7 @@ def _outcomes(batch: Batch) -> tuple[dict[str, int], dict[str, int], datetime | 
     return statuses, failures, last
 
 
-def _why(batch: Batch) -> Callable[[str], str]:
+def _why(batch: Batch) -> ledger.Where:
     """Return where each figure of a batch is explained."""
     return lambda figure: reverse("admin:batch_why", args=[batch.pk, figure])
 
