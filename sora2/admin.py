@@ -122,6 +122,7 @@ class Sora2AdminSite(admin.AdminSite):
 def _pages() -> list[Page]:
     # The apps register with this site while it is made, so they are imported when its addresses are first asked for.
     from batches.admin import PAGES as BATCHES
+    from batches.admin_accounts import PAGES as ACCOUNTS
     from batches.admin_audit import PAGES as AUDIT
     from batches.admin_catalogue import PAGES as CATALOGUE
     from batches.admin_routes import PAGES as ROUTES
@@ -132,7 +133,19 @@ def _pages() -> list[Page]:
     from ledger.admin import PAGES as LEDGER
     from webhooks.admin import PAGES as WEBHOOKS
 
-    return [*SIGNING_IN, *TWO_STEP, *MODES, *BATCHES, *AUDIT, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS, *CUSTOMERS]
+    return [
+        *SIGNING_IN,
+        *TWO_STEP,
+        *MODES,
+        *BATCHES,
+        *AUDIT,
+        *CATALOGUE,
+        *ROUTES,
+        *LEDGER,
+        *WEBHOOKS,
+        *ACCOUNTS,
+        *CUSTOMERS,
+    ]
 
 
 def _sections(request: HttpRequest) -> list[Section]:
