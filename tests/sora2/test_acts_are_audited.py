@@ -93,7 +93,9 @@ def grant(scene: Scene) -> Any:
 
 def new_settings(scene: Scene) -> None:
     address = f"/admin/customers/{scene.owner}/settings"
-    scene.client.post(address, {**form_to(forms_of(scene.client.get(address)), address).fields, "time_zone": "Asia/Tokyo"})
+    scene.client.post(
+        address, {**form_to(forms_of(scene.client.get(address)), address).fields, "time_zone": "Asia/Tokyo"}
+    )
 
 
 def order_on_a_page(scene: Scene) -> None:

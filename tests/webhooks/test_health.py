@@ -405,6 +405,13 @@ def test_the_mail_says_what_happened_what_it_means_and_what_to_do(endpoint: Endp
     assert f"/admin/webhooks/endpoints/{endpoint.pk}" in text
 
 
+def test_who_is_named_for_technical_matters_is_mailed_and_nobody_else(endpoint: Endpoint) -> None:
+    Organization.objects.update(technical_emails=["ops@acme.example", "oncall@acme.example"])
+    fails_since(endpoint, NOW)
+    health.judge(now=NOW + timedelta(days=1))
+    assert Notice.objects.get().recipients == ["ops@acme.example", "oncall@acme.example"]
+
+
 @pytest.mark.owner
 def test_without_a_contact_our_support_is_told(endpoint: Endpoint, settings: Settings) -> None:
     Organization.objects.update(contact_email="")
