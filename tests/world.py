@@ -110,7 +110,9 @@ def _make(now: datetime) -> World:
     _deliver()
     _tell(batches, sink)
     Organization.objects.filter(pk=acme.organization.pk).update(
-        contact_email="office@acme.example", technical_emails=["ops@acme.example"], finance_emails=["books@acme.example"]
+        contact_email="office@acme.example",
+        technical_emails=["ops@acme.example"],
+        finance_emails=["books@acme.example"],
     )
     # Acme is low for a moment.
     for account, threshold in ((acme, 20_000), (globex, 5_000), (acme, 2_000)):

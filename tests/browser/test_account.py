@@ -1,5 +1,6 @@
 """An account in a real browser: its administrator says whom we tell, where months begin, and when credits are low."""
 
+import re
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ def test_an_administrator_changes_zone_contacts_and_threshold(transactional_db: 
     page.goto("/admin/")
     page.get_by_role("link", name="Account").click()
     page.get_by_role("link", name="Change").click()
+    expect(page).to_have_url(re.compile("/settings$"))
     assert findings(page) == []
     page.get_by_label("Finance").fill("books@acme.example, cfo@acme")
     page.get_by_label("Time zone").fill("Europe/Berlin")
