@@ -39,6 +39,7 @@ ACTS: Mapping[str, str] = {
     "outputs.swept": "remove files that no record names",
     # customers
     "pilot.provision": "make a pilot",
+    "organization.settings": "change an account's settings",
     "organization.retention": "change how long videos are kept",
     "organization.rotate_default_secret": "rotate the default webhook secret",
     "person.invite": "invite somebody",

@@ -124,6 +124,7 @@ class Sora2AdminSite(admin.AdminSite):
 def _pages() -> list[Page]:
     # The apps register with this site while it is made, so they are imported when its addresses are first asked for.
     from batches.admin import PAGES as BATCHES
+    from batches.admin_accounts import PAGES as ACCOUNTS
     from batches.admin_audit import PAGES as AUDIT
     from batches.admin_catalogue import PAGES as CATALOGUE
     from batches.admin_keys import PAGES as KEYS
@@ -145,6 +146,7 @@ def _pages() -> list[Page]:
         *ROUTES,
         *LEDGER,
         *WEBHOOKS,
+        *ACCOUNTS,
         *CUSTOMERS,
         *KEYS,
     ]

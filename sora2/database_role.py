@@ -38,6 +38,7 @@ TABLES: dict[str, Rights] = {
         insert=EVERY,
         update=("through_seq", "reserves", "settles", "refunds", "reserved", "settled", "refunded"),
     ),
+    "ledger_lownotice": Rights(insert=EVERY, update=("due_at", "sent_at")),
     # work
     "batches_batch": Rights(
         insert=EVERY,
@@ -90,7 +91,10 @@ TABLES: dict[str, Rights] = {
     "webhooks_sink": APPEND,
     "webhooks_sinkmessage": Rights(insert=EVERY, delete=True),
     # who
-    "customers_organization": Rights(insert=EVERY, update=("retention_days",)),
+    "customers_organization": Rights(
+        insert=EVERY,
+        update=("retention_days", "contact_email", "technical_emails", "finance_emails", "time_zone"),
+    ),
     "customers_user": Rights(insert=EVERY, update=EVERY),  # A changed password saves the whole row.
     "customers_user_groups": APPEND,
     "customers_user_user_permissions": READ,

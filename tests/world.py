@@ -18,6 +18,7 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
+from batches.alerts import tell_low_credits
 from batches.failures import POLICIES, FailureType
 from batches.models import Attempt, Batch, Item, Output
 from batches.reconciliation import reconcile
@@ -116,8 +117,16 @@ def _make(now: datetime) -> World:
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)
-    for account, threshold in ((acme, 2_000), (globex, 5_000)):
+    Organization.objects.filter(pk=acme.organization.pk).update(
+        contact_email="office@acme.example",
+        technical_emails=["ops@acme.example"],
+        finance_emails=["books@acme.example"],
+    )
+    # Acme is low for a moment.
+    for account, threshold in ((acme, 20_000), (globex, 5_000), (acme, 2_000)):
         set_threshold(wallet=account.wallets[Mode.LIVE], threshold=threshold, actor=people["finance"].pk)
+        tell_low_credits(now=timezone.now())
+    _deliver()
     seals.seal(now=timezone.now())
     run = reconcile(now=timezone.now())
     invitation, _ = invite(

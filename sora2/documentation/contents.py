@@ -44,6 +44,7 @@ ROWS = (
     Row("quick-start", "docs/enterprise/quick-start.md", "Quick start", Group.START),
     Row("concepts", "docs/enterprise/concepts.md", "Concepts", Group.START),
     Row("order-on-a-page", "docs/howto/order.md", "Order on a page", Group.START),
+    Row("account", "docs/howto/account.md", "Your account", Group.START),
     Row("sandbox", "docs/howto/sandbox.md", "Sandbox", Group.START),
     Row("node-example", "examples/node/README.md", "An example in Node", Group.START),
     Row("pilot", "docs/enterprise/pilot.md", "Your pilot", Group.START),

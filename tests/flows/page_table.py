@@ -35,7 +35,7 @@ ALL, OWN, OURS, MODEL, ROOT = "all", "own", "ours", "model", "root"
 
 
 class Row(NamedTuple):
-    """One page: its methods, the permission that opens it (empty: none), whose it is, what a POST needs besides."""
+    """One page: its methods, what opens it (one of these; empty: nothing), whose it is, what a POST needs besides."""
 
     methods: str
     opens: str
@@ -82,7 +82,7 @@ PAGES: dict[str, Row] = {
     "ledger_csv": Row("GET", "ledger:read", OWN),
     "ledger_xlsx": Row("GET", "ledger:read", OWN),
     "ledger_beancount": Row("GET", "ledger:read", OWN),
-    "set_threshold": Row("POST", "credits:request", OURS),
+    "set_threshold": Row("POST", "credits:request account:write", OWN),
     "credit_requests": Row("GET", "ledger:read", OURS),
     "credit_request": Row("GET", "ledger:read", OURS),
     "credit_request_new": Row("GET POST", "credits:request", OURS),
@@ -110,6 +110,7 @@ PAGES: dict[str, Row] = {
     # Customers.
     "customer_list": Row("GET", "account:read", ALL),
     "account": Row("GET", "account:read", OWN),
+    "account_settings": Row("GET POST", "account:write", OWN),
     "people": Row("GET", "account:read", OWN),
     "people_invite": Row("POST", "people:write", OWN),
     "invitation_renew": Row("POST", "people:write", OWN),
@@ -185,7 +186,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
     if method not in row.methods.split():
         return NO_METHOD
     granted = PERMISSIONS[visitor].split()
-    if (row.opens and row.opens not in granted) or (row.whose == MODEL and visitor not in STAFF):
+    if (row.opens and not {*row.opens.split()} & {*granted}) or (row.whose == MODEL and visitor not in STAFF):
         return REFUSED
     outside = {OWN: visitor == STRANGER, OURS: visitor not in STAFF, ROOT: visitor != "superuser"}
     if outside.get(row.whose):

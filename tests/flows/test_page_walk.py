@@ -71,6 +71,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "batch_retry": ("batch_retry", {"reason": "Asked by phone"}),
     "retention": ("retention", {"days": "3650"}),
     "set_threshold": ("statement", {"threshold": "77"}),
+    "account_settings": ("account_settings", {"time_zone": "Asia/Tokyo"}),
     "credit_request_new": (
         "credit_request_new?organization={acme}",
         {"kind": "adjustment_in", "amount": "5", "reason": "Goodwill", "evidence_url": "https://t.example/1",

@@ -26,6 +26,7 @@ from tests.batches.test_ordering import confirm, of_staff
 from tests.batches.test_route_pages import provider
 from tests.customers.test_two_step import PASSWORD, code_of, give_password, next_code, set_up
 from tests.factories import Account, end_batch, make_batch
+from tests.markup import form_to, forms_of
 from tests.people import superuser
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
 from webhooks.endpoints import create_default_secret
@@ -101,6 +102,13 @@ def grant(scene: Scene) -> Any:
     asked = {"organization": scene.owner, "mode": "live", "kind": "grant", "amount": "5", "reference": "INV-1"}
     more = {"about": "", "reason": "Paid", "evidence_url": "https://tickets.example/1"}
     return scene.client.post("/admin/ledger/requests/new", {**asked, **more, **CONFIRM})
+
+
+def new_settings(scene: Scene) -> None:
+    address = f"/admin/customers/{scene.owner}/settings"
+    scene.client.post(
+        address, {**form_to(forms_of(scene.client.get(address)), address).fields, "time_zone": "Asia/Tokyo"}
+    )
 
 
 def order_on_a_page(scene: Scene) -> None:
@@ -250,6 +258,8 @@ TABLE: dict[str, tuple[str, Act]] = {
         "route.change",
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
+    # customers
+    "account_settings": ("organization.settings", new_settings),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
     "credit_request_new": ("credits.request", grant),
