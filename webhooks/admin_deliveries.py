@@ -42,6 +42,8 @@ def delivery_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         states=Delivery.State.values,
         events=[*EventType.values, pages.ALL_BUT_TESTS],
         by_customer=is_staff(request),
+        choices=[] if is_staff(request) else pages.endpoints_to_choose(access, chosen=wanted.endpoint),
+        may_act=access.may(Permission.WEBHOOKS_WRITE),
         chips=chips(request, CHIPS),
     )
 

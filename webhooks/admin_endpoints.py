@@ -42,6 +42,7 @@ def endpoint_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         states=pages.STATES.items(),
         modes=Mode.values,
         by_customer=is_staff(request),
+        may_act=access.may(Permission.WEBHOOKS_WRITE),
         chips=chips(request, {"state": "State", "mode": "Mode", "customer": "Customer"}),
     )
 
@@ -120,7 +121,7 @@ def endpoint_rotate(request: HttpRequest, access: Access, endpoint_id: str) -> H
         messages.error(request, ROTATED)
         return _to(endpoint_id)
     reached.refresh_from_db()
-    return _secret_page(request, secret, of=reached.organization.name, endpoint=reached, row=reached)
+    return shown_once(request, secret, of=reached.organization.name, endpoint=reached, row=reached)
 
 
 @require_safe
@@ -148,7 +149,7 @@ def default_secret_rotate(request: HttpRequest, access: Access, organization_id:
         messages.error(request, ROTATED)
         return HttpResponseRedirect(reverse("admin:default_secret", args=[organization_id]))
     row = DefaultSecret.objects.get(organization=found.organization)
-    return _secret_page(request, secret, of=found.organization.name, organization=found.organization, row=row)
+    return shown_once(request, secret, of=found.organization.name, organization=found.organization, row=row)
 
 
 def _endpoint_page(
@@ -194,8 +195,11 @@ def _default_page(
     )
 
 
-def _secret_page(request: HttpRequest, secret: str, **shown: Any) -> HttpResponseBase:
-    """Show a new secret. Whatever stands between us and the person must not keep it."""
+def shown_once(request: HttpRequest, secret: str, **shown: Any) -> HttpResponseBase:
+    """Show a new secret, of an `endpoint` or an `organization`'s default, whose `row` says what became of the old one.
+
+    Whatever stands between us and the person must not keep it.
+    """
     response = render(request, "admin/webhooks/secret.html", title="A new secret", secret=secret, **shown)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from customers.access import Access
 from sora2.templatetags.figures import short_url
-from webhooks.delivery_pages import Body, Carried, body_of, carried, loaded
+from webhooks.bodies import Body, body_of
+from webhooks.delivery_pages import Carried, carried, loaded
 from webhooks.endpoint_pages import FAILING
 from webhooks.health import disabled_at
 from webhooks.models import (
@@ -35,10 +36,10 @@ GIVEN_UP_LATELY = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Told:
-    """An event about the whole of something, what it says (None for who may not see it), and its deliveries."""
+    """An event about the whole of something, what it says, and its deliveries."""
 
     event: Event
-    body: Body | None
+    body: Body
     deliveries: list[Carried]
 
 
