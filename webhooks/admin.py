@@ -16,13 +16,7 @@ from webhooks.models import Delivery, Endpoint, Event
 def sink(request: HttpRequest, access: Access, token: str) -> HttpResponseBase:
     """Show what came to an internal test endpoint, and whether it verified."""
     found = pages.sunk(access, token=token)
-    return render(
-        request,
-        "admin/webhooks/sink.html",
-        title="Webhook test endpoint",
-        found=found,
-        money=access.may(Permission.LEDGER_READ),
-    )
+    return render(request, "admin/webhooks/sink.html", title="Webhook test endpoint", found=found)
 
 
 PAGES = [

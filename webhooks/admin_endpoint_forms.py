@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
@@ -20,7 +21,8 @@ from webhooks.changing import ChangedMeanwhile, change_seen, seen_value
 from webhooks.endpoint_forms import ChangeForm, EndpointForm
 from webhooks.endpoints import TooManyEndpoints, UrlTaken, create_endpoint, delete_endpoint
 from webhooks.guarded import ForbiddenTarget
-from webhooks.models import Endpoint
+from webhooks.models import Endpoint, Sink
+from webhooks.sinks import create_only_sink
 from webhooks.snippets import RECEIVERS
 
 CHANGED = {
@@ -44,14 +46,14 @@ def endpoint_new(request: HttpRequest, access: Access) -> HttpResponseBase:
         return _new_page(request, EndpointForm(initial=proposed, **known))
     if request.POST.get("instead") in Mode.values:
         return _new_page(request, EndpointForm(initial=_in_the_other_mode(request), **known))
-    form = EndpointForm(request.POST, **known)
+    form = EndpointForm(request.POST, at_a_sink="sink" in request.POST and settings.WEBHOOK_SINK_ENABLED, **known)
     made = _made(form, access)
     if made is None:
         return _new_page(request, form)
     endpoint, secret = made
-    return shown_once(
-        request, secret, of=endpoint.organization.name, endpoint=endpoint, row=endpoint, receivers=RECEIVERS
-    )
+    sink = Sink.objects.filter(endpoint=endpoint).first()
+    shown = {"row": endpoint, "is_new": True, "sink": sink, "receivers": RECEIVERS}
+    return shown_once(request, secret, of=endpoint.organization.name, endpoint=endpoint, **shown)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -105,6 +107,7 @@ def _new_page(request: HttpRequest, form: EndpointForm) -> HttpResponseBase:
         form=form,
         mode=form["mode"].value(),
         other_mode=form.other_mode.value,
+        may_be_sink=settings.WEBHOOK_SINK_ENABLED and form["mode"].value() == Mode.TEST,
     )
 
 
@@ -118,12 +121,11 @@ def _made(form: EndpointForm, access: Access) -> tuple[Endpoint, str] | None:
     """Make the endpoint; None when it was refused, which the form says."""
     if not form.is_valid():
         return None
-    said = form.cleaned_data
-    fields = {name: said[name] for name in ("mode", "url", "events", "description")}
+    said: dict[str, Any] = {"organization": form.organization, "actor": access.actor, **form.said}
     try:
-        return create_endpoint(organization=form.organization, actor=access.actor, **fields)
+        return create_only_sink(**said)[1:] if form.at_a_sink else create_endpoint(**said)
     except ForbiddenTarget as error:
-        form.add_error("url", str(error))
+        form.add_error(None if form.at_a_sink else "url", str(error))
     except UrlTaken as error:
         form.add_error("url", _taken(error, MADE_ALREADY))
     except TooManyEndpoints as error:

@@ -29,11 +29,15 @@ class Body:
 
 def body_of(access: Access, event: Event) -> Body:
     """Return what an event says, as far as somebody may see it."""
-    said = json.loads(event.body)
     # Every event names credits but the test, which says nothing.
     if event.type != EventType.WEBHOOK_TEST and not access.may(Permission.LEDGER_READ):
-        return Body(lines=_lines(_without_credits(said)).replace(f'"{HIDDEN}"', HIDDEN))
-    return Body(lines=_lines(said), exact=event.body, sha256=sha256_hex(event.body), curl=curl(event))
+        return Body(lines=without_credits(event.body))
+    return Body(lines=_lines(json.loads(event.body)), exact=event.body, sha256=sha256_hex(event.body), curl=curl(event))
+
+
+def without_credits(body: str) -> str:
+    """Return a body in lines, without the figures of credits. Raises ValueError, RecursionError for what is no JSON."""
+    return _lines(_without_credits(json.loads(body))).replace(f'"{HIDDEN}"', HIDDEN)
 
 
 def _lines(said: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 from standardwebhooks import Webhook
 
 from customers.models import AuditEvent, Membership, Organization, User
@@ -21,7 +22,7 @@ from tests.webhooks.receivers import Receiver
 from webhooks import endpoints
 from webhooks.delivery import deliver_due, skip_disabled
 from webhooks.endpoints import change_endpoint, delete_endpoint
-from webhooks.models import Delivery, Endpoint
+from webhooks.models import Delivery, Endpoint, Sink
 from webhooks.signing import new_secret, signature_headers
 from webhooks.snippets import RECEIVERS
 
@@ -184,6 +185,24 @@ def test_the_programs_beside_a_new_secret_verify_a_message(tmp_path: Path) -> No
         )
         assert json.loads(right.stdout) == json.loads(body), right.stderr
         assert wrong.returncode != 0
+
+
+def test_in_test_mode_an_address_of_ours_stands_in_for_a_receiver(acme: Organization, settings: Settings) -> None:
+    settings.PUBLIC_BASE_URL, settings.WEBHOOK_SINK_ENABLED = "https://api.example.com", True
+    client = member(acme, "customer developer")
+    assert "at an address of ours" not in words_of(client.get(NEW)), "in live mode"
+    form = filled(client, "?mode=test", url="", sink="yes")
+    response = client.post(NEW, form)
+    sink = Sink.objects.get()
+    assert (sink.endpoint.organization, sink.endpoint.mode) == (acme, "test")
+    assert f"/admin/sinks/{sink.token}" in response.content.decode()
+    assert sink.endpoint.secret in words_of(response)
+    assert AuditEvent.objects.get(action="webhook_endpoint.create").actor.startswith("usr_")
+    assert "There is an endpoint at this address already." in words_of(client.post(NEW, form)), "one is enough"
+    for refused in ({**form, "mode": "live"}, form):
+        settings.WEBHOOK_SINK_ENABLED = refused["mode"] == "live"
+        assert "Write the address of your receiver." in words_of(client.post(NEW, refused))
+    assert Endpoint.objects.count() == 1
 
 
 # --- a change ------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def run(snippet: Snippet, folder: Path, *, secret: str, given: bytes = b"") -> t
 def shown(delivery: Delivery, role: str) -> list[Snippet]:
     """Return the programs on a delivery's page, as they are copied from it."""
     response = who(role, delivery.organization).get(at(delivery))
-    texts = re.findall(r'data-copy="([^"]*)" aria-label="Copy the (\w+) program"', response.content.decode())
+    texts = re.findall(r'data-copy="([^"]*)" hidden>Copy the (\w+) program', response.content.decode())
     commands = {snippet.language: snippet.command for snippet in response.context["found"].check.snippets}
     return [Snippet(language, commands[language], unescape(text)) for text, language in texts]
 
