@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from batches import (
     admin_acts,
+    admin_items,
     admin_list,
     admin_ordering,
     admin_retention,
@@ -26,10 +27,9 @@ from batches import (
     proofs,
     reconciliation_pages,
 )
-from batches.content import RangeNotSatisfiable, stream
 from batches.finding import address_of
 from batches.home import home as home_of
-from batches.models import Attempt, Batch, Item, Output, Proof
+from batches.models import Attempt, Batch, Item, Proof
 from batches.reconciliation import reconcile
 from customers.access import Access, Permission
 from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of
@@ -166,67 +166,6 @@ def _tab(request: HttpRequest, access: Access, head: head_pages.Head, tab: str, 
     )
 
 
-# --- an item -------------------------------------------------------------------------------------------------------
-
-
-@require_safe
-@page(Permission.BATCHES_READ)
-def item_detail(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
-    """Show an item: its video, why it failed in words, and its attempts. Providers' own words are for staff."""
-    found = pages.item_page(access, batch_id=batch_id, item_id=item_id)
-    return render(
-        request,
-        "admin/batches/item.html",
-        title=f"Item {found.item.index}",
-        found=found,
-        item=found.item,
-        batch=found.item.batch,
-        money=access.may(Permission.LEDGER_READ),
-        inside=is_staff(request),
-    )
-
-
-@require_safe
-@page(Permission.BATCHES_READ)
-def item_video(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
-    """Stream an item's video, whole or the range that a player asks for."""
-    output = _kept_output(access, batch_id, item_id)
-    return _file(request, output.video, output.content_type, etag=output.sha256, filename=f"{item_id}.mp4")
-
-
-@require_safe
-@page(Permission.BATCHES_READ)
-def item_poster(request: HttpRequest, access: Access, batch_id: str, item_id: str) -> HttpResponseBase:
-    """Stream the first frame of an item's video."""
-    output = _kept_output(access, batch_id, item_id)
-    return _file(request, output.poster, "image/jpeg", etag=f"{output.sha256}-poster", filename=f"{item_id}.jpg")
-
-
-def _kept_output(access: Access, batch_id: str, item_id: str) -> Output:
-    output = pages.reached_output(access, batch_id=batch_id, item_id=item_id)
-    if output.purged_at is not None:
-        raise Http404
-    return output
-
-
-def _file(request: HttpRequest, name: str, content_type: str, *, etag: str, filename: str) -> HttpResponseBase:
-    if not name:
-        raise Http404
-    try:
-        return stream(
-            name=name,
-            content_type=content_type,
-            headers=request.headers,
-            etag=etag,
-            filename=filename,
-            head=request.method == "HEAD",
-        )
-    except RangeNotSatisfiable as error:
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{error.size}"})
-    except FileNotFoundError as error:
-        raise Http404 from error
-
-
 # --- the proof -----------------------------------------------------------------------------------------------------
 
 
@@ -270,9 +209,7 @@ PAGES = [
     Page("batches/<id:batch_id>/webhooks", batch_webhooks, "batch_webhooks"),
     Page("batches/<id:batch_id>/proof", batch_proof, "batch_proof"),
     Page("batches/<id:batch_id>/proof/items.jsonl", batch_items, "batch_items"),
-    Page("batches/<id:batch_id>/items/<id:item_id>", item_detail, "item"),
-    Page("batches/<id:batch_id>/items/<id:item_id>/video", item_video, "item_video", cacheable=True),
-    Page("batches/<id:batch_id>/items/<id:item_id>/poster", item_poster, "item_poster", cacheable=True),
+    *admin_items.PAGES,
     *admin_retention.PAGES,
     *admin_sign_off.PAGES,
 ]

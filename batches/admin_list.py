@@ -17,10 +17,11 @@ from batches import export_csv, list_pages
 from batches.models import State
 from customers.access import Access, Permission
 from customers.models import Mode
+from customers.modes import chips_of, listed_mode
 from customers.pages import is_staff, page
 from ledger.exports.formats import CSV
 from ledger.intervals import NotAnInterval, interval_of
-from sora2.pages import Page, chips, render, text_of
+from sora2.pages import Page, render, text_of
 
 CHIPS = {
     "customer": "Customer",
@@ -48,14 +49,14 @@ def batch_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         title="Batches",
         found=found,
         fault=fault,
-        asked={name: text_of(request, name) for name in CHIPS},
+        asked={**{name: text_of(request, name) for name in CHIPS}, "mode": listed_mode(request)},
         filtered=_filters(request).urlencode(),
         states=State.values,
         modes=Mode.values,
         by_customer=is_staff(request),
         money=access.may(Permission.LEDGER_READ),
         may_order=access.may(Permission.BATCHES_WRITE),
-        chips=chips(request, CHIPS),
+        chips=chips_of(request, CHIPS),
     )
 
 
@@ -83,7 +84,7 @@ def _wanted(request: HttpRequest) -> list_pages.Wanted:
     interval = interval_of(text_of(request, "from"), text_of(request, "until"))
     return list_pages.Wanted(
         state=text_of(request, "state"),
-        mode=text_of(request, "mode"),
+        mode=listed_mode(request),
         customer=text_of(request, "customer"),
         text=text_of(request, "q"),
         custom_id=text_of(request, "custom_id"),
@@ -97,6 +98,8 @@ def _filters(request: HttpRequest) -> QueryDict:
     """Return the query's filters alone: not the page that is shown, nor what is ticked there."""
     query = QueryDict(mutable=True)
     query.update({name: text for name in CHIPS if (text := text_of(request, name))})
+    if mode := listed_mode(request):
+        query["mode"] = mode
     return query
 
 

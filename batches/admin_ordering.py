@@ -19,6 +19,7 @@ from batches.ordering_forms import OrderForm, new_request_id
 from batches.ordering_pages import SAMPLE_ITEMS, body_of, command_of, filename_of, price_of
 from customers.access import Access, Permission
 from customers.models import Mode
+from customers.modes import mode_of
 from customers.pages import own_organizations, page
 from sora2.faults import Invalid
 from sora2.pages import Page, render, text_of
@@ -70,11 +71,11 @@ PAGES = [
 
 
 def _form(request: HttpRequest, access: Access, offer: Catalogue) -> OrderForm:
-    """Return the form as it was sent, or as it is proposed: live for a customer's people, test for ours."""
+    """Return the form as it was sent, or as it is proposed: a customer's in the mode of their switch, ours in test."""
     fresh_id = new_request_id(timezone.now())
     known: dict[str, Any] = {"access": access, "own": own_organizations(request), "catalogue": offer}
     if request.method != "POST":
-        mode = Mode.TEST if access.organization_ids is None else Mode.LIVE
+        mode = Mode.TEST.value if access.organization_ids is None else mode_of(request)
         return OrderForm(
             initial={"request_id": fresh_id, "mode": mode, "customer": text_of(request, "customer")}, **known
         )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.utils.http import http_date
 from batches import outputs
 from batches.catalogue import LifeCycle, Model
 from batches.models import Batch, Item, Output, Priority, State, Status
+from batches.outputs import Link
 from batches.services import Quote
 from ledger.models import Entry
 from ledger.representations import entry_json
@@ -224,10 +225,15 @@ def _counts_of(batches: Sequence[Batch]) -> dict[str, _Counts]:
 
 
 def link_json(item: Item, output: Output, *, now: datetime) -> dict[str, Any]:
-    """Return an address that gives whoever has it this one video for a while: the storage's, else one of ours."""
+    """Return such an address as the API answers it."""
+    link = link_of(item, output, now=now)
+    return {"ok": True, "url": link.url, "expires_at": timestamp(link.expires_at)}
+
+
+def link_of(item: Item, output: Output, *, now: datetime) -> Link:
+    """Return an address that gives whoever has it this one video: the storage's, else one of ours."""
     link = outputs.link(output, now=now)
-    url = link.url or f"{_content_url(item)}/{outputs.token_of(output)}"
-    return {"ok": True, "url": url, "expires_at": timestamp(link.expires_at)}
+    return replace(link, url=link.url or f"{_content_url(item)}/{outputs.token_of(output)}")
 
 
 def _content_url(item: Item) -> str:

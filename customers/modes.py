@@ -5,13 +5,15 @@ address that names a mode is in that one, and a form carries the mode that it wa
 stays test, also when the switch is moved in another window before it is sent.
 """
 
+from collections.abc import Mapping
+
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from customers.models import Mode
 from customers.pages import is_staff
-from sora2.pages import Page, text_of
+from sora2.pages import Chip, Page, chips, text_of
 
 
 def switch_of(request: HttpRequest) -> Mode:
@@ -20,15 +22,19 @@ def switch_of(request: HttpRequest) -> Mode:
     return Mode(kept) if kept in Mode.values else Mode.LIVE
 
 
-def mode_of(request: HttpRequest) -> Mode:
-    """Return the mode that a page is to show: the one in its address, else where the switch stands."""
-    asked = text_of(request, "mode")
-    return Mode(asked) if asked in Mode.values else switch_of(request)
+def mode_of(request: HttpRequest) -> str:
+    """Return the mode that a page is to show: what its address says, right or wrong, else the switch's."""
+    return text_of(request, "mode") or switch_of(request).value
 
 
 def listed_mode(request: HttpRequest) -> str:
     """Return the mode that a list of both modes is narrowed to: for staff only when they ask for one."""
-    return text_of(request, "mode") if is_staff(request) else mode_of(request).value
+    return text_of(request, "mode") if is_staff(request) else mode_of(request)
+
+
+def chips_of(request: HttpRequest, words: Mapping[str, str]) -> list[Chip]:
+    """Return a chip for each filter of a list that is given, but for the mode where there is a switch for it."""
+    return chips(request, {name: said for name, said in words.items() if name != "mode" or is_staff(request)})
 
 
 @require_POST

@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
 from customers.models import Mode
+from customers.modes import mode_of
 from customers.pages import ReadOnlyAdmin, is_staff, page
 from ledger import (
     admin_credits,
@@ -29,7 +30,7 @@ from sora2.pages import Page, chips, render, text_of
 @page(Permission.LEDGER_READ)
 def wallet_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show the wallets of one mode, all or of some customers, with their totals."""
-    mode, customer = text_of(request, "mode") or Mode.LIVE.value, text_of(request, "customer")
+    mode, customer = mode_of(request), text_of(request, "customer")
     found = pages.wallets(access, mode=mode, customer=customer, cursor=text_of(request, "after"))
     return render(
         request,
@@ -94,7 +95,7 @@ def statement(request: HttpRequest, access: Access, organization_id: str) -> Htt
 @page(Permission.LEDGER_READ)
 def day(request: HttpRequest, access: Access, day: str) -> HttpResponseBase:
     """Show what each customer moved on a day in UTC."""
-    mode = text_of(request, "mode") or Mode.LIVE.value
+    mode = mode_of(request)
     found = day_pages.day_page(access, mode=mode, text=day, now=timezone.now())
     return render(
         request,
@@ -103,12 +104,13 @@ def day(request: HttpRequest, access: Access, day: str) -> HttpResponseBase:
         found=found,
         modes=Mode.values,
         mode=mode,
+        by_customer=is_staff(request),
     )
 
 
 def _asked(request: HttpRequest) -> statement_pages.Asked:
     return statement_pages.Asked(
-        mode=text_of(request, "mode") or Mode.LIVE.value,
+        mode=mode_of(request),
         month=text_of(request, "month"),
         start=text_of(request, "from"),
         end=text_of(request, "until"),

@@ -8,8 +8,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from customers.access import Access, Permission
 from customers.models import Mode
+from customers.modes import chips_of, listed_mode
 from customers.pages import is_staff, page
-from sora2.pages import Page, chips, render, text_of
+from sora2.pages import Page, render, text_of
 from webhooks import delivery_pages as pages
 from webhooks.models import Delivery, EventType
 from webhooks.replay import EndpointDeleted, EndpointDisabled, redeliver
@@ -29,7 +30,10 @@ CHIPS = {
 @page(Permission.WEBHOOKS_READ)
 def delivery_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show the log of deliveries, newest first."""
-    wanted = pages.Wanted(**{name: text_of(request, name) for name in CHIPS})
+    said = {name: text_of(request, name) for name in CHIPS}
+    # What is named has a mode of its own, wherever the switch stands.
+    mode = said["mode"] if said["about"] or said["endpoint"] else listed_mode(request)
+    wanted = pages.Wanted(**{**said, "mode": mode})
     return render(
         request,
         "admin/webhooks/deliveries.html",
@@ -42,9 +46,9 @@ def delivery_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         states=Delivery.State.values,
         events=[*EventType.values, pages.ALL_BUT_TESTS],
         by_customer=is_staff(request),
-        choices=[] if is_staff(request) else pages.endpoints_to_choose(access, chosen=wanted.endpoint),
+        choices=[] if is_staff(request) else pages.endpoints_to_choose(access, wanted),
         may_act=access.may(Permission.WEBHOOKS_WRITE),
-        chips=chips(request, CHIPS),
+        chips=chips_of(request, CHIPS),
     )
 
 

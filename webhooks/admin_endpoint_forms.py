@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from customers.access import Access, Permission
 from customers.models import Mode
-from customers.modes import mode_of
+from customers.modes import mode_of, switch_of
 from customers.pages import own_organizations, page
 from sora2.pages import Page, render, text_of
 from webhooks import endpoint_pages as pages
@@ -42,7 +42,9 @@ def endpoint_new(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Make an endpoint, and show its secret this once."""
     known: dict[str, Any] = {"access": access, "own": own_organizations(request)}
     if request.method != "POST":
-        proposed = {"mode": mode_of(request), "customer": text_of(request, "organization")}
+        asked = mode_of(request)
+        mode = asked if asked in Mode.values else switch_of(request)
+        proposed = {"mode": mode, "customer": text_of(request, "organization")}
         return _new_page(request, EndpointForm(initial=proposed, **known))
     if request.POST.get("instead") in Mode.values:
         return _new_page(request, EndpointForm(initial=_in_the_other_mode(request), **known))

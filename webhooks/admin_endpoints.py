@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from customers.access import Access, Permission
 from customers.models import Mode
+from customers.modes import chips_of, listed_mode
 from customers.pages import is_staff, page
 from sora2.pages import Page, chips, render, text_of
 from webhooks import endpoint_pages as pages
@@ -31,7 +32,7 @@ ROTATED = (
 def endpoint_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show the endpoints, by customer, mode and state."""
     wanted = pages.WantedEndpoints(
-        customer=text_of(request, "customer"), mode=text_of(request, "mode"), state=text_of(request, "state")
+        customer=text_of(request, "customer"), mode=listed_mode(request), state=text_of(request, "state")
     )
     return render(
         request,
@@ -43,7 +44,7 @@ def endpoint_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         modes=Mode.values,
         by_customer=is_staff(request),
         may_act=access.may(Permission.WEBHOOKS_WRITE),
-        chips=chips(request, {"state": "State", "mode": "Mode", "customer": "Customer"}),
+        chips=chips_of(request, {"state": "State", "mode": "Mode", "customer": "Customer"}),
     )
 
 

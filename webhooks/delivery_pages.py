@@ -268,10 +268,10 @@ class Log:
     page: Rows[Delivery]
 
 
-def endpoints_to_choose(access: Access, *, chosen: str) -> list[Endpoint]:
+def endpoints_to_choose(access: Access, wanted: Wanted) -> list[Endpoint]:
     """Return the endpoints that a customer's person filters by: those there are, and the chosen one in any case."""
-    endpoints = Endpoint.objects.within(access)
-    return list(endpoints.filter(Q(deleted_at=None) | Q(pk=chosen)).order_by("mode", "url"))
+    offered = Q(deleted_at=None, mode=wanted.mode) if wanted.mode else Q(deleted_at=None)
+    return list(Endpoint.objects.within(access).filter(offered | Q(pk=wanted.endpoint)).order_by("url", "pk"))
 
 
 def log(access: Access, *, wanted: Wanted, cursor: str, now: datetime, size: int) -> Log:

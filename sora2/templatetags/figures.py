@@ -136,7 +136,12 @@ def mode_switch(context: template.Context, mode: str = "") -> dict[str, Any]:
     Without a mode the page is of both, or of none: the switch shows where it stands.
     """
     switch = context.get("switch", "")
-    return {"csrf_token": context.get("csrf_token"), "switch": switch, "shown": mode or switch, "modes": ("live", "test")}
+    return {
+        "csrf_token": context.get("csrf_token"),
+        "switch": switch,
+        "shown": mode or switch,
+        "modes": ("live", "test"),
+    }
 
 
 @register.simple_tag

@@ -67,6 +67,7 @@ PAGES: dict[str, Row] = {
     "item": Row("GET", "batches:read", OWN),
     "item_video": Row("GET", "batches:read", OWN),
     "item_poster": Row("GET", "batches:read", OWN),
+    "item_link": Row("POST", "batches:read", OWN),
     "retention": Row("GET POST", "batches:read", ROOT),
     # The ledger.
     "wallet_list": Row("GET", "ledger:read", ALL),

@@ -67,6 +67,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "batch_sign_off": ("batch_billing", {"confirmed": "yes", "note": "Compared with their order list"}),
     "batch_new": ("batch_new", {"prompts": "A cat", "step": "price"}),
     "batch_cancel": ("batch_cancel", {"reason": "Ordered twice"}),
+    "item_link": ("item", {}),
     "batch_retry": ("batch_retry", {"reason": "Asked by phone"}),
     "retention": ("retention", {"days": "3650"}),
     "set_threshold": ("statement", {"threshold": "77"}),

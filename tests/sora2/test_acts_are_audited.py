@@ -111,6 +111,10 @@ def retry_on_its_page(scene: Scene) -> None:
     scene.client.post(f"/admin/batches/{batch.pk}/retry", retry_form(scene.client, batch, reason="Asked for"))
 
 
+def address_of_item(batch: Batch) -> str:
+    return f"/admin/batches/{batch.pk}/items/{batch.items.get().pk}"
+
+
 def person() -> User:
     return create_staff(username="finance", role="finance", password=PASSWORD)[0]
 
@@ -165,6 +169,7 @@ TABLE: dict[str, tuple[str, Act]] = {
         lambda s: s.client.post(f"/admin/batches/{make_batch(s.account.api).pk}/cancel", {"reason": "Asked for"}),
     ),
     "batch_retry": ("batch.retry", retry_on_its_page),
+    "item_link": ("item.link", lambda s: s.client.post(f"{address_of_item(s.batch())}/link")),
     "batch_sign_off": (
         "batch.sign_off",
         lambda s: s.client.post(f"/admin/batches/{s.batch().pk}/sign-off", {"confirmed": "yes", "note": "By phone"}),

@@ -212,6 +212,21 @@ def test_a_customers_person_filters_by_their_endpoints(acme: Organization) -> No
     assert staff().get(LOG).context["choices"] == []
 
 
+def test_what_is_named_is_found_in_either_mode_wherever_the_switch_stands(acme: Organization) -> None:
+    endpoint = endpoint_of(acme, mode=Mode.TEST)
+    delivery, client = tell(acme, mode=Mode.TEST)[0], member(acme, "customer developer")
+    found = {
+        name: [row.carried.delivery for row in client.get(LOG, query).context["found"].rows]
+        for name, query in {
+            "nothing": {},
+            "endpoint": {"endpoint": endpoint.pk},
+            "batch": {"about": delivery.event.reference},
+            "event": {"about": delivery.event_id},
+        }.items()
+    }
+    assert found == {"nothing": [], "endpoint": [delivery], "batch": [delivery], "event": [delivery]}
+
+
 def test_the_copied_command_posts_the_exact_body_signed_by_the_readers_secret(
     acme: Organization, receiver: Receiver
 ) -> None:
