@@ -87,7 +87,7 @@ TABLES: dict[str, Rights] = {
             *("attempts_made", "attempts_before", "next_trigger"),
         ),
     ),
-    "webhooks_attempt": Rights(insert=EVERY, update=("status_code", "error", "duration_ms", "response")),
+    "webhooks_attempt": Rights(insert=EVERY, update=("status_code", "error", "duration_ms", "response", "signature")),
     "webhooks_sink": APPEND,
     "webhooks_sinkmessage": Rights(insert=EVERY, delete=True),
     # who

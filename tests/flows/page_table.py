@@ -96,7 +96,10 @@ PAGES: dict[str, Row] = {
     "verifier_file": Row("GET", "ledger:read", ALL),
     # Webhooks.
     "endpoint_list": Row("GET", "webhooks:read", ALL),
+    "endpoint_new": Row("GET POST", "webhooks:write", ALL),
     "endpoint": Row("GET", "webhooks:read", OWN),
+    "endpoint_change": Row("GET POST", "webhooks:write", OWN),
+    "endpoint_delete": Row("GET POST", "webhooks:write", OWN),
     "endpoint_test": Row("POST", "webhooks:write", OWN),
     "endpoint_switch": Row("POST", "webhooks:write", OWN),
     "endpoint_replay": Row("GET POST", "webhooks:write", OWN),

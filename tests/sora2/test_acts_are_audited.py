@@ -29,6 +29,7 @@ from tests.factories import Account, end_batch, make_batch
 from tests.markup import form_to, forms_of
 from tests.people import superuser
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
+from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
 from webhooks.models import Delivery, Endpoint
 
@@ -96,6 +97,17 @@ def default_secret(scene: Scene) -> Any:
 def make_a_key(scene: Scene) -> Any:
     form = {"token": KeyForm.new_token(), "mode": "test", "name": "Nightly", "scopes": ["batches:read"]}
     return scene.owned("customers/{}/keys/new", **form)
+
+
+def make_endpoint(scene: Scene) -> Any:
+    form = {"customer": scene.owner, "mode": "live", "url": "https://example.com/new", "events": "batch.completed"}
+    return scene.client.post("/admin/webhooks/endpoints/new", form)
+
+
+def change_endpoint_on_a_page(scene: Scene) -> Any:
+    endpoint = scene.endpoint()
+    form = {"what": "description", "seen": seen_value(endpoint, "description"), "value": "The shop's"}
+    return scene.client.post(f"/admin/webhooks/endpoints/{endpoint.pk}/change", form)
 
 
 def grant(scene: Scene) -> Any:
@@ -273,6 +285,9 @@ TABLE: dict[str, tuple[str, Act]] = {
     ),
     "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
     # telling
+    "endpoint_new": ("webhook_endpoint.create", make_endpoint),
+    "endpoint_change": ("webhook_endpoint.change", change_endpoint_on_a_page),
+    "endpoint_delete": ("webhook_endpoint.delete", lambda scene: scene.on_endpoint("delete")),
     "endpoint_test": ("webhook_endpoint.test", lambda scene: scene.on_endpoint("test")),
     "endpoint_switch": ("webhook_endpoint.change", lambda scene: scene.on_endpoint("switch", enabled="no")),
     "endpoint_replay": ("webhook_endpoint.replay", lambda scene: scene.on_endpoint("replay")),
