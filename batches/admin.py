@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from batches import (
     admin_acts,
     admin_list,
+    admin_month_end,
     admin_ordering,
     admin_retention,
     admin_sign_off,
@@ -42,7 +43,7 @@ from sora2.pages import Page, render, text_of
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponseBase:
-    """Show finance's home; what somebody may not see is left out."""
+    """Show our staff finance's home; what somebody may not see is left out."""
     access = access_of(request)
     return render(
         request,
@@ -275,6 +276,7 @@ PAGES = [
     Page("batches/<id:batch_id>/items/<id:item_id>/poster", item_poster, "item_poster", cacheable=True),
     *admin_retention.PAGES,
     *admin_sign_off.PAGES,
+    *admin_month_end.PAGES,
 ]
 
 

@@ -106,6 +106,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "statement-closed": f"{ledger}?month={world.closed}",
         "statement-no_interval": f"{ledger}?month=soon",
         "statement-none": f"{ledger}?kind=adjustment_out&reference=nothing",
+        "month_end-current": f"{ledger}/month-end?month={timezone.now():%Y-%m}",
+        "month_end-closed": f"{ledger}/month-end?month={world.closed}",
         "wallet_list-none": "/admin/ledger/?customer=nobody",
         "wallet_list-test": "/admin/ledger/?mode=test",
         "seal_list-customer": f"/admin/ledger/seals/?customer={world.acme.organization.pk}",

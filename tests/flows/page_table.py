@@ -72,6 +72,7 @@ PAGES: dict[str, Row] = {
     "wallet_list": Row("GET", "ledger:read", ALL),
     "ledger_day": Row("GET", "ledger:read", ALL),
     "statement": Row("GET", "ledger:read", OWN),
+    "month_end": Row("GET", "ledger:read", OWN),
     "statement_pdf": Row("GET", "ledger:read", OWN),
     "ledger_csv": Row("GET", "ledger:read", OWN),
     "ledger_xlsx": Row("GET", "ledger:read", OWN),
