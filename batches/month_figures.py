@@ -58,13 +58,13 @@ def _sums(chosen: BatchQuerySet) -> dict[str, int]:
     still_open, final = Q(state__in=OPEN_STATES), Q(state__in=FINAL_STATES)
     sums = chosen.aggregate(
         batches=Count("*"),
-        open=Count("*", filter=still_open),
+        open=Count("pk", filter=still_open),
         held=Sum("credits", filter=still_open, default=0),
-        final=Count("*", filter=final),
+        final=Count("pk", filter=final),
         reserved=Sum("credits", filter=final, default=0),
         charged=Sum("settled", default=0),
         given_back=Sum("refunded", default=0),
-        unequal=Count("*", filter=final & ~Q(credits=F("settled") + F("refunded"))),
+        unequal=Count("pk", filter=final & ~Q(credits=F("settled") + F("refunded"))),
         failures=Sum("failed", default=0),
     )
     names = {"charged": "settled", "given_back": "refunded", "failures": "failed"}

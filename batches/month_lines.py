@@ -87,7 +87,8 @@ def of_held(month: Month, statement: Statement, page: str, now: datetime) -> Lin
         for reserve in reserves[:LISTED]
     ]
     when = "at its end" if now >= month.ends_at else "so far"
-    says = f"{statement.closing.reserved:,} credits {when}, for {_count(len(reserves), 'batch', verb=False)}."
+    held = f"{statement.closing.reserved:,} credits {when}, for {_count(len(reserves), 'batch', verb=False)}."
+    says = held if reserves else "Nothing was held." if now >= month.ends_at else "Nothing is held so far."
     standing = Standing.DONE if now >= month.ends_at else Standing.WAITING
     return Line(name, standing, says, page, rows=rows, more=len(reserves) - len(rows))
 
@@ -114,16 +115,12 @@ def of_equations(month: Month, figures: MonthFigures, check: LastCheck | None) -
 
 def of_statement(statement: Statement, page: str) -> Line:
     """Return whether opening + movements = closing."""
-    opening, moved, closing = (
-        f"{each.funded:,} funded, {each.available:,} available, {each.reserved:,} reserved, {each.settled:,} settled"
-        for each in (statement.opening, statement.effect, statement.closing)
-    )
-    name, says = "The statement adds up", f"Opening {opening}; movements {moved}; closing {closing}."
+    name, says = "The statement adds up", f"Opening + movements = closing. {_additions(statement)}."
     faults = faults_of(statement)
     if not faults:
-        return Line(name, Standing.DONE, says.replace("-", "−"), page)
+        return Line(name, Standing.DONE, says, page)
     rows = [Row("", "", fault) for fault in faults]
-    return Line(name, Standing.WRONG, says.replace("-", "−"), page, "the statement does not add up", rows)
+    return Line(name, Standing.WRONG, says, page, "the statement does not add up", rows)
 
 
 def of_check(month: Month, check: LastCheck | None) -> Line:
@@ -148,6 +145,8 @@ def of_refunds(figures: MonthFigures, page: str) -> Line:
     """Return whether each failed item of the month's final batches was refunded."""
     name, refunded = "Every failed item is refunded", figures.failed - figures.unrefunded
     says = f"{refunded:,} of {figures.failed:,} failed items; {figures.refunded:,} credits."
+    if not figures.failed:
+        return Line(name, Standing.DONE, "No item failed.")
     if not figures.unrefunded:
         return Line(name, Standing.DONE, says, f"{page}&kind={Entry.Kind.REFUND.value}")
     missing = f"{_count(figures.unrefunded, 'failed item')} not refunded"
@@ -224,6 +223,17 @@ def _count(count: int, word: str, plural: str = "", *, verb: bool = True) -> str
 
 def _at(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _additions(statement: Statement) -> str:
+    """Return opening + movements = closing of each figure, such as `Funded 15,000 − 30 = 14,970`."""
+    sums = []
+    for name in ("funded", "available", "reserved", "settled"):
+        opening, moved, closing = (
+            getattr(each, name) for each in (statement.opening, statement.effect, statement.closing)
+        )
+        sums.append(f"{name} {opening:,} {'−' if moved < 0 else '+'} {abs(moved):,} = {closing:,}")
+    return "; ".join(sums).capitalize()
 
 
 def _signed(entry: Entry) -> str:
