@@ -35,6 +35,13 @@ class Latest:
         """Return how many of them have not ended."""
         return sum(not row.batch.is_final for row in self.rows)
 
+    @property
+    def status(self) -> str:
+        """Return the same as is said to who does not see the bars."""
+        if not self.running:
+            return "None of the latest batches runs"
+        return f"{self.running} of the latest batches run{'s' if self.running == 1 else ''}"
+
 
 @dataclass(frozen=True)
 class Start:
