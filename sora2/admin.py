@@ -79,10 +79,12 @@ class Sora2AdminSite(admin.AdminSite):
         return change_password(request, {**self.each_context(request), **(extra_context or {})})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]  # noqa: ARG002
-        """Show finance's home."""
+        """Show finance's home to our staff, their start page to a customer's people."""
         from batches.admin import home
+        from customers.pages import is_staff
+        from pilots.admin import start
 
-        return home(request)  # type: ignore[return-value]
+        return home(request) if is_staff(request) else start(request)  # type: ignore[return-value]
 
     @method_decorator(require_safe)
     def settings_page(self, request: HttpRequest) -> HttpResponseBase:

@@ -124,6 +124,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "wallet_why-funded": f"{ledger}/why/funded",
         "totals_why-month": f"/admin/ledger/why/funded?month={world.closed}",
         "statement-none": f"{ledger}?kind=adjustment_out&reference=nothing",
+        "month_end-current": f"{ledger}/month-end?month={timezone.now():%Y-%m}",
+        "month_end-closed": f"{ledger}/month-end?month={world.closed}",
         "wallet_list-none": "/admin/ledger/?customer=nobody",
         "wallet_list-test": "/admin/ledger/?mode=test",
         "seal_list-customer": f"/admin/ledger/seals/?customer={world.acme.organization.pk}",

@@ -36,6 +36,7 @@ from ledger.approvals import approve, reject, request_credits
 from ledger.lows import set_threshold
 from ledger.models import CreditRequest, Entry, ReconciliationRun, Wallet
 from ledger.periods import close_period
+from pilots.models import Pilot
 from sora2.ids import new_id
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
 from tests.ledger.clock import turn_back, turn_to
@@ -70,6 +71,7 @@ MEMBERS = {
     "customer developer": ("Ola", "Ek"),
 }
 HOOK, BROKEN_HOOK = "https://hooks.acme.example/sora2", "https://legacy.acme.example/video/callbacks"
+HOURS = timedelta(hours=48)
 Failures = Mapping[int, FailureType]
 
 
@@ -114,6 +116,8 @@ def _make(now: datetime) -> World:
         batches = _today(go, acme, globex, people, now)
         requests |= _asked(go, acme, globex, people, now)
         keys = _keys(go, acme.organization, people["customer admin"], now)
+    began = now - timedelta(hours=6)
+    Pilot.objects.create(organization=acme.organization, credits=5_000, activated_at=began, deadline=began + HOURS)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)

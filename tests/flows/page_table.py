@@ -78,6 +78,7 @@ PAGES: dict[str, Row] = {
     "wallet_why": Row("GET", "ledger:read", OWN),
     "totals_why": Row("GET", "ledger:read", ALL),
     "entry": Row("GET", "ledger:read", OWN),
+    "month_end": Row("GET", "ledger:read", OWN),
     "statement_pdf": Row("GET", "ledger:read", OWN),
     "ledger_csv": Row("GET", "ledger:read", OWN),
     "ledger_xlsx": Row("GET", "ledger:read", OWN),
