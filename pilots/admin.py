@@ -6,6 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from customers.models import Mode
 from customers.modes import mode_of
 from customers.pages import access_of, missing, own_organizations
 from pilots import start_pages
@@ -17,10 +18,9 @@ def start(request: HttpRequest) -> HttpResponseBase:
     """Show the start page of one's organization, or of the one that is asked for; htmx is given what changes of it."""
     access, own = access_of(request), own_organizations(request)
     try:
-        organization = start_pages.chosen(own, text_of(request, "organization"))
-    except Http404:
+        organization, mode = start_pages.chosen(own, text_of(request, "organization")), Mode(mode_of(request))
+    except (Http404, ValueError):
         return missing(request)
-    mode = mode_of(request)
     given: dict[str, Any] = {"title": "Home", "organization": organization, "access": access}
     if request.headers.get("HX-Request") == "true":
         latest = start_pages.latest(access, organization, mode=mode)
