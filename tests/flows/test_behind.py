@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 IDS = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
 FILES = (".pdf", ".xlsx", ".beancount", ".csv", ".jsonl", "/content")
 # Pages that do not show what is answered row by row.
-NO_ROWS = {"index", "key_list", "ledger_day"}
+NO_ROWS = {"index", "key_list", "ledger_day", "entry"}
 
 
 def test_every_page_has_its_entry_and_every_entry_its_page(world: World) -> None:
