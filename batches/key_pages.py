@@ -18,8 +18,6 @@ from ledger.pages import Equation, Part
 
 BATCHES_SHOWN = 5
 HAPPENINGS_SHOWN = 20
-# More batches than that are not counted for the page.
-COUNTED_MOST = 10_000
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,12 @@ class Work:
 class KeyPage:
     """A key with its work, the latest of its batches, and what happened to it, newest first.
 
-    `batches` is how many it has ordered, at least that many if `is_least`. `has_more` says that more has happened than
-    is shown.
+    `has_more` says that more has happened than is shown.
     """
 
     known: Known
     work: Work
     latest: list[Batch]
-    batches: int
-    is_least: bool
     happenings: list[Happening]
     has_more: bool
 
@@ -94,13 +89,10 @@ def key_page(access: Access, *, organization_id: str, key_id: str, now: datetime
     names = names_of(access, [key.created_by, *(event.actor for event in found)])
     # Served by batches_batch_by_maker.
     ordered = Batch.objects.within(access).filter(created_by=key.pk).order_by("-id")
-    count = ordered[:COUNTED_MOST].count()
     return KeyPage(
         known=known(key, names=names, now=now),
         work=_work(key),
         latest=list(ordered[:BATCHES_SHOWN]),
-        batches=count,
-        is_least=count == COUNTED_MOST,
         happenings=[_happening(event, names) for event in found[:HAPPENINGS_SHOWN]],
         has_more=len(found) > HAPPENINGS_SHOWN,
     )
