@@ -9,6 +9,8 @@ from django.db.models import BigIntegerField, Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from batches.audit_words import in_words
+from batches.finding import with_query
+from batches.list_pages import OPEN
 from batches.models import Batch
 from customers.access import Access, Permission
 from customers.key_pages import Known, known, reached_key
@@ -32,8 +34,12 @@ class Happening:
 
 @dataclass(frozen=True)
 class Work:
-    """What a key has used of its budget, and its open batches with what they hold: all of one moment."""
+    """What a key has used of its budget, and its open batches with what they hold: all of one moment.
 
+    `ordered` is where its batches are listed.
+    """
+
+    ordered: str
     budget: int | None
     used: int
     open: int
@@ -50,11 +56,11 @@ class Work:
         if self.budget is None:
             return None
         parts = (
-            Part("Charged", self.charged, "accent"),
-            Part("Held", self.held, "held"),
-            Part("Left", self.budget - self.used, "quiet"),
+            Part("Charged", self.charged, "accent", self.ordered),
+            Part("Held", self.held, "held", f"{self.ordered}&state={OPEN}"),
+            Part("Left", self.budget - self.used, "quiet", self.ordered),
         )
-        return Equation("Budget", self.budget, parts)
+        return Equation("Budget", self.budget, parts, "#happened")
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,8 @@ def _work(key: ApiKey) -> Work:
             Subquery(opened.annotate(found=Sum("credits")).values("found")), 0, output_field=BigIntegerField()
         ),
     )
-    return Work(*row.values_list("budget_credits", "used_credits", "open", "held").get())
+    ordered = with_query("admin:batch_list", by=key.pk, mode=key.mode)
+    return Work(ordered, *row.values_list("budget_credits", "used_credits", "open", "held").get())
 
 
 def _happening(event: AuditEvent, names: Mapping[str, str]) -> Happening:
