@@ -9,6 +9,8 @@ from django.db.models import BigIntegerField, Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from batches.audit_words import in_words
+from batches.finding import with_query
+from batches.list_pages import OPEN
 from batches.models import Batch
 from customers.access import Access, Permission
 from customers.key_pages import Known, known, reached_key
@@ -18,8 +20,6 @@ from ledger.pages import Equation, Part
 
 BATCHES_SHOWN = 5
 HAPPENINGS_SHOWN = 20
-# More batches than that are not counted for the page.
-COUNTED_MOST = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,12 @@ class Happening:
 
 @dataclass(frozen=True)
 class Work:
-    """What a key has used of its budget, and its open batches with what they hold: all of one moment."""
+    """What a key has used of its budget, and its open batches with what they hold: all of one moment.
 
+    `ordered` is where its batches are listed.
+    """
+
+    ordered: str
     budget: int | None
     used: int
     open: int
@@ -52,26 +56,23 @@ class Work:
         if self.budget is None:
             return None
         parts = (
-            Part("Charged", self.charged, "accent"),
-            Part("Held", self.held, "held"),
-            Part("Left", self.budget - self.used, "quiet"),
+            Part("Charged", self.charged, "accent", self.ordered),
+            Part("Held", self.held, "held", f"{self.ordered}&state={OPEN}"),
+            Part("Left", self.budget - self.used, "quiet", self.ordered),
         )
-        return Equation("Budget", self.budget, parts)
+        return Equation("Budget", self.budget, parts, "#happened")
 
 
 @dataclass(frozen=True)
 class KeyPage:
     """A key with its work, the latest of its batches, and what happened to it, newest first.
 
-    `batches` is how many it has ordered, at least that many if `is_least`. `has_more` says that more has happened than
-    is shown.
+    `has_more` says that more has happened than is shown.
     """
 
     known: Known
     work: Work
     latest: list[Batch]
-    batches: int
-    is_least: bool
     happenings: list[Happening]
     has_more: bool
 
@@ -94,13 +95,10 @@ def key_page(access: Access, *, organization_id: str, key_id: str, now: datetime
     names = names_of(access, [key.created_by, *(event.actor for event in found)])
     # Served by batches_batch_by_maker.
     ordered = Batch.objects.within(access).filter(created_by=key.pk).order_by("-id")
-    count = ordered[:COUNTED_MOST].count()
     return KeyPage(
         known=known(key, names=names, now=now),
         work=_work(key),
         latest=list(ordered[:BATCHES_SHOWN]),
-        batches=count,
-        is_least=count == COUNTED_MOST,
         happenings=[_happening(event, names) for event in found[:HAPPENINGS_SHOWN]],
         has_more=len(found) > HAPPENINGS_SHOWN,
     )
@@ -126,7 +124,8 @@ def _work(key: ApiKey) -> Work:
             Subquery(opened.annotate(found=Sum("credits")).values("found")), 0, output_field=BigIntegerField()
         ),
     )
-    return Work(*row.values_list("budget_credits", "used_credits", "open", "held").get())
+    ordered = with_query("admin:batch_list", by=key.pk, mode=key.mode)
+    return Work(ordered, *row.values_list("budget_credits", "used_credits", "open", "held").get())
 
 
 def _happening(event: AuditEvent, names: Mapping[str, str]) -> Happening:

@@ -329,6 +329,9 @@ def test_a_keys_page_has_its_budget_in_its_parts_and_its_latest_batches(account:
     assert "Open batches 1, which hold 40 credits" in words
     assert words.index("running") < words.index("ended bat_")
     assert "another keys" not in words
+    listed = words_of(admin.get(f"/admin/batches/?by={key.pk}&mode=live"))
+    assert f"?by={key.pk}&amp;mode=live" in admin.get(page_of(key)).content.decode()
+    assert ("running" in listed, "another keys" in listed) == (True, False)
 
 
 def test_a_key_without_a_budget_says_what_it_has_spent(account: Account, admin: Client) -> None:
