@@ -229,7 +229,7 @@ def test_of_two_who_save_at_once_one_is_told_of_the_other(account: Account) -> N
     wanted = [AccountSettings("", [], [], zone) for zone in ("Asia/Tokyo", "Europe/Berlin")]
     results = at_once(
         *[
-            lambda each=each: change_settings(organization=organization, wanted=each, seen=seen, actor="usr_1")  # type: ignore[misc]
+            lambda each=each: change_settings(organization=organization, wanted=each, seen=seen, actor="usr_1")
             for each in wanted
         ]
     )
