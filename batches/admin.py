@@ -19,9 +19,11 @@ from batches import (
     admin_acts,
     admin_items,
     admin_list,
+    admin_month_end,
     admin_ordering,
     admin_retention,
     admin_sign_off,
+    admin_why,
     head_pages,
     pages,
     proofs,
@@ -42,7 +44,7 @@ from sora2.pages import Page, render, text_of
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponseBase:
-    """Show finance's home; what somebody may not see is left out."""
+    """Show our staff finance's home; what somebody may not see is left out."""
     access = access_of(request)
     return render(
         request,
@@ -122,9 +124,12 @@ def _may_check(request: HttpRequest) -> bool:
 def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:
     """Show a batch's items."""
     head = head_pages.head(access, batch_id=batch_id)
-    choice = pages.Choice(**{name: text_of(request, name) for name in ("show", "failure", "custom_id")})
+    choice = pages.Choice(
+        **{name: text_of(request, name) for name in ("show", "failure", "custom_id", "model", "seconds")}
+    )
     items = pages.tasks(head.batch, choice=choice, cursor=text_of(request, "after"))
-    return _tab(request, access, head, "tasks", items=items, choice=choice)
+    api_status = choice.status_of(head.batch)
+    return _tab(request, access, head, "tasks", items=items, choice=choice, api_status=api_status)
 
 
 @require_safe
@@ -212,6 +217,8 @@ PAGES = [
     *admin_items.PAGES,
     *admin_retention.PAGES,
     *admin_sign_off.PAGES,
+    *admin_month_end.PAGES,
+    *admin_why.PAGES,
 ]
 
 

@@ -6,11 +6,11 @@ from django.http import (
     HttpResponse,
     HttpResponseBase,
     HttpResponseRedirect,
-    QueryDict,
     StreamingHttpResponse,
 )
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_safe
 
 from batches import export_csv, list_pages
@@ -31,6 +31,7 @@ CHIPS = {
     "until": "Created before, not included,",
     "q": "Id begins with",
     "custom_id": "custom_id",
+    "by": "Ordered by",
 }
 
 
@@ -40,7 +41,7 @@ def batch_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show the batches that are asked for, newest first, with their totals by mode."""
     found, fault = None, None
     try:
-        found = list_pages.batch_list(access, wanted=_wanted(request), cursor=text_of(request, "after"))
+        found = list_pages.batch_list(access, wanted=wanted_of(request), cursor=text_of(request, "after"))
     except NotAnInterval as error:
         fault = error
     return render(
@@ -50,7 +51,7 @@ def batch_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         found=found,
         fault=fault,
         asked={**{name: text_of(request, name) for name in CHIPS}, "mode": listed_mode(request)},
-        filtered=_filters(request).urlencode(),
+        filtered=urlencode(filters_of(request)),
         states=State.values,
         modes=Mode.values,
         by_customer=is_staff(request),
@@ -66,9 +67,9 @@ def batch_export(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Hand out the batches that are asked for, or those of them that were ticked, as CSV."""
     if "ticked" in request.GET and not request.GET.getlist("pick"):
         messages.error(request, "No file was made: no batch is ticked. Tick some, or take the CSV of all.")
-        return HttpResponseRedirect(f"{reverse('admin:batch_list')}?{_filters(request).urlencode()}")
+        return HttpResponseRedirect(f"{reverse('admin:batch_list')}?{urlencode(filters_of(request))}")
     try:
-        wanted = _wanted(request)
+        wanted = wanted_of(request)
     except NotAnInterval as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
     name = f"batches-{timezone.now():%Y%m%dT%H%M%SZ}.csv"
@@ -79,7 +80,7 @@ def batch_export(request: HttpRequest, access: Access) -> HttpResponseBase:
     )
 
 
-def _wanted(request: HttpRequest) -> list_pages.Wanted:
+def wanted_of(request: HttpRequest) -> list_pages.Wanted:
     """Return what the query asks for. Raises NotAnInterval."""
     interval = interval_of(text_of(request, "from"), text_of(request, "until"))
     return list_pages.Wanted(
@@ -88,19 +89,18 @@ def _wanted(request: HttpRequest) -> list_pages.Wanted:
         customer=text_of(request, "customer"),
         text=text_of(request, "q"),
         custom_id=text_of(request, "custom_id"),
+        maker=text_of(request, "by"),
         starts_at=interval.starts_at,
         ends_at=interval.ends_at,
         picked=tuple(pick.replace("\0", "") for pick in request.GET.getlist("pick")),
     )
 
 
-def _filters(request: HttpRequest) -> QueryDict:
+def filters_of(request: HttpRequest) -> dict[str, str]:
     """Return the query's filters alone: not the page that is shown, nor what is ticked there."""
-    query = QueryDict(mutable=True)
-    query.update({name: text for name in CHIPS if (text := text_of(request, name))})
-    if mode := listed_mode(request):
-        query["mode"] = mode
-    return query
+    given = {name: text for name in CHIPS if (text := text_of(request, name))}
+    mode = listed_mode(request)
+    return {**given, "mode": mode} if mode else given
 
 
 PAGES = [

@@ -13,8 +13,10 @@ from itertools import groupby
 from typing import cast
 
 from django.conf import settings
+from django.db.models import Q
 from structlog import get_logger
 
+from batches.catalogue_models import in_proportion
 from batches.models import CatalogueModel, Price, PriceList, ProviderRoute
 from batches.providers import Provider
 from batches.providers.adapters import Kind, adapter
@@ -56,7 +58,7 @@ class Model:
 
     def price(self, seconds: int) -> int:
         """Return the credits of one clip of `seconds`."""
-        return -(-self.credits * seconds // self.base_seconds)
+        return in_proportion(self.credits, base_seconds=self.base_seconds, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,20 @@ def catalogue(*, now: datetime) -> Catalogue:
     prices = newest.distinct("model_id").select_related("model")
     ordered = sorted(prices, key=lambda price: (price.model.position, price.model_id))
     return Catalogue({price.model_id: model_of(price, now) for price in ordered}, in_force.version)
+
+
+def priced_by(version: str) -> dict[str, Price]:
+    """Return each model's price in a price list, or in the last one before that names it; two queries.
+
+    Empty for a version that is not known.
+    """
+    prices = PriceList.objects.filter(pk=version).first()
+    if prices is None:
+        return {}
+    at_once = Q(price_list__effective_from=prices.effective_from, price_list__created_at__lte=prices.created_at)
+    until_then = Price.objects.filter(at_once | Q(price_list__effective_from__lt=prices.effective_from))
+    newest = until_then.order_by("model_id", "-price_list__effective_from", "-price_list__created_at")
+    return {price.model_id: price for price in newest.distinct("model_id")}
 
 
 def model_of(price: Price, now: datetime) -> Model:

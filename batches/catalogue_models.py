@@ -136,6 +136,11 @@ class PriceList(models.Model):
         return self.version
 
 
+def in_proportion(credits: int, *, base_seconds: int, seconds: int) -> int:
+    """Return what a clip of `seconds` costs at `credits` for `base_seconds`, rounded up to a whole credit."""
+    return -(-credits * seconds // base_seconds)
+
+
 class Price(models.Model):
     """What a clip of `base_seconds` costs; longer and shorter ones in proportion, rounded up to a whole credit."""
 
@@ -152,3 +157,7 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_id}: {self.credits} for {self.base_seconds} s"
+
+    def of_clip(self, seconds: int) -> int:
+        """Return the credits of one clip of `seconds`."""
+        return in_proportion(self.credits, base_seconds=self.base_seconds, seconds=seconds)

@@ -1,14 +1,19 @@
 """What the list of batches shows: those that somebody reaches and wants, with the totals of all of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
+from django.http import Http404
 
+from batches.finding import with_query
 from batches.models import OPEN_STATES, Batch, BatchQuerySet, Item
 from batches.progress import Progress, progress_of
 from customers.access import Access
 from customers.models import Mode, Organization
+from ledger.why import Row as WhyRow
+from ledger.why import Term, Why
 from sora2.listing import created_within
 from sora2.pages import Rows, rows_after
 
@@ -16,14 +21,28 @@ BATCHES_SHOWN = 50
 # A filter of the list beside the states themselves.
 OPEN = "open"
 
+# The totals of a list, each with the sum that it is, and what it is in words.
+SUMMED = {
+    "reserved": Sum("credits"),
+    "settled": Sum("settled"),
+    "refunded": Sum("refunded"),
+    "held": Sum(F("credits") - F("settled") - F("refunded")),
+}
+WORDS = {
+    "reserved": "The whole cost of the batches, as it was held when each was accepted.",
+    "settled": "What the batches that have ended were charged.",
+    "refunded": "What came back from the batches that have ended.",
+    "held": "What is held for the batches that have not ended.",
+}
+
 
 @dataclass(frozen=True)
 class Wanted:
     """Which batches are wanted; what is empty is no restriction.
 
     `customer` is part of a name, or an id. `text` is what the batch's id or its request id begins with, letter for
-    letter. `custom_id` is that of one of its items, whole. `starts_at` is inclusive, `ends_at` exclusive. `picked` are
-    ids.
+    letter. `custom_id` is that of one of its items, whole. `maker` is the id of the key or person that ordered it.
+    `starts_at` is inclusive, `ends_at` exclusive. `picked` are ids.
     """
 
     state: str = ""
@@ -31,6 +50,7 @@ class Wanted:
     customer: str = ""
     text: str = ""
     custom_id: str = ""
+    maker: str = ""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     picked: tuple[str, ...] = ()
@@ -87,6 +107,29 @@ def batch_list(access: Access, *, wanted: Wanted, cursor: str) -> BatchList:
     )
 
 
+def totals_why(access: Access, *, wanted: Wanted, asked: Mapping[str, str], figure: str) -> Why:
+    """Explain a total over the batches of one mode that somebody wants, by state; `asked` is the same as a query.
+
+    Raises Http404 for what is no figure. Served by batches_batch_totals.
+    """
+    if figure not in SUMMED:
+        raise Http404
+    chosen = chosen_batches(access, wanted)
+    rows = chosen.values("state").annotate(count=Count("*"), sum=SUMMED[figure]).order_by("state")
+    by_state = tuple(
+        WhyRow(
+            label=row["state"],
+            credits=int(row["sum"]),
+            address=with_query("admin:batch_list", **{**asked, "state": row["state"]}),
+            note=f"{row['count']:,} {'batch' if row['count'] == 1 else 'batches'}",
+        )
+        for row in rows
+        if row["sum"]
+    )
+    total = sum(row.credits for row in by_state)
+    return Why(figure.capitalize(), WORDS[figure], total, (Term("Batches", total, by_state),))
+
+
 def _totals(chosen: BatchQuerySet, mode: str) -> Totals:
     """Add up the batches of a mode. Served by batches_batch_totals, and by nothing else.
 
@@ -119,6 +162,9 @@ def chosen_batches(access: Access, wanted: Wanted) -> BatchQuerySet:
     if wanted.custom_id:
         # Served by batches_item_by_custom_id.
         rows = rows.filter(pk__in=Item.objects.filter(custom_id=wanted.custom_id).values("batch"))
+    if wanted.maker:
+        # Served by batches_batch_by_maker.
+        rows = rows.filter(created_by=wanted.maker)
     if wanted.picked:
         rows = rows.filter(pk__in=wanted.picked)
     return created_within(rows, after=wanted.starts_at, before=wanted.ends_at, prefix="bat")

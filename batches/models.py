@@ -190,11 +190,19 @@ class Batch(models.Model):
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
             # Request ids by what they begin with, over all customers.
             models.Index(fields=["request_id"], opclasses=["varchar_pattern_ops"], name="batches_batch_by_request_id"),
+            # What a key has ordered, and how much of it is open.
+            models.Index(fields=["created_by", "-id"], name="batches_batch_by_maker"),
             # The totals of the list, whatever it is filtered by of these.
             models.Index(
                 fields=["organization", "mode", "state"],
                 include=["total", "credits", "settled", "refunded"],
                 name="batches_batch_totals",
+            ),
+            # What a key or a person has ordered, with its totals.
+            models.Index(
+                fields=["created_by", "-id"],
+                include=["organization", "mode", "state", "total", "credits", "settled", "refunded"],
+                name="batches_batch_by_maker",
             ),
             # Refund coverage: how many items failed, in batches that have ended. Most have none, and few numbers recur.
             models.Index(

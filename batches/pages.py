@@ -2,6 +2,7 @@
 items.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from batches.proofs import told_sha256
 from batches.retrying import RETRYABLE
 from batches.signing_off import Signer, signed_off, signer_of
 from batches.steps import Step, steps
+from batches.why_pages import ItemWhy, item_why
 from customers.access import Access, Permission
 from customers.models import User
 from ledger import approvals
@@ -25,17 +27,27 @@ from sora2.pages import Rows, rows_after
 from webhooks import pages as webhooks
 
 ITEMS_SHOWN = 100
+# The length of a clip as a query has it.
+LENGTH = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 # --- the tabs ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which items of a batch to show: all, or by outcome (a key of OUTCOMES), failure type, or custom id."""
+    """Which items of a batch to show: all, or by outcome (a key of OUTCOMES), failure, custom id, or price line."""
 
     show: str = ""
     failure: str = ""
     custom_id: str = ""
+    model: str = ""
+    seconds: str = ""
+
+    def status_of(self, batch: Batch) -> str:
+        """Return the status that the API filters by for the same: what failed is refunded at the batch's end."""
+        if self.show == "failed":
+            return Status.REFUNDED if batch.is_final else Status.FAILED
+        return self.show
 
 
 OUTCOMES: Mapping[str, tuple[Status, ...]] = {
@@ -55,6 +67,10 @@ def tasks(batch: Batch, *, choice: Choice, cursor: str) -> Rows[Item]:
         items = items.filter(failure_type=choice.failure)
     if choice.custom_id:
         items = items.filter(custom_id=choice.custom_id)
+    if choice.model:
+        items = items.filter(model=choice.model)
+    if LENGTH.fullmatch(choice.seconds):
+        items = items.filter(seconds=int(choice.seconds))
     return rows_after(items, key="index", cursor=cursor, size=ITEMS_SHOWN)
 
 
@@ -149,11 +165,13 @@ class Tried:
 class ItemPage:
     """An item with its video and attempts, and the ids of its neighbours by index.
 
+    `why` explains its credits, to those who may see them.
     `retried_as` is the item of another batch that tries it anew; `retryable` says that whoever looks at it may have it
     tried anew now.
     """
 
     item: Item
+    why: ItemWhy | None
     output: Output | None
     attempts: list[Tried]
     before: str
@@ -171,6 +189,7 @@ def item_page(access: Access, *, batch_id: str, item_id: str) -> ItemPage:
     may_retry = access.may(Permission.BATCHES_WRITE) and item.batch.is_final and retried_as is None
     return ItemPage(
         item=item,
+        why=item_why(item) if access.may(Permission.LEDGER_READ) else None,
         output=getattr(item, "output", None),
         attempts=[Tried(attempt, _steps(attempt)) for attempt in item.attempts.order_by("number")],
         before=neighbours.get(item.index - 1, ""),

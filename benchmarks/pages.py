@@ -162,6 +162,10 @@ def _pages(first_wallet: int, *, many: bool, biggest: str) -> dict[str, Page]:
         "ledger, the wallets": "/admin/ledger/",
         "ledger, a day": f"/admin/ledger/days/{day}",
         "ledger, a month of the biggest wallet": f"/admin/ledger/{biggest or much.pk}?month={day:%Y-%m}",
+        "why available, a wallet's": f"/admin/ledger/{much.pk}/why/available",
+        "why available, the biggest wallet's": f"/admin/ledger/{biggest or much.pk}/why/available",
+        "why settled, of all wallets": "/admin/ledger/why/settled",
+        "why reserved, of all batches": "/admin/batches/why/reserved?mode=live",
         "webhooks, the deliveries": "/admin/webhooks/deliveries/",
         "checks": "/admin/reconciliations/",
         "audit log": "/admin/audit/",
@@ -188,7 +192,7 @@ def _filters(organization: str, request_id: str, day: date) -> dict[str, str]:
 
 
 def _tabs(batch_id: str, what: str) -> dict[str, str]:
-    tabs = {"tasks": "", "billing": "/billing", "webhooks": "/webhooks"}
+    tabs = {"tasks": "", "billing": "/billing", "webhooks": "/webhooks", "why settled,": "/why/settled"}
     return {f"{tab} of {what}": f"/admin/batches/{batch_id}{path}" for tab, path in tabs.items()}
 
 

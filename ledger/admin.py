@@ -15,6 +15,7 @@ from ledger import (
     admin_lows,
     admin_periods,
     admin_seals,
+    admin_why,
     day_pages,
     pages,
     statement_pages,
@@ -133,6 +134,7 @@ PAGES = [
     *admin_lows.PAGES,
     *admin_periods.PAGES,
     *admin_seals.PAGES,
+    *admin_why.PAGES,
 ]
 
 

@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """How a day is drawn: where it begins, its two bars from the top down, the point of the line, and in words."""
+    """How a day is drawn: where it begins, its two bars from the top down, in words, and the page of what it sums."""
 
     left: int
     bar_left: int
@@ -48,6 +48,7 @@ class Column:
     settled_top: float
     settled_height: float
     words: str
+    address: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def chart(access: Access, *, mode: str, now: datetime) -> Chart:
     """Return the last 30 days of a mode, today among them, as far as somebody reaches them. Days are UTC's."""
     days = days_until(access, mode=mode, last=now.astimezone(UTC).date(), count=DAYS_SHOWN)
     top = _scale_of(max(max(day.reserved, day.settled + day.refunded) for day in days))
-    columns = [_column(number, day, top) for number, day in enumerate(days)]
+    rows = [_row_of_day(access, mode, day) for day in days]
+    columns = [_column(number, day, top, row.address) for number, (day, row) in enumerate(zip(days, rows, strict=True))]
     points = (
         f"{column.left + DAY_WIDTH / 2:g},{_y(day.reserved, top):g}" for column, day in zip(columns, days, strict=True)
     )
@@ -101,7 +103,7 @@ def chart(access: Access, *, mode: str, now: datetime) -> Chart:
         line=" ".join(points),
         top=top,
         width=DAY_WIDTH * len(days),
-        rows=[_row_of_day(access, mode, day) for day in reversed(days)],
+        rows=rows[::-1],
         reserved=sum(day.reserved for day in days),
         settled=sum(day.settled for day in days),
         refunded=sum(day.refunded for day in days),
@@ -171,7 +173,7 @@ def _statement(mode: str, day: date, owner: str, **more: str) -> str:
     return f"{reverse('admin:statement', args=[owner])}?{urlencode({'mode': mode, **interval, **more})}"
 
 
-def _column(number: int, day: Day, top: int) -> Column:
+def _column(number: int, day: Day, top: int, address: str) -> Column:
     settled, both = _y(day.settled, top), _y(day.settled + day.refunded, top)
     return Column(
         left=number * DAY_WIDTH,
@@ -181,6 +183,7 @@ def _column(number: int, day: Day, top: int) -> Column:
         settled_top=settled,
         settled_height=round(HEIGHT - settled, 2),
         words=f"{day.day}: {day.reserved:,} reserved, {day.settled:,} settled, {day.refunded:,} refunded",
+        address=address,
     )
 
 

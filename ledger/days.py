@@ -133,6 +133,18 @@ EXTENT = """
     ) e
 """
 
+# What a wallet was charged in each month (UTC), newest first. Served by the same indexes.
+SETTLED_BY_MONTH = f"""
+    WITH {TO_COME.format(where="WHERE w.id = %(wallet)s")},
+    moved AS (
+        SELECT d.day, d.settles, d.settled FROM ledger_walletday d WHERE d.wallet_id = %(wallet)s
+        UNION ALL
+        SELECT day, settles, settled FROM to_come
+    )
+    SELECT to_char(day, 'YYYY-MM'), sum(settles)::bigint, sum(settled)::bigint FROM moved
+    GROUP BY 1 HAVING sum(settles) > 0 ORDER BY 1 DESC
+"""  # noqa: S608 - constants of ours.
+
 
 @dataclass(frozen=True)
 class Day:
@@ -179,6 +191,13 @@ def shares_of(access: Access, *, mode: str, day: date) -> list[Share]:
     with connection.cursor() as cursor:
         cursor.execute(WALLETS, _given(access, mode=mode, first=day, last=day))
         return [Share(*row) for row in cursor.fetchall()]
+
+
+def settled_by_month(wallet: Wallet) -> list[tuple[str, int, int]]:
+    """Return for each month in which a wallet was charged, such as 2026-10, for how many batches and how much."""
+    with connection.cursor() as cursor:
+        cursor.execute(SETTLED_BY_MONTH, {"wallet": wallet.pk})
+        return [(month, batches, credits) for month, batches, credits in cursor.fetchall()]
 
 
 def extent_before(access: Access, *, at: datetime) -> tuple[int, int]:

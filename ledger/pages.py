@@ -1,9 +1,11 @@
 """What the ledger's pages show: wallets, entries, and the equations that every credit must satisfy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from django.db.models import Count, Q, Sum
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from customers.access import Access
 from customers.models import ApiKey, User
@@ -24,22 +26,33 @@ SIGNS = {
 }
 
 
+# Where a figure of this name is explained.
+Where = Callable[[str], str]
+
+
+def nowhere(figure: str) -> str:  # noqa: ARG001 - the shape of what says where.
+    """Say that a figure is explained nowhere: what is past has no rows any more."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Part:
-    """One figure of an equation, and the tone that its bar is drawn in."""
+    """One figure of an equation, the tone that its bar is drawn in, and where it is explained."""
 
     label: str
     value: int
     tone: str
+    address: str = ""
 
 
 @dataclass(frozen=True)
 class Equation:
-    """A figure that must be the sum of others."""
+    """A figure that must be the sum of others, and where it is explained."""
 
     label: str
     total: int
     parts: tuple[Part, ...]
+    address: str = ""
 
     @property
     def unexplained(self) -> int:
@@ -78,14 +91,14 @@ class Wallets:
     waiting: int
 
 
-def funded(*, available: int, reserved: int, settled: int, total: int) -> Equation:
-    """Return the equation of a wallet, or of the totals of several."""
+def funded(*, available: int, reserved: int, settled: int, total: int, where: Where = nowhere) -> Equation:
+    """Return the equation of a wallet, or of the totals of several; `where` says where each figure is explained."""
     parts = (
-        Part("Available", available, "quiet"),
-        Part("Reserved", reserved, "held"),
-        Part("Settled", settled, "accent"),
+        Part("Available", available, "quiet", where("available")),
+        Part("Reserved", reserved, "held", where("reserved")),
+        Part("Settled", settled, "accent", where("settled")),
     )
-    return Equation("Funded", total, parts)
+    return Equation("Funded", total, parts, where("funded"))
 
 
 def all_funds(access: Access, *, mode: str) -> Equation:
@@ -96,14 +109,32 @@ def all_funds(access: Access, *, mode: str) -> Equation:
 def wallets(access: Access, *, mode: str, customer: str, cursor: str) -> Wallets:
     """Return the wallets that somebody reaches, newest first, by mode and customer (a name's part, or an id)."""
     count, equation = _totals(access, mode=mode, customer=customer)
-    rows = _chosen(access, mode=mode, customer=customer).select_related("organization")
+    rows = chosen_wallets(access, mode=mode, customer=customer).select_related("organization")
     page = rows_after(rows, key="-id", cursor=cursor, size=WALLETS_SHOWN)
     return Wallets(page, count, equation, waiting=_waiting(access, mode))
 
 
+def chosen_wallets(access: Access, *, mode: str, customer: str) -> WalletQuerySet:
+    """Return the wallets that somebody reaches, by mode and customer (a name's part, or an id)."""
+    rows = Wallet.objects.within(access).filter(mode=mode)
+    if customer:
+        rows = rows.filter(Q(organization_id=customer) | Q(organization__name__icontains=customer))
+    return rows
+
+
 def wallet_equation(wallet: Wallet) -> Equation:
     """Return `funded = available + reserved + settled` of one wallet."""
-    return funded(available=wallet.available, reserved=wallet.reserved, settled=wallet.settled, total=wallet.funded)
+    figures = {"available": wallet.available, "reserved": wallet.reserved, "settled": wallet.settled}
+    return funded(
+        **figures,
+        total=wallet.funded,
+        where=lambda figure: wallet_why_address(wallet.organization_id, wallet.mode, figure),
+    )
+
+
+def wallet_why_address(organization_id: str, mode: str, figure: str) -> str:
+    """Return the page that explains a figure of a wallet."""
+    return f"{reverse('admin:wallet_why', args=[organization_id, figure])}?{urlencode({'mode': mode})}"
 
 
 def lines(
@@ -125,15 +156,18 @@ def names_of(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
     return {**dict(people), **dict(ApiKey.objects.filter(pk__in=actors).values_list("pk", "name"))}
 
 
-def held_equation(entries: Iterable[Entry], *, final: bool) -> Equation:
+def held_equation(entries: Iterable[Entry], *, final: bool, where: Where = nowhere) -> Equation:
     """Return `reserved = settled + refunded` of one reference's entries; what is still held counts until the end."""
     made = {kind: sum(entry.amount for entry in entries if entry.kind == kind) for kind in Entry.Kind}
     reserved = made[Entry.Kind.RESERVE]
     settled, refunded = made[Entry.Kind.SETTLE], made[Entry.Kind.REFUND]
-    parts: tuple[Part, ...] = (Part("Settled", settled, "accent"), Part("Refunded", refunded, "quiet"))
+    parts: tuple[Part, ...] = (
+        Part("Settled", settled, "accent", where("settled")),
+        Part("Refunded", refunded, "quiet", where("refunded")),
+    )
     if not final:
-        parts = (*parts, Part("Held", reserved - settled - refunded, "held"))
-    return Equation("Reserved", reserved, parts)
+        parts = (*parts, Part("Held", reserved - settled - refunded, "held", where("held")))
+    return Equation("Reserved", reserved, parts, where("reserved"))
 
 
 def _line(entry: Entry, requests: Mapping[str, str]) -> Line:
@@ -144,13 +178,6 @@ def _line(entry: Entry, requests: Mapping[str, str]) -> Line:
     return Line(entry, SIGNS[kind], about=entry.request_id or entry.reference, target=target)
 
 
-def _chosen(access: Access, *, mode: str, customer: str) -> WalletQuerySet:
-    rows = Wallet.objects.within(access).filter(mode=mode)
-    if customer:
-        rows = rows.filter(Q(organization_id=customer) | Q(organization__name__icontains=customer))
-    return rows
-
-
 def _waiting(access: Access, mode: str) -> int:
     if access.organization_ids is not None:
         return 0
@@ -158,17 +185,32 @@ def _waiting(access: Access, mode: str) -> int:
 
 
 def _totals(access: Access, *, mode: str, customer: str) -> tuple[int, Equation]:
-    totals = _chosen(access, mode=mode, customer=customer).aggregate(
+    totals = chosen_wallets(access, mode=mode, customer=customer).aggregate(
         count=Count("pk"),
         available=Sum("available", default=0),
         reserved=Sum("reserved", default=0),
         settled=Sum("settled", default=0),
         funded=Sum("funded", default=0),
     )
+
     equation = funded(
         available=int(totals["available"]),
         reserved=int(totals["reserved"]),
         settled=int(totals["settled"]),
         total=int(totals["funded"]),
+        where=_where(access, mode=mode, customer=customer),
     )
     return totals["count"], equation
+
+
+def _where(access: Access, *, mode: str, customer: str) -> Where:
+    """Return where each total is explained: to who belongs to one customer, by their wallet at once."""
+    own = access.organization_ids or ()
+    query = urlencode({"mode": mode, **({"customer": customer} if customer else {})})
+
+    def where(figure: str) -> str:
+        if len(own) == 1:
+            return wallet_why_address(next(iter(own)), mode, figure)
+        return f"{reverse('admin:totals_why', args=[figure])}?{query}"
+
+    return where

@@ -85,6 +85,20 @@ INVARIANTS = (
 
 
 @contextlib.contextmanager
+def at_one_moment() -> Iterator[None]:
+    """See all data as of one moment, read-only: what is posted meanwhile would look like a difference.
+
+    Inside of a caller's transaction it is that one's view of the data.
+    """
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if is_outermost:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+@contextlib.contextmanager
 def books_at_one_moment() -> Iterator[None]:
     """See all data as of one moment, read-only, as the only check that does. Raises UnderWay.
 
@@ -92,9 +106,8 @@ def books_at_one_moment() -> Iterator[None]:
     also when the process is killed.
     """
     is_outermost = not connection.in_atomic_block
-    with transaction.atomic(), connection.cursor() as cursor:
+    with at_one_moment(), connection.cursor() as cursor:
         if is_outermost:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_MINUTES}min'")
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('ledger_reconciliation'))")
         if cursor.fetchone() != (True,):

@@ -108,9 +108,9 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
         page=page,
         count=count,
         amount=amount,
-        kept=_asked_again(interval),
-        printed=_query(mode=asked.mode, **_asked_again(interval)),
-        exported=_exported(asked, interval),
+        kept=asked_again(interval),
+        printed=printed(asked, interval),
+        exported=exported(asked, interval),
     )
 
 
@@ -123,6 +123,30 @@ def asked_statement(
     if wallet is None:
         raise Http404
     return statement_of(wallet=wallet, interval=_interval(wallet, asked, now), by_days=by_days)
+
+
+def asked_again(interval: Interval) -> dict[str, str]:
+    """Return the parameters that ask for an interval, whatever the current month is then."""
+    if isinstance(interval, Month):
+        return {"month": interval.month, "tz": interval.zone}
+    given = {"from": interval.start, "until": interval.end}
+    return {**(given if any(given.values()) else {"month": EVERYTHING}), "tz": interval.zone}
+
+
+def printed(asked: Asked, interval: Interval) -> str:
+    """Return the query for the statement over an interval, as a page and as a paper."""
+    return _query(mode=asked.mode, **asked_again(interval))
+
+
+def exported(asked: Asked, interval: Interval) -> str:
+    """Return the query for the entries of an interval as files."""
+    return _query(
+        mode=asked.mode,
+        kind=asked.kind,
+        reference=asked.reference,
+        created_after=timestamp(interval.starts_at) or "",
+        created_before=timestamp(interval.ends_at) or "",
+    )
 
 
 def _filtered(asked: Asked, statement: Statement, entries: EntryQuerySet) -> tuple[int, int]:
@@ -192,31 +216,13 @@ def _closing(asked: Asked, statement: Statement) -> Row:
 
 def _moved(asked: Asked, interval: Interval, moved: Moved) -> Row:
     """Return the line of a kind; it leads to its entries."""
-    query = _query(mode=asked.mode, kind=moved.kind, **_asked_again(interval)) if moved.count else ""
+    query = _query(mode=asked.mode, kind=moved.kind, **asked_again(interval)) if moved.count else ""
     figures = (moved.count, moved.credits, *(figure or None for figure in _figures(moved.effect)))
     return Row(moved.kind.value, query, figures, signed=True)
 
 
 def _figures(balances: Balances) -> tuple[int, ...]:
     return balances.available, balances.reserved, balances.settled, balances.funded
-
-
-def _asked_again(interval: Interval) -> dict[str, str]:
-    """Return the parameters that ask for an interval, whatever the current month is then."""
-    if isinstance(interval, Month):
-        return {"month": interval.month, "tz": interval.zone}
-    given = {"from": interval.start, "until": interval.end}
-    return {**(given if any(given.values()) else {"month": EVERYTHING}), "tz": interval.zone}
-
-
-def _exported(asked: Asked, interval: Interval) -> str:
-    return _query(
-        mode=asked.mode,
-        kind=asked.kind,
-        reference=asked.reference,
-        created_after=timestamp(interval.starts_at) or "",
-        created_before=timestamp(interval.ends_at) or "",
-    )
 
 
 def _query(**given: str) -> str:

@@ -12,6 +12,7 @@ import environ
 import structlog
 
 from sora2.brokers import broker_url
+from sora2.redaction import without_tokens
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -323,7 +324,11 @@ LOGGING = {
     "formatters": {
         "structured": {
             "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer(),
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+                without_tokens,
+            ],
             "foreign_pre_chain": [
                 structlog.contextvars.merge_contextvars,
                 structlog.processors.TimeStamper(fmt="iso"),

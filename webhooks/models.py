@@ -312,7 +312,8 @@ class Attempt(models.Model):
     """One post of a delivery. Written before the call; until the outcome is known, `duration_ms` is missing.
 
     `error` is a code of `webhooks.guarded.Answer`, or `no_secret`, or `worker_lost`: the worker did not come back, so
-    the receiver may have got the message or not.
+    the receiver may have got the message or not. `signature` is the header `webhook-signature` of it, known with the
+    outcome; empty for an attempt of before it was kept.
     """
 
     delivery = models.ForeignKey(Delivery, on_delete=models.PROTECT, related_name="attempts")
@@ -324,6 +325,7 @@ class Attempt(models.Model):
     error = models.CharField(max_length=40, blank=True)
     duration_ms = models.PositiveIntegerField(null=True)
     response = models.TextField(blank=True)
+    signature = models.CharField(max_length=200, blank=True, db_default="")
 
     objects = AttemptQuerySet.as_manager()
 

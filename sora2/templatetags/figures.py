@@ -44,6 +44,17 @@ SIGNS = {
     "failing": ("✕", "bad"),
     "disabled": ("○", "waiting"),
     "deleted": ("−", "waiting"),
+    # Of a person: the second step, the account; of an invitation.
+    "on": ("✓", "good"),
+    "off": ("○", "waiting"),
+    "closed": ("−", "waiting"),
+    "open": ("○", "active"),
+    "expired": ("−", "waiting"),
+    # Of an API key; a new secret of it may work beside the one before.
+    "usable": ("✓", "good"),
+    "expires soon": ("◑", "mixed"),
+    "rotating": ("◐", "active"),
+    "revoked": ("−", "waiting"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),
@@ -81,6 +92,23 @@ class Part(Protocol):
 def credits(value: int | None) -> str:
     """Return a whole number with thousands separated, or a dash."""
     return "–" if value is None else f"{value:,}".replace("-", "−")
+
+
+@register.simple_tag
+def amount(value: int | None, address: str = "", *, sign: str = "", key: str = "", again: bool = False) -> SafeString:
+    """Return a figure of credits, as the link to what explains it: its explanation, or the rows that it sums.
+
+    Every figure of credits on a page is made by this, so that a test can follow each. Without an address it is plain:
+    then it is nothing (0), or it stands in a row whose first link explains it, or above it is what it sums. `again`
+    says that a link nearby leads there too, and the keyboard need not stop twice; `key` makes the link's id.
+    """
+    if value is None:
+        return SafeString("–")
+    shown = f"{sign}{credits(value)}"
+    if not address:
+        return format_html('<span data-credits="{}">{}</span>', value, shown)
+    more = format_html(' id="why-{}"', key) if key else SafeString(' tabindex="-1"' if again else "")
+    return format_html('<a class="drill" data-credits="{}" href="{}"{}>{}</a>', value, address, more, shown)
 
 
 @register.filter
@@ -136,12 +164,10 @@ def mode_switch(context: template.Context, mode: str = "") -> dict[str, Any]:
     Without a mode the page is of both, or of none: the switch shows where it stands.
     """
     switch = context.get("switch", "")
-    return {
-        "csrf_token": context.get("csrf_token"),
-        "switch": switch,
-        "shown": mode or switch,
-        "modes": ("live", "test"),
-    }
+    shown = mode or switch
+    # The foot of the page shows calls with a key of the same mode.
+    context.dicts[0]["shown_mode"] = shown
+    return {"csrf_token": context.get("csrf_token"), "switch": switch, "shown": shown, "modes": ("live", "test")}
 
 
 @register.simple_tag

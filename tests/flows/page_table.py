@@ -60,6 +60,8 @@ PAGES: dict[str, Row] = {
     "batch_cancel": Row("GET POST", "batches:write", OWN),
     "batch_retry": Row("GET POST", "batches:write", OWN),
     "batch_billing": Row("GET", "ledger:read", OWN),
+    "batch_why": Row("GET", "ledger:read", OWN),
+    "batch_totals_why": Row("GET", "ledger:read", ALL),
     "batch_webhooks": Row("GET", "webhooks:read", OWN),
     "batch_proof": Row("GET", "ledger:read", OWN),
     "batch_items": Row("GET", "ledger:read", OWN),
@@ -73,6 +75,10 @@ PAGES: dict[str, Row] = {
     "wallet_list": Row("GET", "ledger:read", ALL),
     "ledger_day": Row("GET", "ledger:read", ALL),
     "statement": Row("GET", "ledger:read", OWN),
+    "wallet_why": Row("GET", "ledger:read", OWN),
+    "totals_why": Row("GET", "ledger:read", ALL),
+    "entry": Row("GET", "ledger:read", OWN),
+    "month_end": Row("GET", "ledger:read", OWN),
     "statement_pdf": Row("GET", "ledger:read", OWN),
     "ledger_csv": Row("GET", "ledger:read", OWN),
     "ledger_xlsx": Row("GET", "ledger:read", OWN),
@@ -91,7 +97,10 @@ PAGES: dict[str, Row] = {
     "verifier_file": Row("GET", "ledger:read", ALL),
     # Webhooks.
     "endpoint_list": Row("GET", "webhooks:read", ALL),
+    "endpoint_new": Row("GET POST", "webhooks:write", ALL),
     "endpoint": Row("GET", "webhooks:read", OWN),
+    "endpoint_change": Row("GET POST", "webhooks:write", OWN),
+    "endpoint_delete": Row("GET POST", "webhooks:write", OWN),
     "endpoint_test": Row("POST", "webhooks:write", OWN),
     "endpoint_switch": Row("POST", "webhooks:write", OWN),
     "endpoint_replay": Row("GET POST", "webhooks:write", OWN),
@@ -107,7 +116,18 @@ PAGES: dict[str, Row] = {
     "account": Row("GET", "account:read", OWN),
     "account_settings": Row("GET POST", "account:write", OWN),
     "people": Row("GET", "account:read", OWN),
+    "people_invite": Row("POST", "people:write", OWN),
+    "invitation_renew": Row("POST", "people:write", OWN),
+    "invitation_withdraw": Row("POST", "people:write", OWN),
+    "member_role": Row("GET POST", "people:write", OWN),
+    "member_remove": Row("GET POST", "people:write", OWN),
+    "member_password": Row("GET POST", "people:write", OWN),
     "key_list": Row("GET", "account:read", OWN),
+    "key_new": Row("GET POST", "keys:write", OWN),
+    "key": Row("GET", "account:read", OWN),
+    "key_rename": Row("POST", "keys:write", OWN),
+    "key_rotate": Row("POST", "keys:write", OWN),
+    "key_revoke": Row("GET POST", "keys:write", OWN),
     # What is on offer.
     "catalogue": Row("GET", "batches:read", OURS),
     "catalogue_model": Row("GET POST", "batches:read", OURS, "catalogue:write"),
@@ -149,9 +169,12 @@ MODELS: dict[str, str] = {
     "webhooks_event": "webhooks:read",
     "webhooks_delivery": "webhooks:read",
 }
-# What Django brings besides, and the doors, through which one signs in and out: both have tests of their own.
+# What Django brings besides, and the doors, through which one comes in and goes out: both have tests of their own.
 DJANGOS = {"autocomplete", "view_on_site", "app_list"}
-DOORS = {"login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"}
+DOORS = {
+    *("login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"),
+    *("join", "new_password"),
+}
 
 # Taken; sent to sign in; the method is none of the page's; refused; not there.
 OK, SIGN_IN, NO_METHOD, REFUSED, MISSING = "taken", "sign in", "no method", "refused", "missing"

@@ -43,7 +43,12 @@ def _of(batch: Batch) -> dict[str, str]:
     """Return the addresses of the pages about this batch."""
     at, item = f"/admin/batches/{batch.pk}", batch.items.filter(output__isnull=False)[0]
     delivery = Delivery.objects.filter(event__reference=batch.pk, event__type="batch.completed")[0]
-    tabs = {"batch_billing": "billing", "batch_webhooks": "webhooks", "batch_proof": "proof"}
+    tabs = {
+        "batch_billing": "billing",
+        "batch_webhooks": "webhooks",
+        "batch_proof": "proof",
+        "batch_why": "why/refunded",
+    }
     return {
         "batch": at,
         **{name: f"{at}/{tab}" for name, tab in tabs.items()},

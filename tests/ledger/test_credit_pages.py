@@ -381,7 +381,7 @@ def test_an_approval_posts_and_the_page_shows_the_entry_and_what_it_did(account:
     assert "What it did Credits Before After Available 1,000 1,020 Funded 1,000 1,020" in page
     assert f"· {ben.username}" in page
     assert "Note Seen it." in page
-    assert f"/admin/find?q={entry.pk}" in response.content.decode()
+    assert f"/admin/ledger/entries/{entry.pk}" in response.content.decode()
     assert "Approve and post" not in page
     make_batch(account.api, 3)
     assert "Available 1,000 1,020 Funded 1,000 1,020" in words_of(client.get(at(request)))

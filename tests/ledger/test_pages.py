@@ -305,9 +305,11 @@ def test_no_other_interval_is_shown_than_was_asked_for(acme: Account, query: dic
     assert "Closing" not in words_of(response)
 
 
-def test_an_entry_that_is_searched_for_is_shown_in_its_own_month(acme: Account) -> None:
+def test_an_entrys_page_leads_to_it_among_those_of_its_own_month(acme: Account) -> None:
     entry = Entry.objects.get(wallet=acme.wallets[Mode.LIVE], seq=2)
-    page = staff().get("/admin/find", {"q": entry.pk}, follow=True)
+    client = staff()
+    found = client.get("/admin/find", {"q": entry.pk}, follow=True)
+    page = client.get(links_of(found)[acme.organization.name])
     assert "October 2026 UTC" in words_of(page)
     assert numbers(page) == [2, 1]
     assert f'<tr id="{entry.pk}">' in page.content.decode()

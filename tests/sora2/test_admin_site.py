@@ -222,7 +222,7 @@ def test_any_id_leads_to_its_page(ended: Batch) -> None:
         ended.pk: at,
         ended.request_id: at,
         item.pk: f"{at}/items/{item.pk}",
-        entry.pk: f"{ledger}?mode=live&after={entry.seq + 1}#{entry.pk}",
+        entry.pk: f"/admin/ledger/entries/{entry.pk}",
         entry.wallet_id: f"{ledger}?mode=live",
         ended.organization_id: ledger,
         delivery.event_id: f"{at}/webhooks",
