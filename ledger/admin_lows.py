@@ -33,7 +33,7 @@ def set_threshold(request: HttpRequest, access: Access, organization_id: str) ->
     if wallet is None:
         raise Http404
     text = request.POST.get("threshold", "").strip()
-    if text and not (text.isascii() and text.isdigit() and int(text) <= THRESHOLD_MAX):
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= THRESHOLD_MAX):
         messages.error(request, "The threshold is a whole number of credits, or empty for none. Nothing was changed.")
     else:
         lows.set_threshold(wallet=wallet, threshold=int(text) if text else None, actor=access.actor)

@@ -19,7 +19,7 @@ def write_mail(*, wallet: Wallet, now: datetime) -> None:
     context = {
         "organization": organization,
         "wallet": wallet,
-        "dashboard": f"{settings.PUBLIC_BASE_URL}/admin/ledger/{organization.pk}",
+        "dashboard": f"{settings.PUBLIC_BASE_URL}/admin/ledger/{organization.pk}?mode={wallet.mode}",
         "account": f"{settings.PUBLIC_BASE_URL}/admin/customers/{organization.pk}",
         "support": settings.SUPPORT_EMAIL,
     }
