@@ -107,7 +107,7 @@ def _new_page(request: HttpRequest, form: EndpointForm) -> HttpResponseBase:
         "admin/webhooks/new.html",
         title="New endpoint",
         form=form,
-        mode=form["mode"].value(),
+        mode=form["mode"].value() or "",
         other_mode=form.other_mode.value,
         may_be_sink=settings.WEBHOOK_SINK_ENABLED and form["mode"].value() == Mode.TEST,
     )

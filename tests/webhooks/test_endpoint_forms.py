@@ -93,6 +93,7 @@ def test_the_other_mode_is_a_button_away_and_what_was_typed_stays(acme: Organiza
         ({"events": ["batch.exploded"]}, "Select a valid choice."),
         ({"description": "x" * 201}, "at most 200 characters"),
         ({"mode": "both"}, "Select a valid choice."),
+        ({"mode": ""}, "This field is required."),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_typed_is_lost(acme: Organization, said: dict[str, Any], fault: str) -> None:
