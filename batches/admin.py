@@ -19,6 +19,7 @@ from batches import (
     admin_acts,
     admin_items,
     admin_list,
+    admin_month_end,
     admin_ordering,
     admin_retention,
     admin_sign_off,
@@ -43,7 +44,7 @@ from sora2.pages import Page, render, text_of
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponseBase:
-    """Show finance's home; what somebody may not see is left out."""
+    """Show our staff finance's home; what somebody may not see is left out."""
     access = access_of(request)
     return render(
         request,
@@ -127,7 +128,8 @@ def batch_tasks(request: HttpRequest, access: Access, batch_id: str) -> HttpResp
         **{name: text_of(request, name) for name in ("show", "failure", "custom_id", "model", "seconds")}
     )
     items = pages.tasks(head.batch, choice=choice, cursor=text_of(request, "after"))
-    return _tab(request, access, head, "tasks", items=items, choice=choice)
+    api_status = choice.status_of(head.batch)
+    return _tab(request, access, head, "tasks", items=items, choice=choice, api_status=api_status)
 
 
 @require_safe
@@ -215,6 +217,7 @@ PAGES = [
     *admin_items.PAGES,
     *admin_retention.PAGES,
     *admin_sign_off.PAGES,
+    *admin_month_end.PAGES,
     *admin_why.PAGES,
 ]
 

@@ -1,4 +1,7 @@
-"""What a customer is told about credits: `credits.low`, once for each time that a wallet falls below its threshold."""
+"""What a customer is told about credits: once for each time that a wallet falls below its threshold.
+
+By the event `credits.low`, and of a live wallet by a mail too.
+"""
 
 import json
 from datetime import datetime
@@ -7,7 +10,7 @@ from django.db import transaction
 from structlog import get_logger
 
 from customers.models import Mode
-from ledger import lows
+from ledger import low_mails, lows
 from ledger.models import Wallet
 from sora2.times import timestamp
 from webhooks import services as webhooks
@@ -17,10 +20,10 @@ log = get_logger(__name__)
 
 
 def tell_low_credits(*, now: datetime) -> int:
-    """Publish `credits.low` for each wallet that has become low since; return how many.
+    """Publish `credits.low` for each wallet that has become low since, and write the mails; return how many.
 
-    One transaction each notes the crossing as told and writes the event: it is told once, whoever dies in between.
-    One that cannot be told keeps no other from it.
+    One transaction each notes the crossing as told, and writes event and mail: it is told once, whoever dies in
+    between. One that cannot be told keeps no other from it.
     """
     told = 0
     for wallet in lows.untold():
@@ -61,4 +64,5 @@ def _tell(wallet: Wallet, now: datetime) -> bool:
             body=low_credits_event(wallet=wallet, event_id=event_id, now=now),
             reference=wallet.pk,
         )
+        low_mails.write_mail(wallet=wallet, now=now)
     return True

@@ -147,9 +147,8 @@ def _other_page(event: AuditEvent) -> str:
         return reverse(OFFERS[event.action][1], args=[event.subject])
     if event.action == "period.close" and event.outcome == "done":
         return reverse("admin:period", args=[event.subject])
-    kinds = {"usr": "user", "key": "apikey"}
-    kind = kinds.get(event.subject.partition("_")[0])
-    return reverse(f"admin:customers_{kind}_change", args=[quote(event.subject)]) if kind else ""
+    is_person = event.subject.startswith("usr_")
+    return reverse("admin:customers_user_change", args=[quote(event.subject)]) if is_person else ""
 
 
 def _names(actors: Iterable[str]) -> dict[str, str]:

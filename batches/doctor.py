@@ -14,8 +14,10 @@ from django.db import connection
 from batches.catalogue import Route, routes
 from batches.execution.gate import health_by_route
 from batches.models import ProviderRoute, RouteHealth
-from ledger.models import ReconciliationRun
+from ledger.models import LowNotice, ReconciliationRun
+from sora2.mailing import oldest_unsent
 from webhooks import health as webhooks
+from webhooks.models import Notice
 
 # What is due is taken within a second or two; this much later, nobody takes it.
 LATE = timedelta(seconds=60)
@@ -199,10 +201,14 @@ def _around(now: datetime) -> Iterator[Finding]:
     if due_since is not None:
         says = f"{count} deliveries are due, and no worker takes them"
         yield Finding("not_delivered", "webhooks", due_since, says, logs)
-    unsent_since = webhooks.oldest_unsent()
-    if unsent_since is not None and unsent_since < now - LATE:
-        says = "mails about failing endpoints cannot be sent"
-        yield Finding("not_mailed", "webhooks", unsent_since, says, "Look at EMAIL_URL, and at the workers' logs.")
+    for subject, table, about in (
+        ("webhooks", Notice, "failing endpoints"),
+        ("ledger", LowNotice, "low credits"),
+    ):
+        unsent_since = oldest_unsent(table)
+        if unsent_since is not None and unsent_since < now - LATE:
+            says = f"mails about {about} cannot be sent"
+            yield Finding("not_mailed", subject, unsent_since, says, "Look at EMAIL_URL, and at the workers' logs.")
     for count, since in _rows(UNPURGED, long_ago=now - LONG_OPEN):
         if count:
             says = f"{count} videos are kept past the end of their customers' retention"

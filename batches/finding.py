@@ -9,6 +9,7 @@ from django.utils.http import urlencode
 
 from batches.models import Batch, Item
 from customers.access import Access
+from customers.models import ApiKey
 from ledger.models import CreditRequest, Entry, Wallet
 from webhooks.models import Delivery, Endpoint, Event
 
@@ -79,6 +80,11 @@ def _organizations(access: Access, ids: set[str]) -> Found:
     return [(pk, reverse("admin:statement", args=[pk]), who) for pk, who in owners]
 
 
+def _keys(access: Access, ids: set[str]) -> Found:
+    rows = ApiKey.objects.within(access).filter(pk__in=ids).values_list("pk", "organization_id", "organization__name")
+    return [(pk, reverse("admin:key", args=[owner, pk]), who) for pk, owner, who in rows]
+
+
 def _entries(access: Access, ids: set[str]) -> Found:
     rows = Entry.objects.within(access).filter(pk__in=ids).values_list("pk", "wallet__organization__name")
     return [(pk, reverse("admin:entry", args=[pk]), who) for pk, who in rows]
@@ -117,6 +123,7 @@ _LOOKUPS: Mapping[str, Callable[[Access, set[str]], Found]] = {
     "itm": _items,
     "wal": _wallets,
     "org": _organizations,
+    "key": _keys,
     "led": _entries,
     "crq": _requests,
     "whe": _endpoints,

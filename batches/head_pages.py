@@ -12,7 +12,7 @@ from batches.models import Batch, Item
 from batches.progress import Progress, progress_from
 from batches.steps import Step, steps
 from customers.access import Access, Permission
-from customers.models import ApiKey, User
+from customers.naming import names_of
 from ledger import pages as ledger
 from ledger.models import Entry
 from webhooks import pages as webhooks
@@ -57,7 +57,7 @@ def head(access: Access, *, batch_id: str) -> Head:
         timeline=_timeline(batch, last, told),
         took=batch.finished_at - batch.created_at if batch.finished_at else None,
         live=not batch.is_final or told.untried,
-        maker=_maker(access, batch),
+        maker=names_of(access, [batch.created_by]).get(batch.created_by, batch.created_by),
         retries=list(batch.retries.order_by("pk")),
         may_cancel=may_write and not batch.is_final and batch.canceled_at is None,
         retryable=retrying.left_to_retry(batch).count() if may_write and batch.is_final else 0,
@@ -117,14 +117,3 @@ def _not_acknowledged(batch: Batch, told: webhooks.Acknowledgement) -> str:
     if not told.wanted:
         return "not due: no endpoint wanted it"
     return "not yet: refused so far, and tried again" if told.waiting else "given up: nobody took it"
-
-
-def _maker(access: Access, batch: Batch) -> str:
-    """Say who ordered a batch. Whom of our staff, is for our staff to know."""
-    if batch.created_by.startswith("key_"):
-        key = ApiKey.objects.filter(pk=batch.created_by).first()
-        return f"the key {key}" if key else batch.created_by
-    user = User.objects.filter(pk=batch.created_by).first()
-    if user is None:
-        return batch.created_by
-    return "our staff" if user.is_staff and access.organization_ids is not None else user.username

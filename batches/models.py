@@ -190,6 +190,8 @@ class Batch(models.Model):
             models.Index(fields=["id"], condition=Q(state__in=["queued", "processing"]), name="batches_batch_open"),
             # Request ids by what they begin with, over all customers.
             models.Index(fields=["request_id"], opclasses=["varchar_pattern_ops"], name="batches_batch_by_request_id"),
+            # What a key has ordered, and how much of it is open.
+            models.Index(fields=["created_by", "-id"], name="batches_batch_by_maker"),
             # The totals of the list, whatever it is filtered by of these.
             models.Index(
                 fields=["organization", "mode", "state"],

@@ -13,6 +13,7 @@ from batches.intake import BATCH_METADATA_MAX, CREDITS_MAX, REQUEST_ID_MAX
 from batches.ordering_files import MOST_BYTES, Kind, NotText, Sheet, kind_of, read, text_of, with_plain_ends
 from customers.access import Access
 from customers.models import Mode, Organization
+from customers.owner_forms import OwnerForm
 from sora2.forms import MomentField, text_input, whole_number
 from sora2.times import timestamp
 
@@ -27,13 +28,12 @@ def new_request_id(now: datetime) -> str:
     return f"web-{now:%Y-%m-%d}-{secrets.token_hex(5)}"
 
 
-class OrderForm(forms.Form):
+class OrderForm(OwnerForm):
     """What is ordered, and for whom. After `is_valid`: `organization`, `sheet`, and `body`.
 
     Our own people name the customer and give a reason; a customer's person chooses among their own organizations.
     """
 
-    organization: Organization
     sheet: Sheet
 
     kind = forms.ChoiceField(label="Written as", choices=Kind.choices, widget=forms.RadioSelect, initial=Kind.LINES)
@@ -51,9 +51,6 @@ class OrderForm(forms.Form):
         help_text="CSV, JSON lines or text, in UTF-8. It takes the place of what stands in the box.",
     )
     source = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
-    customer = forms.CharField(
-        label="Customer", widget=text_input(), error_messages={"required": "Say for which customer."}
-    )
     reason = forms.CharField(
         label="Reason",
         max_length=500,
@@ -101,22 +98,11 @@ class OrderForm(forms.Form):
     def __init__(
         self, *given: Any, access: Access, own: Sequence[Organization], catalogue: Catalogue, **more: Any
     ) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
-        self.access, self.own, self.catalogue = access, own, catalogue
+        super().__init__(*given, access=access, own=own, **more)
+        self.catalogue = catalogue
         self._offer(catalogue)
-        if self.is_staff:
-            self.fields["customer"].help_text = self._named() or "Its id, or its whole name."
-            return
-        del self.fields["reason"]
-        if len(own) == 1:
-            del self.fields["customer"]
-        else:
-            self.fields["customer"] = forms.ChoiceField(label="For", choices=[(one.pk, one.name) for one in own])
-
-    @property
-    def is_staff(self) -> bool:
-        """Say whether one of our own people fills it in."""
-        return self.access.organization_ids is None
+        if not self.is_staff:
+            del self.fields["reason"]
 
     @property
     def offered(self) -> list[forms.BoundField]:
@@ -185,25 +171,10 @@ class OrderForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Find the customer, see that model, length and size fit, and read the rows."""
-        self._find_organization()
+        super().clean()
         self._fit_model()
         self._read_rows()
         return self.cleaned_data
-
-    def _find_organization(self) -> None:
-        if not self.is_staff:
-            chosen = self.cleaned_data.get("customer")
-            found = [one for one in self.own if len(self.own) == 1 or one.pk == chosen]
-        elif text := self.cleaned_data.get("customer"):
-            found = list(Organization.objects.named(text)[:2])
-            if len(found) > 1:
-                self.add_error("customer", "More than one customer has this name: give the id.")
-            elif not found:
-                self.add_error("customer", "There is no customer with this id or name.")
-        else:
-            return
-        if len(found) == 1:
-            self.organization = found[0]
 
     def _fit_model(self) -> None:
         said = self.cleaned_data
@@ -260,11 +231,6 @@ class OrderForm(forms.Form):
             field.error_messages["invalid_choice"] = "%(value)s is not on offer. Choose another."
         names = [model.name for model in offered]
         self.fields["model"].initial = DEFAULT_MODEL if DEFAULT_MODEL in names else next(iter(names), None)
-
-    def _named(self) -> str:
-        """Return the name of a customer that was given by its id."""
-        asked = self.data.get("customer") or self.initial.get("customer") or ""
-        return Organization.objects.filter(pk=asked).values_list("name", flat=True).first() or "" if asked else ""
 
     def _with_defaults(self, item: Any) -> Any:
         if not isinstance(item, dict):

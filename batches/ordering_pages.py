@@ -15,6 +15,7 @@ from batches.ordering import Draft
 from customers.models import Mode
 from ledger.sandbox import LEVEL_CREDITS
 from sora2.api import BASE_PATH
+from sora2.calls import curl
 
 SAMPLES = 5
 # A longer body goes into a file: few terminals take a pasted line of more than 4,096 bytes.
@@ -92,12 +93,8 @@ def command_of(draft: Draft) -> Command:
     is_long = len(body.encode()) > INLINE_BYTES
     filename = filename_of(draft) if is_long else ""
     data = f"--data-binary @{shlex.quote(filename)}" if is_long else f"--data-raw {shlex.quote(body)}"
-    text = (
-        f"curl -X POST {shlex.quote(f'{settings.PUBLIC_BASE_URL}{BASE_PATH}/video-batch')} \\\n"
-        "  -H \"X-API-Key: $SORA2_API_KEY\" -H 'Content-Type: application/json' \\\n"
-        f"  {data}\n"
-    )
-    return Command(text, filename)
+    text = curl("POST", f"{settings.PUBLIC_BASE_URL}{BASE_PATH}/video-batch", mode=draft.customer.mode, data=data)
+    return Command(f"{text}\n", filename)
 
 
 def body_of(draft: Draft) -> bytes:

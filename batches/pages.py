@@ -43,6 +43,12 @@ class Choice:
     model: str = ""
     seconds: str = ""
 
+    def status_of(self, batch: Batch) -> str:
+        """Return the status that the API filters by for the same: what failed is refunded at the batch's end."""
+        if self.show == "failed":
+            return Status.REFUNDED if batch.is_final else Status.FAILED
+        return self.show
+
 
 OUTCOMES: Mapping[str, tuple[Status, ...]] = {
     "succeeded": (Status.SUCCEEDED,),

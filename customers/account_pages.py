@@ -1,20 +1,14 @@
-"""What the pages show of customers: the list of them, and what an account is."""
+"""What the pages of accounts share: whose account somebody reaches, and how many people and keys it has."""
 
-from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404
 
 from customers.access import Access
-from customers.models import Organization
-from sora2.pages import Rows, rows_after
-
-CUSTOMERS_SHOWN = 50
-
-
-def customer_list(access: Access, *, name: str, cursor: str) -> Rows[Organization]:
-    """Return customers that somebody reaches, the newest first; with a name: those that have it in theirs, or as id."""
-    rows = Organization.objects.within(access)
-    return rows_after(rows.matching(name) if name else rows, key="-id", cursor=cursor, size=CUSTOMERS_SHOWN)
+from customers.models import ApiKey, Membership, Organization, OrganizationQuerySet
 
 
 def reached_organization(access: Access, *, organization_id: str) -> Organization:
@@ -25,13 +19,15 @@ def reached_organization(access: Access, *, organization_id: str) -> Organizatio
     return organization
 
 
-@dataclass(frozen=True)
-class Account:
-    """A customer as its account page shows it."""
+def with_counts(organizations: OrganizationQuerySet, *, now: datetime) -> OrganizationQuerySet:
+    """Return customers with how many people may sign in, and how many keys are usable: `people_count`, `key_count`."""
+    return organizations.annotate(
+        people_count=_count(Membership.objects.filter(user__is_active=True)),
+        key_count=_count(ApiKey.objects.usable(now)),
+    )
 
-    organization: Organization
 
-
-def account(access: Access, *, organization_id: str) -> Account:
-    """Return what a customer's account page shows. Raises Http404."""
-    return Account(reached_organization(access, organization_id=organization_id))
+def _count(rows: QuerySet[Any]) -> Coalesce:
+    """Return how many of these rows an organization has. Looked up for the few that a page shows; a join would not."""
+    own = rows.filter(organization=OuterRef("pk")).order_by().values("organization")
+    return Coalesce(Subquery(own.annotate(count=Count("pk")).values("count")), 0)

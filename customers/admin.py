@@ -1,4 +1,4 @@
-"""The pages of who: customers, their people and keys, and Django's own pages of the same, which are read-only."""
+"""The pages of who: accounts' settings, people and keys, and Django's own pages of the same, which are read-only."""
 
 from typing import Any, ClassVar
 
@@ -41,6 +41,9 @@ class OrganizationAdmin(AuditedAdmin):
         "id",
         "name",
         "contact_email",
+        "technical_emails",
+        "finance_emails",
+        "time_zone",
         "max_items_per_batch",
         "rate_limit_per_minute",
         "max_open_batches",

@@ -1,49 +1,60 @@
-"""The pages of customers: the list of them, and an account with its settings."""
+"""An account's settings, changed by its administrator."""
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods
 
-from customers import account_pages as pages
 from customers.access import Access, Permission
-from customers.pages import is_staff, own_organizations, page
-from sora2.pages import Page, chips, render, text_of
+from customers.account_forms import SettingsForm
+from customers.account_pages import reached_organization
+from customers.account_settings import ChangedMeanwhile, change_settings, settings_of
+from customers.models import Organization
+from customers.pages import page
+from sora2.pages import Page, render
+from sora2.zones import USUAL_ZONES
 
 
-@require_safe
-@page(Permission.ACCOUNT_READ)
-def customer_list(request: HttpRequest, access: Access) -> HttpResponseBase:
-    """Show the customers that somebody reaches; whoever reaches one only is led to its account."""
-    own = [] if is_staff(request) else own_organizations(request)
-    if len(own) == 1:
-        return HttpResponseRedirect(reverse("admin:account", args=[own[0].pk]))
-    name = text_of(request, "customer")
+@require_http_methods(["GET", "HEAD", "POST"])
+@page(Permission.ACCOUNT_WRITE)
+def account_settings(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
+    """Show whom to tell and the time zone, and change them: not over somebody else's change that was not seen."""
+    organization = reached_organization(access, organization_id=organization_id)
+    if request.method != "POST":
+        now = settings_of(organization)
+        return _form(request, organization, SettingsForm(initial={**vars(now), "seen": now.seen}))
+    form = SettingsForm(request.POST)
+    if not form.is_valid():
+        return _form(request, organization, form, status=422)
+    seen = form.cleaned_data["seen"]
+    try:
+        changed = change_settings(organization=organization, wanted=form.settings(), seen=seen, actor=access.actor)
+    except ChangedMeanwhile as error:
+        form.show_again(error.now)
+        return _form(request, organization, form, status=409, others=form.differences(error.now))
+    messages.success(request, "Saved." if changed else "Nothing to change: this is how it is set.")
+    return HttpResponseRedirect(reverse("admin:account", args=[organization.pk]))
+
+
+def _form(
+    request: HttpRequest,
+    organization: Organization,
+    form: SettingsForm,
+    *,
+    status: int = 200,
+    others: list[tuple[str, str]] | None = None,
+) -> HttpResponseBase:
     return render(
         request,
-        "admin/customers/list.html",
-        title="Customers",
-        found=pages.customer_list(access, name=name, cursor=text_of(request, "after")),
-        name=name,
-        chips=chips(request, {"customer": "Customer"}),
-    )
-
-
-@require_safe
-@page(Permission.ACCOUNT_READ)
-def account(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
-    """Show an account: what it is, its limits, whom to tell, and its time zone."""
-    found = pages.account(access, organization_id=organization_id)
-    return render(
-        request,
-        "admin/customers/account.html",
-        title=f"Account of {found.organization}",
-        found=found,
-        organization=found.organization,
+        "admin/customers/settings.html",
+        status=status,
+        title=f"Settings of {organization}",
+        organization=organization,
         tab="account",
+        form=form,
+        others=others,
+        zones=USUAL_ZONES,
     )
 
 
-PAGES = [
-    Page("customers/", customer_list, "customer_list"),
-    Page("customers/<id:organization_id>", account, "account"),
-]
+PAGES = [Page("customers/<id:organization_id>/settings", account_settings, "account_settings")]

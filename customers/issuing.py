@@ -1,8 +1,12 @@
-"""The verbs of a key over the API: issue, rotate. (Revoke is customers.services' own.)
+"""The verbs of a key: issue, rotate; over the API by another key, and on a page by a person. (Revoke is
+customers.services' own.)
 
 No key hands out more than it has: neither a scope, nor a mode, nor a longer life, nor a place to be used from. A budget
 is handed over, not copied: what a new key gets, the key that made it has no longer. Whoever rotates another key learns
 its secret, so that one must not be worth more than their own.
+
+A person is bound by their role alone. But a page may be sent twice, and a secret is shown once: so each form says what
+it was opened for, the id of the key that it makes or the secret that it replaces, and is taken once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +21,7 @@ from customers.access import Permission
 from customers.addresses import covers
 from customers.models import ApiKey, Mode, Organization
 from customers.services import audit_key, create_api_key
+from sora2.canonical import sha256_hex
 from sora2.faults import Fault
 from sora2.times import timestamp
 
@@ -41,6 +46,14 @@ class KeyEnded(ValueError):
 
 class WorthMore(ValueError):
     """The key can do something that the one that asks cannot."""
+
+
+class MadeBefore(ValueError):
+    """The key of this id exists: it was made by the same form."""
+
+
+class RotatedMeanwhile(ValueError):
+    """The secret is not the one that was seen: it was rotated since."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +95,26 @@ def issue(*, maker: ApiKey, order: KeyOrder, now: datetime) -> tuple[ApiKey, str
     What beyond() says of the order must have been looked at. Raises TooManyKeys, BudgetShort.
     """
     with transaction.atomic():
-        # One at a time for an organization, so that the limit holds.
-        organization = Organization.objects.select_for_update(no_key=True).get(pk=maker.organization_id)
-        usable = ApiKey.objects.usable(now).filter(organization=organization, mode=maker.mode)
-        if usable.count() >= KEYS_MOST:
-            raise TooManyKeys
+        organization = _in_turn(maker.organization_id)
+        _check_room(organization, Mode(maker.mode), now)
         key, secret = _create(organization, Mode(maker.mode), order, actor=maker.pk, now=now)
         _hand_over_budget(maker, order.budget_credits)
     return key, secret
+
+
+@transaction.atomic
+def issue_by_person(
+    *, organization: Organization, mode: Mode, order: KeyOrder, key_id: str, actor: str, now: datetime
+) -> tuple[ApiKey, str]:
+    """Make a key that a person has ordered, and return it with its secret, which cannot be shown again.
+
+    `key_id` is the id that it will have: a second order of the same makes nothing. Raises MadeBefore, TooManyKeys.
+    """
+    locked = _in_turn(organization.pk)
+    if ApiKey.objects.filter(pk=key_id).exists():
+        raise MadeBefore
+    _check_room(locked, mode, now)
+    return _create(locked, mode, order, actor=actor, key_id=key_id, now=now)
 
 
 @transaction.atomic
@@ -104,25 +129,57 @@ def rotate(*, asker: ApiKey, key: ApiKey, overlap_hours: int, now: datetime) -> 
     Its id, budget and batches stay. Two secrets work at most: one that was on its way out before ends at once.
     Raises KeyEnded, WorthMore.
     """
-    if not 0 <= overlap_hours <= OVERLAP_HOURS_MOST:
-        raise ValueError(f"The old secret works for 0 to {OVERLAP_HOURS_MOST} hours.")
     if _is_worth_more(key, asker):
         raise WorthMore
-    secret = keys.new_secret(key.mode)
     with transaction.atomic():
         locked = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
-        if not locked.is_usable(now):
-            raise KeyEnded
-        locked.previous_secret_sha256 = locked.secret_sha256 if overlap_hours else None
-        locked.previous_secret_until = now + timedelta(hours=overlap_hours) if overlap_hours else None
-        locked.secret_sha256, locked.hint = keys.fingerprint(secret), keys.hint(secret)
-        locked.save(update_fields=["secret_sha256", "hint", "previous_secret_sha256", "previous_secret_until"])
-        audit_key(locked, actor=asker.pk, act="rotate", overlap_hours=overlap_hours)
-    return locked, secret
+        return locked, _replace_secret(locked, overlap_hours=overlap_hours, actor=asker.pk, now=now)
+
+
+def seen_of(key: ApiKey) -> str:
+    """Return a name for the key's secret as it is now; it says nothing about it."""
+    return sha256_hex(key.secret_sha256)[:16]
+
+
+@transaction.atomic
+def rotate_by_person(*, key: ApiKey, seen: str, overlap_hours: int, actor: str, now: datetime) -> tuple[ApiKey, str]:
+    """Give a key a new secret as rotate() does, if its secret is still the one that the person has seen.
+
+    Raises RotatedMeanwhile, KeyEnded.
+    """
+    locked = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
+    if seen_of(locked) != seen:
+        raise RotatedMeanwhile
+    return locked, _replace_secret(locked, overlap_hours=overlap_hours, actor=actor, now=now)
+
+
+def _in_turn(organization_id: str) -> Organization:
+    """Lock the organization: its keys are made one at a time, so that the limit holds."""
+    return Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
+
+
+def _check_room(organization: Organization, mode: Mode, now: datetime) -> None:
+    if ApiKey.objects.usable(now).filter(organization=organization, mode=mode).count() >= KEYS_MOST:
+        raise TooManyKeys
+
+
+def _replace_secret(locked: ApiKey, *, overlap_hours: int, actor: str, now: datetime) -> str:
+    """Give a locked key a new secret and return that. Raises KeyEnded."""
+    if not 0 <= overlap_hours <= OVERLAP_HOURS_MOST:
+        raise ValueError(f"The old secret works for 0 to {OVERLAP_HOURS_MOST} hours.")
+    if not locked.is_usable(now):
+        raise KeyEnded
+    secret = keys.new_secret(locked.mode)
+    locked.previous_secret_sha256 = locked.secret_sha256 if overlap_hours else None
+    locked.previous_secret_until = now + timedelta(hours=overlap_hours) if overlap_hours else None
+    locked.secret_sha256, locked.hint = keys.fingerprint(secret), keys.hint(secret)
+    locked.save(update_fields=["secret_sha256", "hint", "previous_secret_sha256", "previous_secret_until"])
+    audit_key(locked, actor=actor, act="rotate", overlap_hours=overlap_hours)
+    return secret
 
 
 def _create(
-    organization: Organization, mode: Mode, order: KeyOrder, *, actor: str, now: datetime
+    organization: Organization, mode: Mode, order: KeyOrder, *, actor: str, now: datetime, key_id: str = ""
 ) -> tuple[ApiKey, str]:
     key, secret = create_api_key(
         organization=organization,
@@ -133,6 +190,7 @@ def _create(
         budget_credits=order.budget_credits,
         allowed_networks=order.allowed_networks,
         created_by=actor,
+        key_id=key_id,
         now=now,
     )
     audit_key(

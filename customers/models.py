@@ -10,6 +10,7 @@ from django.db.models import Value
 from django.utils import timezone
 
 from customers.access import SCOPES, Access, permissions_of_role
+from customers.invitation_models import OneTimeLink as OneTimeLink
 from customers.two_step_models import Authenticator as Authenticator
 from customers.two_step_models import RecoveryCode as RecoveryCode
 from sora2.ids import is_id, new_id
@@ -129,6 +130,9 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role)
+    # Null where nobody wrote it down: since when, and by whom they were invited.
+    since = models.DateTimeField(null=True, default=timezone.now, editable=False)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False)
 
     class Meta:
         constraints = [
@@ -147,6 +151,10 @@ class ApiKeyQuerySet(OwnedQuerySet["ApiKey"]):
     def usable(self, now: datetime) -> Self:
         """Keep the keys that are neither revoked nor expired."""
         return self.filter(revoked_at=None).exclude(expires_at__lte=now)
+
+    def ended(self, now: datetime) -> Self:
+        """Keep the keys that are revoked or have expired."""
+        return self.filter(models.Q(revoked_at__isnull=False) | models.Q(expires_at__lte=now))
 
     def with_secret(self, sha256: str, now: datetime) -> Self:
         """Keep the key whose secret this is, or was until a rotation whose overlap has not ended."""

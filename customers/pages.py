@@ -77,8 +77,8 @@ def own_organizations(request: HttpRequest) -> list[Organization]:
     return [] if access.organization_ids is None else list(Organization.objects.within(access).order_by("name"))
 
 
-def page(permission: Permission) -> Callable[[View], View]:
-    """Guard a view: it is called with the request and the access, once `permission` is granted.
+def page(permission: Permission, *others: Permission) -> Callable[[View], View]:
+    """Guard a view: it is called with the request and the access, once `permission` or one of the others is granted.
 
     Without the permission the answer is 403. What the view does not find (Http404) is 404, in the same words
     whether it belongs to somebody else or to nobody.
@@ -88,7 +88,7 @@ def page(permission: Permission) -> Callable[[View], View]:
         @functools.wraps(view)
         def guarded(request: HttpRequest, **given: Any) -> HttpResponseBase:
             access = access_of(request)
-            if not access.may(permission):
+            if not any(access.may(each) for each in (permission, *others)):
                 return refused(request, permission)
             try:
                 return view(request, access, **given)

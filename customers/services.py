@@ -12,7 +12,7 @@ from django.utils import timezone
 from customers import keys
 from customers.access import DEFAULT_SCOPES, STAFF_ROLES, Permission
 from customers.addresses import Address, is_allowed
-from customers.models import ApiKey, AuditEvent, Membership, Mode, Organization, User
+from customers.models import ApiKey, AuditEvent, Membership, Mode, Organization, User, new_key_id
 from sora2.tracing import current_trace_id
 
 # A key's `last_used_at` is written at most once in this time, so that reading costs no write.
@@ -44,6 +44,7 @@ def create_api_key(
     budget_credits: int | None = None,
     allowed_networks: Sequence[str] = (),
     created_by: str = "system",
+    key_id: str = "",
     now: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key and return it with its secret, which is not stored and cannot be shown again.
@@ -52,6 +53,7 @@ def create_api_key(
     """
     secret = keys.new_secret(mode)
     key = ApiKey.objects.create(
+        pk=key_id or new_key_id(),
         organization=organization,
         mode=mode,
         name=name,
@@ -87,10 +89,24 @@ def api_key_of_secret(*, secret: str, address: Address | None, now: datetime) ->
 
 
 @transaction.atomic
-def revoke_api_key(*, key: ApiKey, now: datetime, actor: str = "system") -> None:
-    """Make the key useless from this moment, with all its secrets; revoking it again changes nothing."""
-    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
-        audit_key(key, actor=actor, act="revoke")
+def revoke_api_key(*, key: ApiKey, now: datetime, actor: str = "system", reason: str = "") -> bool:
+    """Make the key useless from this moment, with all its secrets; say whether it was not revoked before."""
+    if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        return False
+    audit_key(key, actor=actor, act="revoke", **({"reason": reason} if reason else {}))
+    return True
+
+
+@transaction.atomic
+def rename_api_key(*, key: ApiKey, name: str, actor: str) -> bool:
+    """Give a key another name; say whether that changes anything."""
+    old = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk).name
+    if old == name:
+        return False
+    ApiKey.objects.filter(pk=key.pk).update(name=name)
+    key.name = name
+    audit_key(key, actor=actor, act="rename", old=old)
+    return True
 
 
 @transaction.atomic

@@ -32,6 +32,7 @@ ENDED = {
     "elsewhere": "You were signed out: this session was ended from elsewhere. Sign in to go on where you were.",
     "everywhere": "You are signed out here and everywhere else.",
     "out": "You are signed out.",
+    "password": "Your new password is set, and you are signed out everywhere. Sign in with it.",
     "late": "That took too long. Start again with your password.",
 }
 

@@ -20,11 +20,12 @@ from ledger import (
     pages,
     statement_pages,
 )
-from ledger.intervals import UTC_NAME, NotAnInterval
+from ledger.intervals import NotAnInterval
 from ledger.models import Entry, Period, PeriodBalance, ReconciliationRun, Wallet
 from ledger.papers.setting import CONTENT_TYPE, PaperUnavailable
 from ledger.papers.statement import statement_paper
 from sora2.pages import Page, chips, render, text_of
+from sora2.zones import USUAL_ZONES
 
 
 @require_safe
@@ -85,9 +86,10 @@ def statement(request: HttpRequest, access: Access, organization_id: str) -> Htt
         modes=Mode.values,
         kinds=Entry.Kind.values,
         everything=statement_pages.EVERYTHING,
-        zones=statement_pages.ZONES,
+        zones=USUAL_ZONES,
         by_customer=is_staff(request),
-        may_set_threshold=access.may(Permission.CREDITS_REQUEST),
+        may_set_threshold=admin_lows.may_set_threshold(access),
+        may_ask_credits=access.may(Permission.CREDITS_REQUEST),
         chips=chips(request, {"kind": "Kind", "reference": "Reference"}),
     )
 
@@ -115,7 +117,7 @@ def _asked(request: HttpRequest) -> statement_pages.Asked:
         month=text_of(request, "month"),
         start=text_of(request, "from"),
         end=text_of(request, "until"),
-        zone=text_of(request, "tz") or UTC_NAME,
+        zone=text_of(request, "tz"),
         kind=text_of(request, "kind"),
         reference=text_of(request, "reference"),
         cursor=text_of(request, "after"),

@@ -1,4 +1,4 @@
-"""The threshold below which a customer's wallet is low, set by our finance on the customer's ledger page."""
+"""The threshold below which a wallet is low: set by its customer's administrator, or for them by our finance."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
@@ -15,10 +15,19 @@ from sora2.pages import Page
 THRESHOLD_MAX = 10**15
 
 
+# Our finance, of every wallet; a customer's administrator, of their own.
+MAY_SET = (Permission.CREDITS_REQUEST, Permission.ACCOUNT_WRITE)
+
+
+def may_set_threshold(access: Access) -> bool:
+    """Say whether somebody may set the thresholds of the wallets that they reach."""
+    return any(access.may(permission) for permission in MAY_SET)
+
+
 @require_POST
-@page(Permission.CREDITS_REQUEST)
+@page(*MAY_SET)
 def set_threshold(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
-    """Set the threshold of one wallet; empty takes it away."""
+    """Set the threshold of one wallet; empty takes it away. Leads back to the account if it was set there."""
     mode = request.POST.get("mode", Mode.LIVE.value)
     wallet = Wallet.objects.within(access).filter(organization_id=organization_id, mode=mode).first()
     if wallet is None:
@@ -28,7 +37,10 @@ def set_threshold(request: HttpRequest, access: Access, organization_id: str) ->
         messages.error(request, "The threshold is a whole number of credits, or empty for none. Nothing was changed.")
     else:
         lows.set_threshold(wallet=wallet, threshold=int(text) if text else None, actor=access.actor)
-        messages.success(request, f"Low below {int(text):,} credits." if text else "No threshold: never low.")
+        words = f"low below {int(text):,} credits" if text else "no threshold, never low"
+        messages.success(request, f"{mode.capitalize()} wallet: {words}.")
+    if request.POST.get("back") == "account":
+        return HttpResponseRedirect(reverse("admin:account", args=[organization_id]))
     return HttpResponseRedirect(f"{reverse('admin:statement', args=[organization_id])}?mode={mode}")
 
 

@@ -10,8 +10,8 @@ from django.utils.http import urlencode
 
 from customers.access import Access
 from ledger.days import Day, Share, days_until, shares_of
-from ledger.intervals import UTC_NAME
 from ledger.models import Entry
+from sora2.zones import UTC_NAME
 
 DAYS_SHOWN, CUSTOMERS_SHOWN = 30, 200
 # The drawing's units: each day is so wide, with bars in its middle, and the scale so high.

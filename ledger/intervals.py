@@ -4,14 +4,13 @@ All are half-open: what happens at the start belongs to the interval, what happe
 in the future is allowed: then a statement is one so far.
 """
 
-import functools
 import re
-import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-UTC_NAME = "UTC"
+from sora2.zones import UTC_NAME, zone_names
+
 MONTH, DAY = re.compile(r"\d{4}-\d{2}", re.ASCII), re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # How much of a text that is not understood is said back.
 SHOWN = 60
@@ -170,11 +169,6 @@ def _zone(name: str) -> tzinfo:
     if name == UTC_NAME:
         return UTC  # Also on a machine that has no time zones.
     # Asked for by name only when it is known: ZoneInfo would look for a file of any name.
-    if name not in _zone_names():
+    if name not in zone_names():
         raise NotAnInterval("tz", f"{name[:SHOWN]!r} is no time zone: write it like Europe/Berlin, or UTC.")
     return ZoneInfo(name)
-
-
-@functools.cache
-def _zone_names() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())

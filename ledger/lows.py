@@ -10,18 +10,21 @@ from customers.services import audit
 from ledger.models import Wallet, WalletQuerySet
 
 
+@transaction.atomic
 def set_threshold(*, wallet: Wallet, threshold: int | None, actor: str) -> None:
     """Set below how many available credits the wallet is low; None: never. The database judges it at once."""
-    with transaction.atomic():
-        Wallet.objects.filter(pk=wallet.pk).update(low_threshold=threshold)
-        audit(
-            actor=actor,
-            action="wallet.low_threshold",
-            organization_id=wallet.organization_id,
-            mode=wallet.mode,
-            subject=wallet.pk,
-            detail={"threshold": threshold},
-        )
+    before = Wallet.objects.select_for_update(no_key=True).get(pk=wallet.pk).low_threshold
+    if before == threshold:
+        return
+    Wallet.objects.filter(pk=wallet.pk).update(low_threshold=threshold)
+    audit(
+        actor=actor,
+        action="wallet.low_threshold",
+        organization_id=wallet.organization_id,
+        mode=wallet.mode,
+        subject=wallet.pk,
+        detail={"old": before, "new": threshold},
+    )
 
 
 def low() -> WalletQuerySet:

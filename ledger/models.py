@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from customers.models import Mode, Organization, OwnedQuerySet, User
 from ledger.day_models import WalletDay
+from ledger.low_models import LowNotice
 from sora2.ids import new_id
 
 # Django finds an app's models here.
@@ -22,6 +23,7 @@ __all__ = [
     "CreditRequestQuerySet",
     "Entry",
     "EntryQuerySet",
+    "LowNotice",
     "Period",
     "PeriodBalance",
     "PeriodBalanceQuerySet",

@@ -11,7 +11,7 @@ from django.utils.http import urlencode
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger.exports.selection import Selected
-from ledger.intervals import UTC_NAME, Interval, Month, interval_of, month_after, month_at, month_before, month_of
+from ledger.intervals import Interval, Month, interval_of, month_after, month_at, month_before, month_of
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, EntryQuerySet, Wallet
 from ledger.pages import Equation, Line, lines, names_of, wallet_equation
 from ledger.statements import Balances, Moved, Statement, faults_of, months_with_entries, statement_of
@@ -21,12 +21,6 @@ from sora2.times import timestamp
 ENTRIES_SHOWN = 100
 # Asked for as a month: the whole life of a wallet.
 EVERYTHING = "all"
-# Offered where a zone is typed; every other is understood too.
-ZONES = (
-    *(UTC_NAME, "Europe/London", "Europe/Berlin", "America/New_York", "America/Chicago", "America/Los_Angeles"),
-    *("America/Sao_Paulo", "Asia/Dubai", "Asia/Kolkata", "Asia/Singapore", "Asia/Shanghai", "Asia/Tokyo"),
-    "Australia/Sydney",
-)
 
 
 @dataclass(frozen=True)
@@ -41,13 +35,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody wants to see of a wallet, as texts; empty is not given."""
+    """What somebody wants to see of a wallet, as texts; empty is not given.
+
+    Without a zone it is the organization's own.
+    """
 
     mode: str = Mode.LIVE
     month: str = ""
     start: str = ""
     end: str = ""
-    zone: str = UTC_NAME
+    zone: str = ""
     kind: str = ""
     reference: str = ""
     cursor: str = ""
@@ -111,9 +108,9 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
         page=page,
         count=count,
         amount=amount,
-        kept=_asked_again(interval),
-        printed=_query(mode=asked.mode, **_asked_again(interval)),
-        exported=_exported(asked, interval),
+        kept=asked_again(interval),
+        printed=printed(asked, interval),
+        exported=exported(asked, interval),
     )
 
 
@@ -126,6 +123,30 @@ def asked_statement(
     if wallet is None:
         raise Http404
     return statement_of(wallet=wallet, interval=_interval(wallet, asked, now), by_days=by_days)
+
+
+def asked_again(interval: Interval) -> dict[str, str]:
+    """Return the parameters that ask for an interval, whatever the current month is then."""
+    if isinstance(interval, Month):
+        return {"month": interval.month, "tz": interval.zone}
+    given = {"from": interval.start, "until": interval.end}
+    return {**(given if any(given.values()) else {"month": EVERYTHING}), "tz": interval.zone}
+
+
+def printed(asked: Asked, interval: Interval) -> str:
+    """Return the query for the statement over an interval, as a page and as a paper."""
+    return _query(mode=asked.mode, **asked_again(interval))
+
+
+def exported(asked: Asked, interval: Interval) -> str:
+    """Return the query for the entries of an interval as files."""
+    return _query(
+        mode=asked.mode,
+        kind=asked.kind,
+        reference=asked.reference,
+        created_after=timestamp(interval.starts_at) or "",
+        created_before=timestamp(interval.ends_at) or "",
+    )
 
 
 def _filtered(asked: Asked, statement: Statement, entries: EntryQuerySet) -> tuple[int, int]:
@@ -151,16 +172,17 @@ def _interval(wallet: Wallet, asked: Asked, now: datetime) -> Interval:
 
     Without one it is the month of the entry that the cursor leads to, so that a link to an entry needs no month.
     """
+    zone = asked.zone or wallet.organization.time_zone
     if asked.start or asked.end:
-        return interval_of(asked.start, asked.end, asked.zone)
+        return interval_of(asked.start, asked.end, zone)
     if asked.month == EVERYTHING:
-        return interval_of("", "", asked.zone)
+        return interval_of("", "", zone)
     if asked.month:
-        return month_of(asked.month, asked.zone)
+        return month_of(asked.month, zone)
     if not asked.cursor:
-        return month_at(now, asked.zone)
+        return month_at(now, zone)
     led = rows_after(Entry.objects.filter(wallet=wallet), key="-seq", cursor=asked.cursor, size=1).rows
-    return month_at(led[0].created_at if led else now, asked.zone)
+    return month_at(led[0].created_at if led else now, zone)
 
 
 def _later(interval: Interval, now: datetime) -> Month | None:
@@ -181,44 +203,26 @@ def _months(wallet: Wallet, interval: Interval, now: datetime) -> list[Month]:
 def _opening(asked: Asked, statement: Statement) -> Row:
     """Return the opening line; it leads to all that comes before the interval."""
     start = statement.interval.start
-    query = _query(mode=asked.mode, tz=asked.zone, until=start) if statement.before else ""
+    query = _query(mode=asked.mode, tz=statement.interval.zone, until=start) if statement.before else ""
     return Row("Opening", query, (None, None, *_figures(statement.opening)), signed=False)
 
 
 def _closing(asked: Asked, statement: Statement) -> Row:
     """Return the closing line; it leads to all that comes before the interval's end."""
     end = statement.interval.end
-    query = _query(mode=asked.mode, tz=asked.zone, until=end, month="" if end else EVERYTHING)
+    query = _query(mode=asked.mode, tz=statement.interval.zone, until=end, month="" if end else EVERYTHING)
     return Row("Closing", query if statement.through else "", (None, None, *_figures(statement.closing)), signed=False)
 
 
 def _moved(asked: Asked, interval: Interval, moved: Moved) -> Row:
     """Return the line of a kind; it leads to its entries."""
-    query = _query(mode=asked.mode, kind=moved.kind, **_asked_again(interval)) if moved.count else ""
+    query = _query(mode=asked.mode, kind=moved.kind, **asked_again(interval)) if moved.count else ""
     figures = (moved.count, moved.credits, *(figure or None for figure in _figures(moved.effect)))
     return Row(moved.kind.value, query, figures, signed=True)
 
 
 def _figures(balances: Balances) -> tuple[int, ...]:
     return balances.available, balances.reserved, balances.settled, balances.funded
-
-
-def _asked_again(interval: Interval) -> dict[str, str]:
-    """Return the parameters that ask for an interval, whatever the current month is then."""
-    if isinstance(interval, Month):
-        return {"month": interval.month, "tz": interval.zone}
-    given = {"from": interval.start, "until": interval.end}
-    return {**(given if any(given.values()) else {"month": EVERYTHING}), "tz": interval.zone}
-
-
-def _exported(asked: Asked, interval: Interval) -> str:
-    return _query(
-        mode=asked.mode,
-        kind=asked.kind,
-        reference=asked.reference,
-        created_after=timestamp(interval.starts_at) or "",
-        created_before=timestamp(interval.ends_at) or "",
-    )
 
 
 def _query(**given: str) -> str:

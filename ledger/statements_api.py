@@ -15,7 +15,7 @@ from customers.api import EnterpriseView
 from customers.models import Mode
 from ledger.exports.csv_copy import guarded_text
 from ledger.exports.formats import CSV
-from ledger.intervals import UTC_NAME, Month, NotAnInterval, month_of
+from ledger.intervals import Month, NotAnInterval, month_of
 from ledger.models import Wallet
 from ledger.papers.setting import CONTENT_TYPE, PaperUnavailable
 from ledger.papers.statement import statement_paper
@@ -25,6 +25,7 @@ from sora2.api import RETRY_SECONDS, Problem, not_found
 from sora2.listing import invalid_parameter, text_of
 from sora2.operations import documented
 from sora2.times import timestamp
+from sora2.zones import UTC_NAME
 
 
 class StatementView(EnterpriseView):

@@ -5,6 +5,9 @@ from django.utils import timezone
 from structlog import get_logger
 
 from ledger import days, seals
+from ledger.models import LowNotice
+from sora2.mailing import send_due
+from sora2.slots import slot
 
 log = get_logger(__name__)
 
@@ -25,3 +28,11 @@ def seal() -> None:
 def roll_up_days() -> None:
     """Add to the figures of days what was posted since the last time."""
     days.roll_up()
+
+
+@shared_task(name="ledger.mail_lows")
+def mail_lows() -> None:
+    """Send the mails about wallets that have become low: in one process, for a mail server may be slow."""
+    with slot("ledger.mail_lows") as ours:
+        if ours is not None:
+            send_due(LowNotice, now=timezone.now())

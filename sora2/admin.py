@@ -54,9 +54,10 @@ class Sora2AdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Put our pages before Django's: `batches/` is our list, and Django would quote the `_` in our ids."""
-        from customers import signing_in, two_step_pages
+        from customers import join_pages, signing_in, two_step_pages
 
-        doors = [path(p.route, p.view, name=p.name) for p in (*signing_in.OPEN_PAGES, *two_step_pages.OPEN_PAGES)]
+        open_pages = [*signing_in.OPEN_PAGES, *two_step_pages.OPEN_PAGES, *join_pages.OPEN_PAGES]
+        doors = [path(p.route, p.view, name=p.name) for p in open_pages]
         own = [path(p.route, self.admin_view(p.view, p.cacheable), name=p.name) for p in _pages()]
         own.append(path("settings/", self.admin_view(self.settings_page), name="settings"))
         return [*doors, *own, *super().get_urls()]
@@ -78,10 +79,12 @@ class Sora2AdminSite(admin.AdminSite):
         return change_password(request, {**self.each_context(request), **(extra_context or {})})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]  # noqa: ARG002
-        """Show finance's home."""
+        """Show finance's home to our staff, their start page to a customer's people."""
         from batches.admin import home
+        from customers.pages import is_staff
+        from pilots.admin import start
 
-        return home(request)  # type: ignore[return-value]
+        return home(request) if is_staff(request) else start(request)  # type: ignore[return-value]
 
     @method_decorator(require_safe)
     def settings_page(self, request: HttpRequest) -> HttpResponseBase:
@@ -107,7 +110,7 @@ class Sora2AdminSite(admin.AdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Add to Django's context what the frame of every page shows."""
         from customers.modes import switch_of
-        from customers.pages import is_staff, own_organizations
+        from customers.pages import access_of, is_staff, own_organizations
 
         if not self.has_permission(request):
             return super().each_context(request)
@@ -115,6 +118,7 @@ class Sora2AdminSite(admin.AdminSite):
             **super().each_context(request),
             "sections": _sections(request),
             "organizations": own_organizations(request),
+            "viewer_may": access_of(request).permissions,
             "switch": "" if is_staff(request) else switch_of(request).value,
         }
 
@@ -122,8 +126,10 @@ class Sora2AdminSite(admin.AdminSite):
 def _pages() -> list[Page]:
     # The apps register with this site while it is made, so they are imported when its addresses are first asked for.
     from batches.admin import PAGES as BATCHES
+    from batches.admin_accounts import PAGES as ACCOUNTS
     from batches.admin_audit import PAGES as AUDIT
     from batches.admin_catalogue import PAGES as CATALOGUE
+    from batches.admin_keys import PAGES as KEYS
     from batches.admin_routes import PAGES as ROUTES
     from customers.admin import PAGES as CUSTOMERS
     from customers.modes import PAGES as MODES
@@ -132,7 +138,20 @@ def _pages() -> list[Page]:
     from ledger.admin import PAGES as LEDGER
     from webhooks.admin import PAGES as WEBHOOKS
 
-    return [*SIGNING_IN, *TWO_STEP, *MODES, *BATCHES, *AUDIT, *CATALOGUE, *ROUTES, *LEDGER, *WEBHOOKS, *CUSTOMERS]
+    return [
+        *SIGNING_IN,
+        *TWO_STEP,
+        *MODES,
+        *BATCHES,
+        *AUDIT,
+        *CATALOGUE,
+        *ROUTES,
+        *LEDGER,
+        *WEBHOOKS,
+        *ACCOUNTS,
+        *CUSTOMERS,
+        *KEYS,
+    ]
 
 
 def _sections(request: HttpRequest) -> list[Section]:

@@ -38,6 +38,7 @@ TABLES: dict[str, Rights] = {
         insert=EVERY,
         update=("through_seq", "reserves", "settles", "refunds", "reserved", "settled", "refunded"),
     ),
+    "ledger_lownotice": Rights(insert=EVERY, update=("due_at", "sent_at")),
     # work
     "batches_batch": Rights(
         insert=EVERY,
@@ -86,20 +87,24 @@ TABLES: dict[str, Rights] = {
             *("attempts_made", "attempts_before", "next_trigger"),
         ),
     ),
-    "webhooks_attempt": Rights(insert=EVERY, update=("status_code", "error", "duration_ms", "response")),
+    "webhooks_attempt": Rights(insert=EVERY, update=("status_code", "error", "duration_ms", "response", "signature")),
     "webhooks_sink": APPEND,
     "webhooks_sinkmessage": Rights(insert=EVERY, delete=True),
     # who
-    "customers_organization": Rights(insert=EVERY, update=("retention_days",)),
+    "customers_organization": Rights(
+        insert=EVERY,
+        update=("retention_days", "contact_email", "technical_emails", "finance_emails", "time_zone"),
+    ),
     "customers_user": Rights(insert=EVERY, update=EVERY),  # A changed password saves the whole row.
     "customers_user_groups": APPEND,
     "customers_user_user_permissions": READ,
-    "customers_membership": APPEND,
+    "customers_membership": Rights(insert=EVERY, update=("role",), delete=True),
+    "customers_onetimelink": Rights(insert=EVERY, update=EVERY),  # A new link takes the old one's place in its row.
     # What a key has used is counted by the posting of an entry, as the tables' owner.
     "customers_apikey": Rights(
         insert=EVERY,
         update=(
-            *("last_used_at", "revoked_at", "budget_credits", "refused_at", "refused_address"),
+            *("name", "last_used_at", "revoked_at", "budget_credits", "refused_at", "refused_address"),
             *("secret_sha256", "hint", "previous_secret_sha256", "previous_secret_until"),
         ),
     ),

@@ -218,8 +218,14 @@ def webhook(name: str, summary: str, schema: Schema, example: Any) -> Schema:
 
 
 def documented(operation: Operation) -> Callable[[F], F]:
-    """Describe a view's method in the OpenAPI document."""
-    return extend_schema(operation=operation.as_openapi())
+    """Describe a view's method in the OpenAPI document, and keep the description with it."""
+
+    def describe(method: F) -> F:
+        described: F = extend_schema(operation=operation.as_openapi())(method)
+        vars(described)["operation"] = operation
+        return described
+
+    return describe
 
 
 def _problems(codes: Sequence[str]) -> dict[str, Schema]:

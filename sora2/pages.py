@@ -38,6 +38,13 @@ def render(request: HttpRequest, template: str, *, status: int = 200, **context:
     return TemplateResponse(request, template, {**admin.site.each_context(request), **context}, status=status)
 
 
+def render_once(request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+    """Answer with what is shown this once, such as a secret: nothing between us and the person may keep it."""
+    response = render(request, template, **context)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 @dataclass(frozen=True)
 class Rows(Generic[M]):
     """Some rows of a list, and the cursor of those that follow; `start` says that none came before."""

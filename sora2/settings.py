@@ -12,6 +12,7 @@ import environ
 import structlog
 
 from sora2.brokers import broker_url
+from sora2.redaction import without_tokens
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -151,6 +152,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": RECONCILE_SECONDS},
     },
     "batches.credits_low": {"task": "batches.credits_low", "schedule": 5.0, "options": {"expires": 5.0}},
+    "ledger.mail_lows": {"task": "ledger.mail_lows", "schedule": 60.0, "options": {"expires": 60.0}},
     # It asks the last seal whether it is due, so that beat may be restarted as often as it likes.
     "ledger.seal": {"task": "ledger.seal", "schedule": min(SEAL_SECONDS, 60.0), "options": {"expires": 60.0}},
     "ledger.days": {"task": "ledger.days", "schedule": 60.0, "options": {"expires": 60.0}},
@@ -322,7 +324,11 @@ LOGGING = {
     "formatters": {
         "structured": {
             "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer(),
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+                without_tokens,
+            ],
             "foreign_pre_chain": [
                 structlog.contextvars.merge_contextvars,
                 structlog.processors.TimeStamper(fmt="iso"),

@@ -72,6 +72,8 @@ def parameters(world: World) -> dict[str, Any]:
         "delivery_id": failing.latest("pk").pk,
         "endpoint_id": world.endpoints["failing"].pk,
         "item_id": item.pk,
+        "link_id": world.invitation.pk,
+        "key_id": acme.keys[Mode.LIVE].pk,
         "month": world.due,
         "name": SIMULATOR,
         "number": leaf.seal_id,
@@ -79,7 +81,11 @@ def parameters(world: World) -> dict[str, Any]:
         "request_id": world.requests["waiting"].pk,
         "run_id": world.run.pk,
         "token": world.sink.pk,
+        "user_id": world.people["customer developer"].pk,
         "version": "2026-01-24",
+        # A token that opens nothing: those that do are not kept.
+        "join": {"token": "no-such-token"},
+        "new_password": {"token": "no-such-token"},
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
     }
@@ -94,6 +100,9 @@ def scenes(world: World, client: Client) -> dict[str, str]:
 def _other_states(world: World) -> Mapping[str, str]:
     batch = {name: f"/admin/batches/{batch.pk}" for name, batch in world.batches.items()}
     ledger = f"/admin/ledger/{world.acme.organization.pk}"
+    people = f"/admin/customers/{world.acme.organization.pk}/people"
+    developer, admin = world.people["customer developer"].pk, world.people["customer admin"].pk
+    keys = f"/admin/customers/{world.acme.organization.pk}/keys"
     failed = Item.objects.filter(batch=world.batches["partial"], status=Status.REFUNDED).earliest("index")
     return {
         "batch-running": batch["processing"],
@@ -115,6 +124,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "wallet_why-funded": f"{ledger}/why/funded",
         "totals_why-month": f"/admin/ledger/why/funded?month={world.closed}",
         "statement-none": f"{ledger}?kind=adjustment_out&reference=nothing",
+        "month_end-current": f"{ledger}/month-end?month={timezone.now():%Y-%m}",
+        "month_end-closed": f"{ledger}/month-end?month={world.closed}",
         "wallet_list-none": "/admin/ledger/?customer=nobody",
         "wallet_list-test": "/admin/ledger/?mode=test",
         "seal_list-customer": f"/admin/ledger/seals/?customer={world.acme.organization.pk}",
@@ -122,9 +133,18 @@ def _other_states(world: World) -> Mapping[str, str]:
         "credit_request-approved": f"/admin/ledger/requests/{world.requests['approved'].pk}",
         "credit_request-rejected": f"/admin/ledger/requests/{world.requests['rejected'].pk}",
         "credit_requests-none": "/admin/ledger/requests/?customer=nobody",
+        "key-rotating": f"{keys}/{world.keys['rotating'].pk}",
+        "key-revoked": f"{keys}/{world.keys['revoked'].pk}",
+        "key_list-ended": f"{keys}?show=ended",
+        "key_list-test": f"{keys}?mode=test",
+        "key_new-test": f"{keys}/new?mode=test",
         "endpoint-healthy": f"/admin/webhooks/endpoints/{world.endpoints['healthy'].pk}",
         "endpoint_list-none": "/admin/webhooks/?customer=nobody",
         "delivery_list-none": "/admin/webhooks/deliveries/?customer=nobody",
+        "member_role-effect": f"{people}/{developer}/role?role=customer+finance",
+        "member_role-last": f"{people}/{admin}/role?role=customer+finance",
+        "member_remove-last": f"{people}/{admin}/remove",
+        "join-useless": "/admin/join/no-such-token",
         "index-missing": "/admin/batches/bat_00000000000000000000000000",
     }
 

@@ -4,9 +4,10 @@ All is made by the real services, at the times when it would have happened. The 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 
+from batches.alerts import tell_low_credits
 from batches.failures import POLICIES, FailureType
 from batches.models import Attempt, Batch, Item, Output
 from batches.reconciliation import reconcile
@@ -24,13 +26,18 @@ from batches.signing_off import sign_off, signer_of
 from batches.simulator import clips
 from batches.stopping import cancel
 from batches.telling import start
-from customers.models import Membership, Mode, Organization, User
-from customers.services import create_staff
+from customers.access import Permission
+from customers.issuing import KeyOrder, issue_by_person, rotate_by_person, seen_of
+from customers.models import ApiKey, Membership, Mode, OneTimeLink, Organization, User
+from customers.people import invite
+from customers.services import InvalidApiKey, api_key_of_secret, create_staff, revoke_api_key
 from ledger import seals
 from ledger.approvals import approve, reject, request_credits
 from ledger.lows import set_threshold
 from ledger.models import CreditRequest, Entry, ReconciliationRun, Wallet
 from ledger.periods import close_period
+from pilots.models import Pilot
+from sora2.ids import new_id
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
 from tests.ledger.clock import turn_back, turn_to
 from webhooks import delivery, sinks
@@ -64,6 +71,7 @@ MEMBERS = {
     "customer developer": ("Ola", "Ek"),
 }
 HOOK, BROKEN_HOOK = "https://hooks.acme.example/sora2", "https://legacy.acme.example/video/callbacks"
+HOURS = timedelta(hours=48)
 Failures = Mapping[int, FailureType]
 
 
@@ -78,7 +86,9 @@ class World:
     batches: Mapping[str, Batch]
     requests: Mapping[str, CreditRequest]
     endpoints: Mapping[str, Endpoint]
+    keys: Mapping[str, ApiKey]
     sink: Sink
+    invitation: OneTimeLink
     closed: str
     due: str
     run: ReconciliationRun
@@ -105,13 +115,31 @@ def _make(now: datetime) -> World:
         endpoints["failing"] = _endpoint(acme.organization, BROKEN_HOOK)
         batches = _today(go, acme, globex, people, now)
         requests |= _asked(go, acme, globex, people, now)
+        keys = _keys(go, acme.organization, people["customer admin"], now)
+    began = now - timedelta(hours=6)
+    Pilot.objects.create(organization=acme.organization, credits=5_000, activated_at=began, deadline=began + HOURS)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)
-    for account, threshold in ((acme, 2_000), (globex, 5_000)):
+    Organization.objects.filter(pk=acme.organization.pk).update(
+        contact_email="office@acme.example",
+        technical_emails=["ops@acme.example"],
+        finance_emails=["books@acme.example"],
+    )
+    # Acme is low for a moment.
+    for account, threshold in ((acme, 20_000), (globex, 5_000), (acme, 2_000)):
         set_threshold(wallet=account.wallets[Mode.LIVE], threshold=threshold, actor=people["finance"].pk)
+        tell_low_credits(now=timezone.now())
+    _deliver()
     seals.seal(now=timezone.now())
     run = reconcile(now=timezone.now())
+    invitation, _ = invite(
+        organization=acme.organization,
+        email="pia.holm@acme.example",
+        role=Membership.Role.FINANCE,
+        by=people["customer admin"],
+        now=timezone.now(),
+    )
     return World(
         acme=acme,
         globex=globex,
@@ -120,7 +148,9 @@ def _make(now: datetime) -> World:
         batches={name: Batch.objects.get(pk=batch.pk) for name, batch in batches.items()},
         requests=requests,
         endpoints={name: Endpoint.objects.get(pk=endpoint.pk) for name, endpoint in endpoints.items()},
+        keys=keys,
         sink=sink,
+        invitation=invitation,
         closed=f"{closed:%Y-%m}",
         due=f"{due:%Y-%m}",
         run=run,
@@ -166,6 +196,29 @@ def _member(organization: Organization, role: str, name: tuple[str, str]) -> Use
     user = User.objects.create_user(username=".".join(name).lower())
     Membership.objects.create(user=user, organization=organization, role=role)
     return _named(user, name)
+
+
+def _keys(go: Callable[[datetime], None], organization: Organization, admin: User, now: datetime) -> dict[str, ApiKey]:
+    """Make keys as an administrator does: one with limits and a secret that is being replaced, and one that is over."""
+    go(now - timedelta(seconds=30))
+    keys, now = {}, timezone.now()
+    for name in ("rotating", "revoked"):
+        order = KeyOrder(
+            name=f"Nightly render, {name}",
+            scopes=[Permission.BATCHES_READ, Permission.BATCHES_WRITE, Permission.KEYS_WRITE],
+            expires_at=now + timedelta(days=9),
+            budget_credits=500,
+            allowed_networks=["203.0.113.0/24", "2001:db8::/32"],
+        )
+        keys[name], secret = issue_by_person(
+            organization=organization, mode=Mode.LIVE, order=order, key_id=new_id("key"), actor=admin.pk, now=now
+        )
+        with suppress(InvalidApiKey):  # From elsewhere: it is refused, and that is written down.
+            api_key_of_secret(secret=secret, address=ip_address("198.51.100.7"), now=now)
+    seen = seen_of(keys["rotating"])
+    rotate_by_person(key=keys["rotating"], seen=seen, overlap_hours=24, actor=admin.pk, now=now)
+    revoke_api_key(key=keys["revoked"], now=now, actor=admin.pk, reason="The render farm was shut down")
+    return keys
 
 
 # --- credits -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from customers.access import Access, Permission
 from customers.pages import ReadOnlyAdmin, page
 from sora2.pages import Page, render
-from webhooks import admin_deliveries, admin_endpoints, pages
+from webhooks import admin_deliveries, admin_endpoint_forms, admin_endpoints, pages
 from webhooks.models import Delivery, Endpoint, Event
 
 
@@ -16,17 +16,12 @@ from webhooks.models import Delivery, Endpoint, Event
 def sink(request: HttpRequest, access: Access, token: str) -> HttpResponseBase:
     """Show what came to an internal test endpoint, and whether it verified."""
     found = pages.sunk(access, token=token)
-    return render(
-        request,
-        "admin/webhooks/sink.html",
-        title="Webhook test endpoint",
-        found=found,
-        money=access.may(Permission.LEDGER_READ),
-    )
+    return render(request, "admin/webhooks/sink.html", title="Webhook test endpoint", found=found)
 
 
 PAGES = [
     *admin_endpoints.PAGES,
+    *admin_endpoint_forms.PAGES,
     *admin_deliveries.PAGES,
     Page("sinks/<str:token>", sink, "sink"),
 ]

@@ -30,7 +30,10 @@ CHIPS = {
 @page(Permission.WEBHOOKS_READ)
 def delivery_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show the log of deliveries, newest first."""
-    wanted = pages.Wanted(**{**{name: text_of(request, name) for name in CHIPS}, "mode": listed_mode(request)})
+    said = {name: text_of(request, name) for name in CHIPS}
+    # What is named has a mode of its own, wherever the switch stands.
+    mode = said["mode"] if said["about"] or said["endpoint"] else listed_mode(request)
+    wanted = pages.Wanted(**{**said, "mode": mode})
     return render(
         request,
         "admin/webhooks/deliveries.html",
@@ -43,6 +46,8 @@ def delivery_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         states=Delivery.State.values,
         events=[*EventType.values, pages.ALL_BUT_TESTS],
         by_customer=is_staff(request),
+        choices=[] if is_staff(request) else pages.endpoints_to_choose(access, wanted),
+        may_act=access.may(Permission.WEBHOOKS_WRITE),
         chips=chips_of(request, CHIPS),
     )
 

@@ -12,7 +12,7 @@ from customers.access import Access, Permission
 from customers.models import Mode
 from customers.modes import chips_of, listed_mode
 from customers.pages import is_staff, page
-from sora2.pages import Page, chips, render, text_of
+from sora2.pages import Page, chips, render, render_once, text_of
 from webhooks import endpoint_pages as pages
 from webhooks.endpoint_forms import ReplayForm, RotateForm
 from webhooks.endpoints import change_endpoint, send_test
@@ -43,6 +43,7 @@ def endpoint_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         states=pages.STATES.items(),
         modes=Mode.values,
         by_customer=is_staff(request),
+        may_act=access.may(Permission.WEBHOOKS_WRITE),
         chips=chips_of(request, {"state": "State", "mode": "Mode", "customer": "Customer"}),
     )
 
@@ -121,7 +122,7 @@ def endpoint_rotate(request: HttpRequest, access: Access, endpoint_id: str) -> H
         messages.error(request, ROTATED)
         return _to(endpoint_id)
     reached.refresh_from_db()
-    return _secret_page(request, secret, of=reached.organization.name, endpoint=reached, row=reached)
+    return shown_once(request, secret, of=reached.organization.name, endpoint=reached, row=reached)
 
 
 @require_safe
@@ -149,7 +150,7 @@ def default_secret_rotate(request: HttpRequest, access: Access, organization_id:
         messages.error(request, ROTATED)
         return HttpResponseRedirect(reverse("admin:default_secret", args=[organization_id]))
     row = DefaultSecret.objects.get(organization=found.organization)
-    return _secret_page(request, secret, of=found.organization.name, organization=found.organization, row=row)
+    return shown_once(request, secret, of=found.organization.name, organization=found.organization, row=row)
 
 
 def _endpoint_page(
@@ -195,11 +196,9 @@ def _default_page(
     )
 
 
-def _secret_page(request: HttpRequest, secret: str, **shown: Any) -> HttpResponseBase:
-    """Show a new secret. Whatever stands between us and the person must not keep it."""
-    response = render(request, "admin/webhooks/secret.html", title="A new secret", secret=secret, **shown)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def shown_once(request: HttpRequest, secret: str, **shown: Any) -> HttpResponseBase:
+    """Show a new secret: of an `endpoint`, or the default one; `row` says what became of the one before."""
+    return render_once(request, "admin/webhooks/secret.html", title="A new secret", secret=secret, **shown)
 
 
 def _to(endpoint_id: str) -> HttpResponseRedirect:

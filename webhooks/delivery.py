@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -99,6 +100,12 @@ class Claimed:
     def is_test(self) -> bool:
         """Say whether this is a test event: it is sent once, and judges nobody."""
         return self.event_type == EventType.WEBHOOK_TEST
+
+    @cached_property
+    def signed(self) -> dict[str, str]:
+        """Return the headers that sign this attempt; made once, sent and put on record. Raises UnreadableSecret."""
+        secrets = [decrypt(secret) for secret in self.secrets_encrypted or [""]]
+        return signature_headers(event_id=self.event_id, body=self.body, secrets=secrets, at=self.at)
 
 
 @dataclass(frozen=True)
@@ -234,9 +241,10 @@ MOVE_DELIVERIES = """
 # Whoever holds the delivery by now: an attempt that took place is on record with what came of it.
 COMPLETE_ATTEMPTS = """
     UPDATE webhooks_attempt a
-    SET status_code = n.status_code, error = n.error, duration_ms = n.duration_ms, response = n.response
-    FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::int[], %s::text[])
-         AS n (id, status_code, error, duration_ms, response)
+    SET status_code = n.status_code, error = n.error, duration_ms = n.duration_ms, response = n.response,
+        signature = n.signature
+    FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::int[], %s::text[], %s::text[])
+         AS n (id, status_code, error, duration_ms, response, signature)
     WHERE a.id = n.id AND a.duration_ms IS NULL
 """
 
@@ -324,15 +332,12 @@ def claim(*, count: int, now: datetime) -> list[Claimed]:
 def post(claimed: Claimed) -> Answer:
     """Sign the event for this attempt and post its exact bytes. Does not touch the database."""
     try:
-        secrets = [decrypt(secret) for secret in claimed.secrets_encrypted or [""]]
+        signed = claimed.signed
     except UnreadableSecret:
         # Retried like any failure: the operator has the schedule's three days to put the secret or its key back.
         log.error("webhooks.no_secret", delivery_id=claimed.delivery_id, endpoint_id=claimed.endpoint_id)
         return Answer(error=NO_SECRET)
-    headers = signature_headers(event_id=claimed.event_id, body=claimed.body, secrets=secrets, at=claimed.at)
-    return guarded.post(
-        claimed.url, body=claimed.body.encode(), headers={"Content-Type": "application/json", **headers}
-    )
+    return guarded.post(claimed.url, body=claimed.body.encode(), headers=signed)
 
 
 def decide(*, answer: Answer, attempts: int, now: datetime, chance: float, once: bool = False) -> Decision:
@@ -393,6 +398,7 @@ def _complete(results: Sequence[tuple[Claimed, Answer]]) -> None:
         [answer.error for _, answer in results],
         [answer.duration_ms for _, answer in results],
         [answer.response for _, answer in results],
+        ["" if answer.error == NO_SECRET else claimed.signed["webhook-signature"] for claimed, answer in results],
     ]
     with connection.cursor() as cursor:
         cursor.execute(COMPLETE_ATTEMPTS, columns)

@@ -1,6 +1,5 @@
 """What the pages show of deliveries: the log of them, one in full, and every attempt in words."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,13 +8,13 @@ from http import HTTPStatus
 from django.db.models import Prefetch, Q
 from django.http import Http404
 
-from customers.access import Access, Permission
+from customers.access import Access
 from customers.models import Organization
-from sora2.canonical import sha256_hex
 from sora2.ids import is_id
 from sora2.pages import Rows, rows_after
-from webhooks.curl import curl
-from webhooks.models import Attempt, Delivery, DeliveryQuerySet, Event, EventType, Trigger
+from webhooks.bodies import Body, body_of
+from webhooks.models import Attempt, Delivery, DeliveryQuerySet, Endpoint, EventType, Trigger
+from webhooks.sent import Check, Head, check_of, head_of
 
 DELIVERIES_SHOWN = 50
 ANSWER_SHOWN = 300
@@ -80,6 +79,11 @@ class Tried:
         if self.attempt.error:
             return self.attempt.error.replace("_", " ")
         return "under way" if self.attempt.status_code is None else f"HTTP {self.attempt.status_code}"
+
+    @property
+    def in_words(self) -> str:
+        """Return the outcome with what it means: `HTTP 503: service unavailable`."""
+        return f"{self.said}: {self.error}" if self.error not in ("", self.said) else self.said
 
     @property
     def signed_at(self) -> int:
@@ -192,44 +196,29 @@ def carried(delivery: Delivery, *, now: datetime) -> Carried:
 
 
 @dataclass(frozen=True)
-class Body:
-    """What an event says: its exact text, the same in lines, its hash, and a command that posts it."""
-
-    exact: str
-    lines: str
-    sha256: str
-    curl: str
-
-
-def body_of(access: Access, event: Event) -> Body | None:
-    """Return what an event says; None for who may not see the credits in it."""
-    # Every event names credits but the test, which says nothing.
-    if event.type != EventType.WEBHOOK_TEST and not access.may(Permission.LEDGER_READ):
-        return None
-    return Body(
-        exact=event.body,
-        lines=json.dumps(json.loads(event.body), indent=2, ensure_ascii=False),
-        sha256=sha256_hex(event.body),
-        curl=curl(event),
-    )
-
-
-@dataclass(frozen=True)
 class Shown:
-    """A delivery in full; `body` is None for who may not see it, `about_batch` the batch that it is about, if any."""
+    """A delivery in full. `heads` are those of its attempts, the latest first; `check` is of the latest that was
+    sent, if its signature was kept; `about_batch` the batch that it is about, if any.
+    """
 
     carried: Carried
-    body: Body | None
+    body: Body
+    heads: list[Head]
+    check: Check | None
     about_batch: str
 
 
 def delivery_page(access: Access, *, delivery_id: str, now: datetime) -> Shown:
     """Return what a delivery's page shows. Raises Http404 for what somebody does not reach."""
     delivery = reached_delivery(access, delivery_id=delivery_id)
-    event = delivery.event
+    event, found = delivery.event, carried(delivery, now=now)
+    body = body_of(access, event)
+    heads = [head_of(tried.attempt, event_id=event.pk) for tried in reversed(found.attempts)]
     return Shown(
-        carried=carried(delivery, now=now),
-        body=body_of(access, event),
+        carried=found,
+        body=body,
+        heads=heads,
+        check=check_of(heads, body),
         about_batch=event.reference if is_id(event.reference, "bat") else "",
     )
 
@@ -261,6 +250,16 @@ class Wanted:
     about: str = ""
     undelivered: str = ""
 
+    @property
+    def about_batch(self) -> str:
+        """Return the batch that they are to be about, if they are."""
+        return self.about if is_id(self.about, "bat") else ""
+
+    @property
+    def is_undelivered(self) -> bool:
+        """Say whether those that arrived are left out."""
+        return bool(self.undelivered)
+
 
 @dataclass(frozen=True)
 class Logged:
@@ -277,6 +276,12 @@ class Log:
 
     rows: list[Logged]
     page: Rows[Delivery]
+
+
+def endpoints_to_choose(access: Access, wanted: Wanted) -> list[Endpoint]:
+    """Return the endpoints that a customer's person filters by: those there are, and the chosen one in any case."""
+    offered = Q(deleted_at=None, mode=wanted.mode) if wanted.mode else Q(deleted_at=None)
+    return list(Endpoint.objects.within(access).filter(offered | Q(pk=wanted.endpoint)).order_by("url", "pk"))
 
 
 def log(access: Access, *, wanted: Wanted, cursor: str, now: datetime, size: int) -> Log:

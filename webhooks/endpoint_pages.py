@@ -255,6 +255,28 @@ def _last_failure(endpoint: Endpoint) -> Tried | None:
     return Tried(last) if last else None
 
 
+# --- changing, deleting ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AtStake:
+    """How many messages wait for an endpoint, and how many deliveries are on record of it, up to COUNTED_AT_MOST."""
+
+    pending: int
+    deliveries: int
+    is_least: bool
+
+
+def at_stake(endpoint: Endpoint, *, now: datetime) -> AtStake:
+    """Return what moving an endpoint takes along, and its end skips."""
+    on_record = endpoint.deliveries.order_by()[:COUNTED_AT_MOST].count()
+    return AtStake(
+        pending=health_of([endpoint], now=now)[endpoint.pk].pending,
+        deliveries=on_record,
+        is_least=on_record == COUNTED_AT_MOST,
+    )
+
+
 # --- a replay ------------------------------------------------------------------------------------------------------
 
 

@@ -13,13 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMessage
 from django.db import connection, transaction
-from django.db.models import Count, Exists, Min, OuterRef
+from django.db.models import Count, Exists, OuterRef
 from django.template.loader import render_to_string
 from structlog import get_logger
 
-from customers.models import Membership
+from customers.contacts import technical_contacts
 from customers.services import audit
 from webhooks.models import Delivery, Endpoint, EventType, Notice
 
@@ -31,8 +30,6 @@ DISABLED_AFTER = timedelta(days=5)
 EXHAUSTED_LEAST = 2
 
 FIGURES_OVER = timedelta(hours=24)
-SENDING = timedelta(minutes=10)
-MAILS_AT_ONCE = 50
 
 
 class HealthState(StrEnum):
@@ -193,17 +190,6 @@ def _disable(endpoint: Endpoint, since: datetime, now: datetime) -> bool:
 # --- telling -------------------------------------------------------------------------------------------------------
 
 
-def contacts_of(organization_id: str, contact_email: str) -> list[str]:
-    """Return whom to tell about an organization's endpoints: its contact, administrators and developers.
-
-    Without any of them our own support is told, who can ask.
-    """
-    roles = (Membership.Role.ADMIN, Membership.Role.DEVELOPER)
-    people = Membership.objects.filter(organization_id=organization_id, role__in=roles, user__is_active=True)
-    addresses = [contact_email, *people.order_by("user__email").values_list("user__email", flat=True)]
-    return list(dict.fromkeys(address for address in addresses if address)) or [settings.SUPPORT_EMAIL]
-
-
 def _tell(endpoint: Endpoint, kind: Notice.Kind, now: datetime) -> None:
     """Write a notice, once for each spell of failures."""
     since = endpoint.failing_since
@@ -226,42 +212,10 @@ def _tell(endpoint: Endpoint, kind: Notice.Kind, now: datetime) -> None:
         endpoint=endpoint,
         kind=kind,
         failing_since=since,
-        recipients=contacts_of(organization.pk, organization.contact_email),
+        recipients=technical_contacts(organization),
         subject=subject.strip(),
         body=body.strip() + "\n",
         created_at=now,
         due_at=now,
     )
     Notice.objects.bulk_create([row], ignore_conflicts=True)
-
-
-# Whoever takes a notice may die before it is sent: then it is due again.
-TAKE = """
-    UPDATE webhooks_notice SET due_at = %s WHERE id IN (
-        SELECT id FROM webhooks_notice WHERE sent_at IS NULL AND due_at <= %s
-        ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
-    RETURNING id
-"""
-
-
-def send_notices(*, now: datetime) -> int:
-    """Send the mails that are due; return how many went out. One that can't be sent is tried again in ten minutes."""
-    with connection.cursor() as cursor:
-        cursor.execute(TAKE, [now + SENDING, now, MAILS_AT_ONCE])
-        ids = [pk for (pk,) in cursor.fetchall()]
-    sent = 0
-    for notice in Notice.objects.filter(pk__in=ids).order_by("pk"):
-        try:
-            EmailMessage(notice.subject, notice.body, to=notice.recipients).send()
-        except Exception as error:
-            log.error("webhooks.notice_not_sent", notice=notice.pk, exc_info=error)
-        else:
-            Notice.objects.filter(pk=notice.pk).update(sent_at=now)
-            sent += 1
-    return sent
-
-
-def oldest_unsent() -> datetime | None:
-    """Return since when a mail waits, None when none does."""
-    at: datetime | None = Notice.objects.filter(sent_at=None).aggregate(at=Min("created_at"))["at"]
-    return at

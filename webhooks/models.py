@@ -12,6 +12,7 @@ from django.utils import timezone
 from customers.models import Mode, Organization, OwnedQuerySet
 from sora2.crypto import decrypt
 from sora2.ids import new_id
+from sora2.mailing import Mail
 
 
 class EventType(models.TextChoices):
@@ -137,8 +138,8 @@ class DefaultSecret(RotatingSecret):
         return f"default secret of {self.organization_id}"
 
 
-class Notice(models.Model):
-    """A mail to an organization's contacts about an endpoint: written with what it tells, sent after, and kept."""
+class Notice(Mail):
+    """A mail to an organization's contacts about an endpoint."""
 
     class Kind(models.TextChoices):
         FAILING = "failing"
@@ -149,13 +150,6 @@ class Notice(models.Model):
     kind = models.CharField(max_length=20, choices=Kind)
     # Since when the endpoint had failed: each spell of failures is told once.
     failing_since = models.DateTimeField()
-    recipients = ArrayField(models.EmailField())
-    subject = models.CharField(max_length=300)
-    body = models.TextField()
-    created_at = models.DateTimeField()
-    # When it is to be sent, or sent again: whoever takes it moves this on, and may die.
-    due_at = models.DateTimeField()
-    sent_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -318,7 +312,8 @@ class Attempt(models.Model):
     """One post of a delivery. Written before the call; until the outcome is known, `duration_ms` is missing.
 
     `error` is a code of `webhooks.guarded.Answer`, or `no_secret`, or `worker_lost`: the worker did not come back, so
-    the receiver may have got the message or not.
+    the receiver may have got the message or not. `signature` is the header `webhook-signature` of it, known with the
+    outcome; empty for an attempt of before it was kept.
     """
 
     delivery = models.ForeignKey(Delivery, on_delete=models.PROTECT, related_name="attempts")
@@ -330,6 +325,7 @@ class Attempt(models.Model):
     error = models.CharField(max_length=40, blank=True)
     duration_ms = models.PositiveIntegerField(null=True)
     response = models.TextField(blank=True)
+    signature = models.CharField(max_length=200, blank=True, db_default="")
 
     objects = AttemptQuerySet.as_manager()
 

@@ -8,9 +8,10 @@ from django.db.models import Count, Max, Prefetch, Q
 from django.http import Http404
 from django.urls import reverse
 
-from customers.access import Access
+from customers.access import Access, Permission
 from sora2.templatetags.figures import short_url
-from webhooks.delivery_pages import Body, Carried, body_of, carried, loaded
+from webhooks.bodies import Body, body_of, without_credits
+from webhooks.delivery_pages import Carried, carried, loaded
 from webhooks.endpoint_pages import FAILING
 from webhooks.health import disabled_at
 from webhooks.models import (
@@ -35,10 +36,10 @@ GIVEN_UP_LATELY = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Told:
-    """An event about the whole of something, what it says (None for who may not see it), and its deliveries."""
+    """An event about the whole of something, what it says, and its deliveries."""
 
     event: Event
-    body: Body | None
+    body: Body
     deliveries: list[Carried]
 
 
@@ -207,11 +208,19 @@ def _clock(at: datetime, now: datetime) -> str:
 
 
 @dataclass(frozen=True)
+class Arrived:
+    """What came to an internal test endpoint; of the body what somebody may see, None where that is not known."""
+
+    message: SinkMessage
+    body: str | None
+
+
+@dataclass(frozen=True)
 class Sunk:
     """An internal test endpoint and what came to it, newest first."""
 
     sink: Sink
-    messages: list[SinkMessage]
+    messages: list[Arrived]
     more: bool
 
 
@@ -224,4 +233,15 @@ def sunk(access: Access, *, token: str) -> Sunk:
     sink = endpoint.sink
     sink.endpoint = endpoint
     messages = list(sink.messages.order_by("-received_at", "-pk")[: MESSAGES_SHOWN + 1])
-    return Sunk(sink, messages[:MESSAGES_SHOWN], len(messages) > MESSAGES_SHOWN)
+    arrived = [Arrived(message, _seen(access, message.body)) for message in messages[:MESSAGES_SHOWN]]
+    return Sunk(sink, arrived, len(messages) > MESSAGES_SHOWN)
+
+
+def _seen(access: Access, body: str) -> str | None:
+    """Return what came, which may be anything, as far as somebody may see it."""
+    if access.may(Permission.LEDGER_READ):
+        return body
+    try:
+        return without_credits(body)
+    except (ValueError, RecursionError):
+        return None

@@ -10,7 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import StrIndex
 
 from customers.models import Organization
-from webhooks.endpoints import create_endpoint
+from webhooks.endpoints import UrlTaken, create_endpoint
 from webhooks.models import AttemptQuerySet, Endpoint, Sink, SinkMessage
 from webhooks.signing import verify
 
@@ -30,15 +30,27 @@ class SinkFlooded(Exception):
 
 
 @transaction.atomic
-def create_sink(*, organization: Organization, mode: str) -> tuple[Sink, Endpoint, str]:
+def create_sink(*, organization: Organization, mode: str, actor: str = "system") -> tuple[Sink, Endpoint, str]:
     """Create an endpoint at an internal address; return the sink, the endpoint and its secret.
 
-    Raises ForbiddenTarget where PUBLIC_BASE_URL is no address that webhooks may be sent to.
+    Raises ForbiddenTarget where PUBLIC_BASE_URL is no address that webhooks may be sent to, and TooManyEndpoints.
     """
     token = secrets.token_urlsafe(32)
     url = f"{settings.PUBLIC_BASE_URL}{SINK_PATH}{token}"
-    endpoint, secret = create_endpoint(organization=organization, mode=mode, url=url, description="internal sink")
+    endpoint, secret = create_endpoint(
+        organization=organization, mode=mode, url=url, description="internal sink", actor=actor
+    )
     return Sink.objects.create(token=token, endpoint=endpoint), endpoint, secret
+
+
+@transaction.atomic
+def create_only_sink(*, organization: Organization, mode: str, actor: str) -> tuple[Sink, Endpoint, str]:
+    """The same, for an organization that has none in this mode. Raises UrlTaken for one that has."""
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    there = Endpoint.objects.present().filter(organization=organization, mode=mode, sink__isnull=False).first()
+    if there is not None:
+        raise UrlTaken(there.pk)
+    return create_sink(organization=organization, mode=mode, actor=actor)
 
 
 def sink_of_token(token: str) -> Sink | None:

@@ -4,9 +4,11 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from sora2.mailing import send_due
 from sora2.slots import slot, work_in_slot
 from webhooks import health, sinks
 from webhooks.delivery import deliver_due
+from webhooks.models import Notice
 
 
 @shared_task(name="webhooks.deliver")
@@ -22,7 +24,7 @@ def judge_endpoints() -> None:
     with slot("webhooks.judge_endpoints") as ours:
         if ours is not None:
             health.judge(now=timezone.now())
-            health.send_notices(now=timezone.now())
+            send_due(Notice, now=timezone.now())
 
 
 @shared_task(name="webhooks.purge_sinks")

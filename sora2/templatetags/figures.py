@@ -44,6 +44,17 @@ SIGNS = {
     "failing": ("✕", "bad"),
     "disabled": ("○", "waiting"),
     "deleted": ("−", "waiting"),
+    # Of a person: the second step, the account; of an invitation.
+    "on": ("✓", "good"),
+    "off": ("○", "waiting"),
+    "closed": ("−", "waiting"),
+    "open": ("○", "active"),
+    "expired": ("−", "waiting"),
+    # Of an API key; a new secret of it may work beside the one before.
+    "usable": ("✓", "good"),
+    "expires soon": ("◑", "mixed"),
+    "rotating": ("◐", "active"),
+    "revoked": ("−", "waiting"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),
@@ -153,12 +164,10 @@ def mode_switch(context: template.Context, mode: str = "") -> dict[str, Any]:
     Without a mode the page is of both, or of none: the switch shows where it stands.
     """
     switch = context.get("switch", "")
-    return {
-        "csrf_token": context.get("csrf_token"),
-        "switch": switch,
-        "shown": mode or switch,
-        "modes": ("live", "test"),
-    }
+    shown = mode or switch
+    # The foot of the page shows calls with a key of the same mode.
+    context.dicts[0]["shown_mode"] = shown
+    return {"csrf_token": context.get("csrf_token"), "switch": switch, "shown": shown, "modes": ("live", "test")}
 
 
 @register.simple_tag

@@ -10,6 +10,12 @@ function fill(message) {
   for (const [name, value] of Object.entries(message)) field(name).value = value;
 }
 
+// What a link to this page fills in stands after the #, which a browser sends nowhere. Never the secret.
+function fillFromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  for (const name of FIELDS) if (name !== "secret" && given.has(name)) field(name).value = given.get(name);
+}
+
 function clearResult() {
   field("result").replaceChildren();
 }
@@ -54,6 +60,7 @@ function reveal(shown) {
 }
 
 function start() {
+  fillFromAddress();
   const form = field("message");
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -1,20 +1,26 @@
 """`credits.low`: told once for each time that a wallet falls below its threshold."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
+from django.core.mail import EmailMessage
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from batches.alerts import tell_low_credits
-from customers.models import AuditEvent, Mode
+from batches.doctor import examine
+from customers.models import AuditEvent, Mode, Organization
 from customers.services import create_staff
 from ledger import lows
 from ledger.approvals import request_credits
-from ledger.models import Entry, Wallet
+from ledger.models import Entry, LowNotice, Wallet
+from sora2.mailing import oldest_unsent, send_due
 from tests.connections import at_once
 from tests.factories import Account, end_batch, fund, make_account, make_batch
+from tests.markup import forms_of
 from tests.people import member, staff, words_of
 from webhooks.endpoints import create_endpoint
 from webhooks.models import Delivery, Endpoint, Event
@@ -125,6 +131,104 @@ def test_two_that_tell_at_once_tell_once(account: Account) -> None:
     assert Event.objects.filter(type="credits.low").count() == 1
 
 
+# --- by mail -------------------------------------------------------------------------------------------------------
+
+
+def mailed() -> list[EmailMessage]:
+    """Tell what is to be told, send the mails, twice each, and return all that were ever sent."""
+    for _ in range(2):
+        tell_low_credits(now=timezone.now())
+        send_due(LowNotice, now=timezone.now())
+    return list(mail.outbox)
+
+
+def test_one_mail_for_each_crossing_goes_to_whom_the_customer_named_for_finance(account: Account) -> None:
+    finance = ["books@acme.example", "cfo@acme.example"]
+    Organization.objects.update(finance_emails=finance, contact_email="office@acme.example")
+    wallet = watch(account, 995)
+    make_batch(account.api)
+    assert [each.to for each in mailed()] == [finance]
+    make_batch(account.api, 1, request_id="b")
+    assert len(mailed()) == 1
+    fund(wallet, 20)
+    assert len(mailed()) == 1
+    make_batch(account.api, 1, request_id="c")
+    assert len(mailed()) == 2
+
+
+def test_the_mail_says_the_figures_what_they_mean_and_where_to_look(account: Account) -> None:
+    watch(account, 995)
+    make_batch(account.api, 2)
+    (sent,) = mailed()
+    assert sent.subject == "Credits are low: Acme"
+    text = " ".join(str(sent.body).split())
+    assert "Available 980 credits Threshold 995 credits Held 20 credits" in text
+    assert "batches that have been accepted run on" in text
+    assert f"/admin/ledger/{account.organization.pk}" in text
+
+
+def test_nobody_is_mailed_about_play_money(account: Account) -> None:
+    watch(account, 2000, Mode.TEST)
+    assert len(told()) == 1
+    assert mailed() == []
+
+
+def test_what_fails_between_the_event_and_the_mail_leaves_neither_and_is_done_again(account: Account) -> None:
+    wallet = watch(account, 2000)
+    wallet.refresh_from_db()
+    assert wallet.low_since is not None
+    now = timezone.now()
+    at = {"low_since": wallet.low_since, "recipients": [], "created_at": now, "due_at": now}
+    in_the_way = LowNotice.objects.create(wallet=wallet, **at)
+    assert tell_low_credits(now=now) == 0
+    assert not Event.objects.filter(type="credits.low").exists()
+    in_the_way.delete()
+    assert len(mailed()) == len(told()) == 1
+
+
+def test_a_mail_about_credits_that_cannot_be_sent_waits_and_is_sent_once(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(account, 2000)
+    now = timezone.now()
+
+    def broken(message: EmailMessage) -> int:
+        raise OSError("no mail server")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailMessage, "send", broken)
+        tell_low_credits(now=now)
+        assert send_due(LowNotice, now=now) == 0
+    assert oldest_unsent(LowNotice) == now
+    assert "not_mailed" in {finding.kind for finding in examine(now=now + timedelta(minutes=5))}
+    assert send_due(LowNotice, now=now + timedelta(minutes=5)) == 0
+    assert send_due(LowNotice, now=now + timedelta(minutes=10)) == 1
+    assert send_due(LowNotice, now=now + timedelta(hours=1)) == 0
+    assert oldest_unsent(LowNotice) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_send_at_once_send_once(account: Account) -> None:
+    watch(account, 2000)
+    now = timezone.now()
+    tell_low_credits(now=now)
+    assert sorted(at_once(*[lambda: send_due(LowNotice, now=now)] * 4), key=str) == [0, 0, 0, 1]
+
+
+def test_the_account_says_which_mail_went_to_whom_to_who_may_see_credits(account: Account) -> None:
+    Organization.objects.update(finance_emails=["books@acme.example"])
+    watch(account, 2000)
+    tell_low_credits(now=timezone.now())
+    address = f"/admin/customers/{account.organization.pk}"
+    finance = member(account.organization)
+    assert "UTC to books@acme.example · not sent yet" in words_of(finance.get(address))
+    mailed()
+    text = words_of(finance.get(address))
+    assert "UTC to books@acme.example Sent" in text
+    assert "Credits are low: Acme" in text
+    assert "are low" not in words_of(member(account.organization, "customer developer").get(address))
+
+
 # --- in the admin --------------------------------------------------------------------------------------------------
 
 
@@ -140,12 +244,37 @@ def test_home_and_the_customers_page_say_that_a_wallet_is_low(account: Account) 
 def test_our_finance_sets_the_threshold_on_the_customers_page(account: Account) -> None:
     client, page = staff(), f"/admin/ledger/{account.organization.pk}"
     answer = client.post(f"{page}/threshold", {"mode": "live", "threshold": "1500"}, follow=True)
-    assert "Low below 1,500 credits." in words_of(answer)
+    assert "Live wallet: low below 1,500 credits." in words_of(answer)
     wallet = Wallet.objects.get(pk=account.wallets[Mode.LIVE].pk)
     assert wallet.low_threshold == 1500
-    assert AuditEvent.objects.get(action="wallet.low_threshold").detail == {"threshold": 1500}
+    assert AuditEvent.objects.get(action="wallet.low_threshold").detail == {"old": None, "new": 1500}
     client.post(f"{page}/threshold", {"mode": "live", "threshold": ""})
     assert not lows.low()
+
+
+def test_a_customers_administrator_sets_the_thresholds_of_their_own_wallets(account: Account) -> None:
+    client, address = member(account.organization, "customer admin"), f"/admin/customers/{account.organization.pk}"
+    for mode, threshold in (("live", "1500"), ("test", "70")):
+        form = next(form for form in forms_of(client.get(address)) if form.fields.get("mode") == mode)
+        assert form.fields["back"] == "account"
+        answer = client.post(form.action, {**form.fields, "threshold": threshold}, follow=True)
+        assert answer.redirect_chain == [(address, 302)]
+    text = words_of(answer)
+    assert "Test wallet: low below 70 credits." in text
+    assert "▲ Low: 1,000 credits are available, below the threshold of 1,500" in text
+    statement = words_of(client.get(f"/admin/ledger/{account.organization.pk}"))
+    assert "Low below, credits" in statement
+    assert "Ask for credits" not in statement
+    other = make_account(name="Globex")
+    answer = client.post(f"/admin/ledger/{other.organization.pk}/threshold", {"mode": "live", "threshold": "5"})
+    assert answer.status_code == 404
+    assert Wallet.objects.filter(organization=other.organization, low_threshold__isnull=False).count() == 0
+
+
+def test_a_threshold_that_is_set_already_is_not_set_again(account: Account) -> None:
+    watch(account, 500)
+    watch(account, 500)
+    assert AuditEvent.objects.filter(action="wallet.low_threshold").count() == 1
 
 
 @pytest.mark.parametrize("text", ["-1", "ten", "1.5", "9" * 30])
@@ -160,7 +289,8 @@ def test_a_threshold_that_is_no_number_changes_nothing(account: Account, text: s
 def test_others_may_not_set_it(account: Account, role: str) -> None:
     page = f"/admin/ledger/{account.organization.pk}/threshold"
     assert staff(role).post(page, {"threshold": "5"}).status_code == 403
-    assert member(account.organization, "customer admin").post(page, {"threshold": "5"}).status_code == 403
+    for theirs in ("customer finance", "customer developer"):
+        assert member(account.organization, theirs).post(page, {"threshold": "5"}).status_code == 403
 
 
 def test_home_tells_who_may_decide_what_waits_for_a_decision(account: Account) -> None:

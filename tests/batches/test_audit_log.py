@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from batches.audit_pages import SHOWN
-from customers.models import AuditEvent, User
+from customers.models import AuditEvent, Mode, User
 from customers.services import audit, create_staff
 from tests.factories import Account, make_account, make_batch
 from tests.people import member, staff, superuser, words_of
@@ -105,12 +105,13 @@ def test_subjects_without_an_id_of_their_own_lead_to_their_pages_too(account: Ac
     event("route.pause", subject="openai", detail={"reason": "Slow"})
     event("period.close", subject="2026-10")
     event("two_step.set_up", subject=dana.pk)
-    event("key.revoke", subject=account.keys["live"].pk)  # type: ignore[index]
+    event("key.revoke", subject=account.keys[Mode.LIVE].pk)
     html = superuser().get(LOG).content.decode()
     assert 'href="/admin/routes/openai"' in html
     assert 'href="/admin/ledger/periods/2026-10"' in html
     assert "/admin/customers/user/" in html
-    assert "/admin/customers/apikey/" in html
+    key = account.keys[Mode.LIVE]
+    assert f"/admin/customers/{key.organization_id}/keys/{key.pk}" in html
 
 
 def test_what_somebody_wrote_is_shown_as_text() -> None:

@@ -459,8 +459,8 @@ def test_the_command_answers_the_very_batch(account: Account, rows: str) -> None
     form = said(rows, seconds="8", metadata="by=it's me", request_id="it's order 7")
     words = command(sent(client, form))
     confirm(client, form)
-    assert words[:4] == ["curl", "-X", "POST", "http://127.0.0.1:8000/api/enterprise/video-batch"]
-    assert "X-API-Key: $SORA2_API_KEY" in words
+    assert words[:5] == ["curl", "-X", "POST", "-H", "X-API-Key: $SORA2_API_KEY"]
+    assert words[5] == "http://127.0.0.1:8000/api/enterprise/video-batch"
     answer = account.api.post("/video-batch", json.loads(words[words.index("--data-raw") + 1]))
     assert (answer.status_code, answer.headers["Idempotent-Replayed"]) == (200, "true")
     assert answer.json()["batch_id"] == made().pk

@@ -119,7 +119,7 @@ def test_ten_thousand_rows_are_carried_over_the_steps(sign_in: SignIn, tmp_path:
     with page.expect_download() as download:
         page.get_by_role("button", name="Download web-").click()
     download.value.save_as(tmp_path / "body.json")
-    words = shlex.split(page.locator("pre").inner_text())
+    words = shlex.split(page.locator("pre").first.inner_text())
     assert words[words.index("--data-binary") + 1] == f"@{download.value.suggested_filename}"
     page.get_by_role("button", name="Freeze 100,000 credits and start").click()
     expect(page.get_by_text("Accepted: 100,000 credits are held.")).to_be_visible()

@@ -6,7 +6,8 @@ from batches.catalogue import SIMULATOR
 from batches.failures import FailureType
 from batches.models import Attempt, Batch, CatalogueModel, Item, Price, PriceList, ProviderRoute
 from customers.models import AuditEvent, Membership, Mode, User
-from customers.services import create_api_key
+from customers.people import invite
+from customers.services import audit_key, create_api_key
 from ledger import seals
 from ledger.approvals import approve, request_credits
 from ledger.models import Entry, ReconciliationRun
@@ -39,7 +40,20 @@ def _customers(world: World) -> None:
         user = User.objects.create_user(username=new_id("usr"))
         for organization in (world.acme.organization, other.organization):
             Membership.objects.create(user=user, organization=organization, role="customer developer")
-        create_api_key(organization=world.acme.organization, mode=Mode.LIVE, name=f"key {number}")
+        for maker in (user, world.people["customer developer"]):
+            create_api_key(
+                organization=world.acme.organization, mode=Mode.LIVE, name=f"key {number}", created_by=maker.pk
+            )
+        invite(
+            organization=world.acme.organization,
+            email=f"new-{number}@acme.example",
+            role=Membership.Role.DEVELOPER,
+            by=world.people["customer admin"],
+            now=timezone.now(),
+        )
+    live = world.acme.keys[Mode.LIVE]
+    for actor in User.objects.values_list("pk", flat=True):
+        audit_key(live, actor=actor, act="rename", old="Live")
 
 
 def _offers() -> None:

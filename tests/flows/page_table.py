@@ -35,7 +35,7 @@ ALL, OWN, OURS, MODEL, ROOT = "all", "own", "ours", "model", "root"
 
 
 class Row(NamedTuple):
-    """One page: its methods, the permission that opens it (empty: none), whose it is, what a POST needs besides."""
+    """One page: its methods, what opens it (one of these; empty: nothing), whose it is, what a POST needs besides."""
 
     methods: str
     opens: str
@@ -78,11 +78,12 @@ PAGES: dict[str, Row] = {
     "wallet_why": Row("GET", "ledger:read", OWN),
     "totals_why": Row("GET", "ledger:read", ALL),
     "entry": Row("GET", "ledger:read", OWN),
+    "month_end": Row("GET", "ledger:read", OWN),
     "statement_pdf": Row("GET", "ledger:read", OWN),
     "ledger_csv": Row("GET", "ledger:read", OWN),
     "ledger_xlsx": Row("GET", "ledger:read", OWN),
     "ledger_beancount": Row("GET", "ledger:read", OWN),
-    "set_threshold": Row("POST", "credits:request", OURS),
+    "set_threshold": Row("POST", "credits:request account:write", OWN),
     "credit_requests": Row("GET", "ledger:read", OURS),
     "credit_request": Row("GET", "ledger:read", OURS),
     "credit_request_new": Row("GET POST", "credits:request", OURS),
@@ -96,7 +97,10 @@ PAGES: dict[str, Row] = {
     "verifier_file": Row("GET", "ledger:read", ALL),
     # Webhooks.
     "endpoint_list": Row("GET", "webhooks:read", ALL),
+    "endpoint_new": Row("GET POST", "webhooks:write", ALL),
     "endpoint": Row("GET", "webhooks:read", OWN),
+    "endpoint_change": Row("GET POST", "webhooks:write", OWN),
+    "endpoint_delete": Row("GET POST", "webhooks:write", OWN),
     "endpoint_test": Row("POST", "webhooks:write", OWN),
     "endpoint_switch": Row("POST", "webhooks:write", OWN),
     "endpoint_replay": Row("GET POST", "webhooks:write", OWN),
@@ -110,8 +114,20 @@ PAGES: dict[str, Row] = {
     # Customers.
     "customer_list": Row("GET", "account:read", ALL),
     "account": Row("GET", "account:read", OWN),
+    "account_settings": Row("GET POST", "account:write", OWN),
     "people": Row("GET", "account:read", OWN),
+    "people_invite": Row("POST", "people:write", OWN),
+    "invitation_renew": Row("POST", "people:write", OWN),
+    "invitation_withdraw": Row("POST", "people:write", OWN),
+    "member_role": Row("GET POST", "people:write", OWN),
+    "member_remove": Row("GET POST", "people:write", OWN),
+    "member_password": Row("GET POST", "people:write", OWN),
     "key_list": Row("GET", "account:read", OWN),
+    "key_new": Row("GET POST", "keys:write", OWN),
+    "key": Row("GET", "account:read", OWN),
+    "key_rename": Row("POST", "keys:write", OWN),
+    "key_rotate": Row("POST", "keys:write", OWN),
+    "key_revoke": Row("GET POST", "keys:write", OWN),
     # What is on offer.
     "catalogue": Row("GET", "batches:read", OURS),
     "catalogue_model": Row("GET POST", "batches:read", OURS, "catalogue:write"),
@@ -153,9 +169,12 @@ MODELS: dict[str, str] = {
     "webhooks_event": "webhooks:read",
     "webhooks_delivery": "webhooks:read",
 }
-# What Django brings besides, and the doors, through which one signs in and out: both have tests of their own.
+# What Django brings besides, and the doors, through which one comes in and goes out: both have tests of their own.
 DJANGOS = {"autocomplete", "view_on_site", "app_list"}
-DOORS = {"login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"}
+DOORS = {
+    *("login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"),
+    *("join", "new_password"),
+}
 
 # Taken; sent to sign in; the method is none of the page's; refused; not there.
 OK, SIGN_IN, NO_METHOD, REFUSED, MISSING = "taken", "sign in", "no method", "refused", "missing"
@@ -171,7 +190,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
     if method not in row.methods.split():
         return NO_METHOD
     granted = PERMISSIONS[visitor].split()
-    if (row.opens and row.opens not in granted) or (row.whose == MODEL and visitor not in STAFF):
+    if (row.opens and not {*row.opens.split()} & {*granted}) or (row.whose == MODEL and visitor not in STAFF):
         return REFUSED
     outside = {OWN: visitor == STRANGER, OURS: visitor not in STAFF, ROOT: visitor != "superuser"}
     if outside.get(row.whose):

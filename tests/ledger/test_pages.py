@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import unescape
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import time_machine
@@ -14,7 +15,7 @@ from django.db import connection
 
 from batches.failures import FailureType
 from batches.models import Batch
-from customers.models import Mode
+from customers.models import Mode, Organization
 from customers.services import create_staff
 from ledger import statement_pages
 from ledger.approvals import request_credits
@@ -243,6 +244,49 @@ def test_a_zone_bounds_the_month_and_times_are_told_in_it(acme: Account) -> None
     november = staff().get(address_of(acme) + links_of(response)["November 2026 ›"])
     assert numbers(november) == [7, 6, 5]
     assert "2026-11-01 00:30:00" in words_of(november)
+
+
+def in_zone(account: Account, zone: str) -> None:
+    Organization.objects.filter(pk=account.organization.pk).update(time_zone=zone)
+
+
+def test_a_statement_begins_with_the_zone_of_its_organization_whoever_looks(acme: Account) -> None:
+    in_zone(acme, "Europe/Berlin")
+    for client in (staff(), member(acme.organization)):
+        response = client.get(address_of(acme))
+        assert "November 2026 Europe/Berlin" in words_of(response)
+        assert numbers(response) == [7, 6, 5]
+        october = client.get(address_of(acme) + links_of(response)["‹ October 2026"])
+        assert numbers(october) == [4, 3, 2, 1]
+    assert numbers(staff().get(address_of(acme), {"tz": "UTC"})) == [7, 6]
+    assert acme.api.get("/statements/2026-10").json()["tz"] == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("zone", "month", "starts_at", "ends_at"),
+    [
+        ("Europe/Berlin", "2026-03", "2026-02-28T23:00", "2026-03-31T22:00"),
+        ("Europe/Berlin", "2026-10", "2026-09-30T22:00", "2026-10-31T23:00"),
+        ("America/New_York", "2026-11", "2026-11-01T04:00", "2026-12-01T05:00"),
+    ],
+)
+def test_a_month_in_which_clocks_change_is_as_long_as_it_is_there(
+    acme: Account, zone: str, month: str, starts_at: str, ends_at: str
+) -> None:
+    in_zone(acme, zone)
+    links = links_of(staff().get(address_of(acme), {"month": month}))
+    for name in ("CSV", "XLSX", "Beancount"):
+        assert f"created_after={starts_at}:00.000000Z" in unquote(links[name])
+        assert f"created_before={ends_at}:00.000000Z" in unquote(links[name])
+    assert f"tz={zone}" in unquote(links["PDF"])
+
+
+def test_what_is_of_a_month_in_utc_leads_to_that_month_in_utc(acme: Account) -> None:
+    in_zone(acme, "Asia/Tokyo")
+    client, late = staff(), Batch.objects.get(request_id="late")
+    of_batch = links_of(client.get(f"/admin/batches/{late.pk}/billing"))["See all its entries"]
+    assert of_batch.endswith(f"month={late.created_at:%Y-%m}&tz=UTC")
+    assert links_of(client.get("/admin/ledger/periods/2026-10"))["Acme"].endswith("month=2026-10&tz=UTC")
 
 
 @pytest.mark.parametrize(

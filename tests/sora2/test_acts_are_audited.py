@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib import admin
@@ -14,8 +15,9 @@ from django.test import Client
 from batches.audit_words import ACTS
 from batches.failures import FailureType
 from batches.models import Batch
-from customers.models import AuditEvent, Mode, User
-from customers.services import create_staff
+from customers.key_forms import KeyForm
+from customers.models import AuditEvent, Mode, OneTimeLink, User
+from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
 from tests.batches.test_acts import retry_form
@@ -24,8 +26,10 @@ from tests.batches.test_ordering import confirm, of_staff
 from tests.batches.test_route_pages import provider
 from tests.customers.test_two_step import PASSWORD, code_of, give_password, next_code, set_up
 from tests.factories import Account, end_batch, make_batch
+from tests.markup import form_to, forms_of
 from tests.people import superuser
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
+from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
 from webhooks.models import Delivery, Endpoint
 
@@ -75,6 +79,12 @@ class Scene:
         shown = self.client.get(address).context["rotate"]
         return self.client.post(f"{address}/rotate", {"seen": shown["seen"].value(), "overlap_hours": "24"})
 
+    def on_key(self, act: str, **form: Any) -> Any:
+        page = f"/admin/customers/{self.owner}/keys/{self.account.keys[Mode.TEST].pk}"
+        if act == "rotate":
+            return self.rotate(page)
+        return self.client.post(f"{page}/{act}", form)
+
     def on_endpoint(self, act: str, **form: Any) -> Any:
         return self.client.post(f"/admin/webhooks/endpoints/{self.endpoint().pk}/{act}", form)
 
@@ -84,10 +94,33 @@ def default_secret(scene: Scene) -> Any:
     return scene.rotate(f"/admin/webhooks/secrets/{scene.owner}")
 
 
+def make_a_key(scene: Scene) -> Any:
+    form = {"token": KeyForm.new_token(), "mode": "test", "name": "Nightly", "scopes": ["batches:read"]}
+    return scene.owned("customers/{}/keys/new", **form)
+
+
+def make_endpoint(scene: Scene) -> Any:
+    form = {"customer": scene.owner, "mode": "live", "url": "https://example.com/new", "events": "batch.completed"}
+    return scene.client.post("/admin/webhooks/endpoints/new", form)
+
+
+def change_endpoint_on_a_page(scene: Scene) -> Any:
+    endpoint = scene.endpoint()
+    form = {"what": "description", "seen": seen_value(endpoint, "description"), "value": "The shop's"}
+    return scene.client.post(f"/admin/webhooks/endpoints/{endpoint.pk}/change", form)
+
+
 def grant(scene: Scene) -> Any:
     asked = {"organization": scene.owner, "mode": "live", "kind": "grant", "amount": "5", "reference": "INV-1"}
     more = {"about": "", "reason": "Paid", "evidence_url": "https://tickets.example/1"}
     return scene.client.post("/admin/ledger/requests/new", {**asked, **more, **CONFIRM})
+
+
+def new_settings(scene: Scene) -> None:
+    address = f"/admin/customers/{scene.owner}/settings"
+    scene.client.post(
+        address, {**form_to(forms_of(scene.client.get(address)), address).fields, "time_zone": "Asia/Tokyo"}
+    )
 
 
 def order_on_a_page(scene: Scene) -> None:
@@ -136,6 +169,37 @@ def new_password(_: Scene) -> None:
     client.post("/admin/password_change/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
 
 
+def invited(scene: Scene) -> tuple[str, str]:
+    """Invite somebody; return where the invitation is renewed and withdrawn, and where its link leads."""
+    form = {"email": "pia@acme.example", "role": "customer finance"}
+    shown = scene.owned("customers/{}/people/invite", **form).context["address"]
+    link = OneTimeLink.objects.latest("made_at")
+    return f"customers/{{}}/people/invitations/{link.pk}/", urlsplit(shown).path
+
+
+def joining(scene: Scene) -> None:
+    _, door = invited(scene)
+    form = {"username": "pia", "name": "Pia", "password1": PASSWORD, "password2": PASSWORD}
+    Client().post(door, form)
+
+
+def on_member(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about a developer."""
+
+    def acting(scene: Scene) -> Any:
+        user, _ = create_member(
+            organization=scene.account.organization, username="ola", email="", role="customer developer"
+        )
+        return scene.owned(f"customers/{{}}/people/{user.pk}/{act}", **form)
+
+    return acting
+
+
+def by_password_link(scene: Scene) -> None:
+    shown = on_member("password-link")(scene).context["address"]
+    Client().post(urlsplit(shown).path, {"new_password1": PASSWORD, "new_password2": PASSWORD})
+
+
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
@@ -148,6 +212,18 @@ TABLE: dict[str, tuple[str, Act]] = {
     "two_step": ("two_step.set_up", setting_up),
     "two_step_codes": ("two_step.renew_codes", lambda _: with_app("/admin/two-step/codes", password=PASSWORD)),
     "two_step_off": ("two_step.turn_off", lambda _: with_app("/admin/two-step/off", password=PASSWORD)),
+    # people
+    "people_invite": ("person.invite", invited),
+    "invitation_renew": ("person.invite", lambda scene: scene.owned(f"{invited(scene)[0]}renew")),
+    "invitation_withdraw": ("person.withdraw_invitation", lambda scene: scene.owned(f"{invited(scene)[0]}withdraw")),
+    "join": ("person.join", joining),
+    "member_role": (
+        "person.change_role",
+        on_member("role", role="customer finance", seen="customer developer"),
+    ),
+    "member_remove": ("person.remove", on_member("remove")),
+    "member_password": ("person.password_link", on_member("password-link")),
+    "new_password": ("person.set_password", by_password_link),
     # batches
     "check": ("ledger.check", lambda scene: scene.client.post("/admin/check")),
     "retention": ("organization.retention", lambda scene: scene.owned("retention/{}", days="30", deletes="0")),
@@ -162,6 +238,11 @@ TABLE: dict[str, tuple[str, Act]] = {
         "batch.sign_off",
         lambda s: s.client.post(f"/admin/batches/{s.batch().pk}/sign-off", {"confirmed": "yes", "note": "By phone"}),
     ),
+    # keys
+    "key_new": ("key.create", make_a_key),
+    "key_rename": ("key.rename", lambda scene: scene.on_key("rename", name="Nightly")),
+    "key_rotate": ("key.rotate", lambda scene: scene.on_key("rotate")),
+    "key_revoke": ("key.revoke", lambda scene: scene.on_key("revoke")),
     # what is on offer
     "catalogue_model_new": (
         "model.create",
@@ -189,6 +270,8 @@ TABLE: dict[str, tuple[str, Act]] = {
         "route.change",
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
+    # customers
+    "account_settings": ("organization.settings", new_settings),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
     "credit_request_new": ("credits.request", grant),
@@ -202,6 +285,9 @@ TABLE: dict[str, tuple[str, Act]] = {
     ),
     "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
     # telling
+    "endpoint_new": ("webhook_endpoint.create", make_endpoint),
+    "endpoint_change": ("webhook_endpoint.change", change_endpoint_on_a_page),
+    "endpoint_delete": ("webhook_endpoint.delete", lambda scene: scene.on_endpoint("delete")),
     "endpoint_test": ("webhook_endpoint.test", lambda scene: scene.on_endpoint("test")),
     "endpoint_switch": ("webhook_endpoint.change", lambda scene: scene.on_endpoint("switch", enabled="no")),
     "endpoint_replay": ("webhook_endpoint.replay", lambda scene: scene.on_endpoint("replay")),

@@ -1,5 +1,6 @@
 """The log of deliveries, one delivery, and sending it again."""
 
+import json
 import re
 import subprocess
 from datetime import timedelta
@@ -10,9 +11,17 @@ from django.test import Client
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from customers.models import Mode, Organization
+from batches.events_schemas import (
+    EXAMPLE_COMPLETED,
+    EXAMPLE_FAILED,
+    EXAMPLE_LOW,
+    EXAMPLE_STARTED,
+    EXAMPLE_SUCCEEDED,
+)
+from customers.models import Mode, Organization, User
+from sora2.canonical import sha256_hex
 from tests.factories import Account, make_account
-from tests.people import staff, words_of
+from tests.people import member, staff, words_of
 from tests.programs import program
 from tests.webhooks.page_scenes import (
     LOG,
@@ -30,12 +39,14 @@ from tests.webhooks.page_scenes import (
 )
 from tests.webhooks.receivers import Receiver
 from webhooks import delivery_pages, endpoint_pages
+from webhooks.bodies import HIDDEN, body_of
 from webhooks.delivery import deliver_due
 from webhooks.endpoints import (
     change_endpoint,
+    delete_endpoint,
     send_test,
 )
-from webhooks.models import Delivery, Endpoint
+from webhooks.models import Delivery, Endpoint, Event
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback")]
 
@@ -107,8 +118,11 @@ def test_the_log_says_what_came_of_each(acme: Organization) -> None:
     skipped = tell(acme)[0]
     Delivery.objects.filter(pk=skipped.pk).update(state=State.SKIPPED, due_at=None, skipped_reason="it was disabled")
     page = text(LOG)
-    assert "◑ retrying HTTP 503" in page
-    assert "✕ exhausted connection refused" in page
+    delivered(tell(acme)[0])
+    page = text(LOG)
+    assert "◑ retrying HTTP 503: service unavailable" in page
+    assert "✕ exhausted connection refused: nobody listens there" in page
+    assert "✓ delivered HTTP 200" in page
     assert "− skipped it was disabled" in page
     assert f'href="{at(endpoint)}"' in staff().get(LOG).content.decode()
 
@@ -152,17 +166,65 @@ def test_a_delivery_shows_what_is_sent_and_every_attempt_in_words(acme: Organiza
     assert "<b>oops</b>" in page
     assert delivery.event.body in page
     assert str(int(delivery.attempts.latest("number").at.timestamp())) in page
-    assert f"webhook-id {delivery.event_id[:8]}…" in page
     assert "Next attempt" in page
 
 
 @pytest.mark.parametrize("role", ["support", "customer developer"])
-def test_who_sees_no_credits_sees_no_body_and_no_command_with_it(used: Endpoint, role: str) -> None:
+def test_who_sees_no_credits_sees_the_body_without_them_and_no_command_with_it(used: Endpoint, role: str) -> None:
     delivery, client = Delivery.objects.get(), who(role, used.organization)
     page = client.get(at(delivery))
-    assert "The body names credits, which your role does not see." in words_of(page)
+    assert '"credits": •••' in words_of(page)
+    assert "it's 100 % 🎬" in words_of(page)
+    assert "Figures of credits are hidden here" in words_of(page)
     assert "31337" not in page.content.decode()
-    assert "curl" not in page.content.decode()
+    assert sha256_hex(delivery.event.body) not in page.content.decode(), "a few figures could be guessed from it"
+    assert "RECEIVER" not in page.content.decode()
+
+
+def test_of_every_event_the_figures_of_credits_are_hidden_and_the_counts_are_not(acme: Organization) -> None:
+    developer = User.objects.get(pk=member(acme, "customer developer").session["_auth_user_id"]).access()
+    for example in (EXAMPLE_STARTED, EXAMPLE_COMPLETED, EXAMPLE_SUCCEEDED, EXAMPLE_FAILED, EXAMPLE_LOW):
+        event = Event(type=example["event"], body=json.dumps({**example, "of_tomorrow": [7919, 1.5]}))
+        said = json.loads(re.sub(HIDDEN, '"hidden"', body_of(developer, event).lines))
+        assert said["of_tomorrow"] == ["hidden", "hidden"]
+        assert said.get("summary") == example.get("summary")
+        assert set(said.get("ledger", {"": "hidden"}).values()) == {"hidden"}
+        assert said.get("item", {}).get("credits", "hidden") == "hidden"
+        assert said.get("available", "hidden") == said.get("threshold", "hidden") == "hidden"
+        assert (said["event_id"], said["livemode"]) == (example["event_id"], True)
+
+
+def test_the_whole_answer_can_be_opened(acme: Organization) -> None:
+    endpoint_of(acme)
+    delivery = tried(tell(acme)[0], State.PENDING, response="no " * 400 + "at all")
+    page = text(at(delivery))
+    assert "All 1,206 characters" in page
+    assert "no no at all" in page
+
+
+def test_a_customers_person_filters_by_their_endpoints(acme: Organization) -> None:
+    first, second = endpoint_of(acme), endpoint_of(acme, "https://example.com/second")
+    endpoint_of(make_account(name="Stranger").organization, "https://stranger.example/hook")
+    delete_endpoint(endpoint=second, actor="usr_1", now=timezone.now())
+    client = member(acme, "customer developer")
+    assert client.get(LOG).context["choices"] == [first]
+    assert client.get(LOG, {"endpoint": second.pk}).context["choices"] == [first, second]
+    assert staff().get(LOG).context["choices"] == []
+
+
+def test_what_is_named_is_found_in_either_mode_wherever_the_switch_stands(acme: Organization) -> None:
+    endpoint = endpoint_of(acme, mode=Mode.TEST)
+    delivery, client = tell(acme, mode=Mode.TEST)[0], member(acme, "customer developer")
+    found = {
+        name: [row.carried.delivery for row in client.get(LOG, query).context["found"].rows]
+        for name, query in {
+            "nothing": {},
+            "endpoint": {"endpoint": endpoint.pk},
+            "batch": {"about": delivery.event.reference},
+            "event": {"about": delivery.event_id},
+        }.items()
+    }
+    assert found == {"nothing": [], "endpoint": [delivery], "batch": [delivery], "event": [delivery]}
 
 
 def test_the_copied_command_posts_the_exact_body_signed_by_the_readers_secret(

@@ -12,6 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from customers.models import AuditEvent, Membership, Mode, Organization, User
+from sora2.mailing import oldest_unsent, send_due
 from tests.webhooks.receivers import Receiver
 from webhooks import delivery, health
 from webhooks.endpoints import change_endpoint, create_endpoint, delete_endpoint, send_test
@@ -391,8 +392,8 @@ def test_the_mail_says_what_happened_what_it_means_and_what_to_do(endpoint: Endp
     fails_since(endpoint, NOW, given_up=1)
     tell(acme, 2)
     health.judge(now=NOW + timedelta(days=1))
-    assert health.send_notices(now=NOW + timedelta(days=1)) == 1
-    assert health.send_notices(now=NOW + timedelta(days=2)) == 0
+    assert send_due(Notice, now=NOW + timedelta(days=1)) == 1
+    assert send_due(Notice, now=NOW + timedelta(days=2)) == 0
     (sent,) = mail.outbox
     assert sent.to == ["it@acme.example", "developer@acme.example"]
     assert sent.subject == "Your webhook endpoint is failing: Acme"
@@ -402,6 +403,13 @@ def test_the_mail_says_what_happened_what_it_means_and_what_to_do(endpoint: Endp
     assert "the endpoint is disabled on 2026-12-02 12:00 UTC" in text
     assert endpoint.url in text
     assert f"/admin/webhooks/endpoints/{endpoint.pk}" in text
+
+
+def test_who_is_named_for_technical_matters_is_mailed_and_nobody_else(endpoint: Endpoint) -> None:
+    Organization.objects.update(technical_emails=["ops@acme.example", "oncall@acme.example"])
+    fails_since(endpoint, NOW)
+    health.judge(now=NOW + timedelta(days=1))
+    assert Notice.objects.get().recipients == ["ops@acme.example", "oncall@acme.example"]
 
 
 @pytest.mark.owner
@@ -428,12 +436,12 @@ def test_a_mail_that_cannot_be_sent_waits_and_keeps_no_other(endpoint: Endpoint,
 
     monkeypatch.setattr(EmailMessage, "send", broken)
     now = NOW + timedelta(days=1)
-    assert health.send_notices(now=now) == 1
-    assert health.oldest_unsent() == now
+    assert send_due(Notice, now=now) == 1
+    assert oldest_unsent(Notice) == now
     monkeypatch.undo()
-    assert health.send_notices(now=now + timedelta(minutes=1)) == 0
-    assert health.send_notices(now=now + timedelta(minutes=10)) == 1
-    assert health.oldest_unsent() is None
+    assert send_due(Notice, now=now + timedelta(minutes=1)) == 0
+    assert send_due(Notice, now=now + timedelta(minutes=10)) == 1
+    assert oldest_unsent(Notice) is None
     assert len(mail.outbox) == 2
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from customers.models import Mode, Organization
+from tests.people import member, words_of
 from webhooks import sinks
 from webhooks.guarded import ForbiddenTarget
 from webhooks.models import Endpoint, Sink, SinkMessage
@@ -155,3 +156,25 @@ def test_messages_of_more_than_a_week_are_dropped(made: tuple[Sink, Endpoint, st
     fill(made[0], 1, age=timedelta(days=6, hours=23))
     assert sinks.purge(now=timezone.now()) == 2
     assert SinkMessage.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ('{"summary": {"total": 31}, "ledger": {"reserved": 31337}}', '"total": 31 }, "ledger": { "reserved": ••• }'),
+        ("reserved=31337", "The body is no JSON. It may name credits, which your role does not see."),
+        ("[" * 100_000, "The body is no JSON. It may name credits, which your role does not see."),
+        ("31337", "•••"),
+    ],
+    ids=["ours", "a form", "deep", "a number"],
+)
+def test_who_sees_no_credits_sees_what_came_without_them(
+    made: tuple[Sink, Endpoint, str], body: str, shown: str
+) -> None:
+    sink, endpoint, _ = made
+    post(sink.token, body)
+    page = words_of(member(endpoint.organization, "customer developer").get(f"/admin/sinks/{sink.token}"))
+    assert shown in page
+    assert "31337" not in page
+    whole = words_of(member(endpoint.organization, "customer admin").get(f"/admin/sinks/{sink.token}"))
+    assert body in whole

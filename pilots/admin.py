@@ -1,0 +1,29 @@
+"""The start page of a customer's person. It shows all that the other apps know of them, so it is mounted from here."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from customers.models import Mode
+from customers.modes import mode_of
+from customers.pages import access_of, missing, own_organizations
+from pilots import start_pages
+from sora2.pages import render, text_of
+
+
+@require_safe
+def start(request: HttpRequest) -> HttpResponseBase:
+    """Show the start page of one's organization, or of the one that is asked for; htmx is given what changes of it."""
+    access, own = access_of(request), own_organizations(request)
+    try:
+        organization, mode = start_pages.chosen(own, text_of(request, "organization")), Mode(mode_of(request))
+    except (Http404, ValueError):
+        return missing(request)
+    given: dict[str, Any] = {"title": "Home", "organization": organization, "access": access}
+    if request.headers.get("HX-Request") == "true":
+        latest = start_pages.latest(access, organization, mode=mode)
+        return render(request, "admin/start/latest.html", latest=latest, mode=mode, **given)
+    found = start_pages.start(access, organization, mode=mode, now=timezone.now())
+    return render(request, "admin/start.html", found=found, home=found.home, mode=mode, own=own, **given)
