@@ -7,6 +7,8 @@ from typing import Any
 
 from django.db.models import BigIntegerField, Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from batches.audit_words import in_words
 from batches.models import Batch
@@ -34,12 +36,17 @@ class Happening:
 
 @dataclass(frozen=True)
 class Work:
-    """What a key has used of its budget, and its open batches with what they hold: all of one moment."""
+    """What a key has used of its budget, and its open batches with what they hold: all of one moment.
+
+    `charged_why` and `held_why` are the pages that explain these.
+    """
 
     budget: int | None
     used: int
     open: int
     held: int
+    charged_why: str
+    held_why: str
 
     @property
     def charged(self) -> int:
@@ -52,8 +59,8 @@ class Work:
         if self.budget is None:
             return None
         parts = (
-            Part("Charged", self.charged, "accent"),
-            Part("Held", self.held, "held"),
+            Part("Charged", self.charged, "accent", self.charged_why),
+            Part("Held", self.held, "held", self.held_why),
             Part("Left", self.budget - self.used, "quiet"),
         )
         return Equation("Budget", self.budget, parts)
@@ -126,7 +133,12 @@ def _work(key: ApiKey) -> Work:
             Subquery(opened.annotate(found=Sum("credits")).values("found")), 0, output_field=BigIntegerField()
         ),
     )
-    return Work(*row.values_list("budget_credits", "used_credits", "open", "held").get())
+    figures = row.values_list("budget_credits", "used_credits", "open", "held").get()
+    settled, held = (
+        f"{reverse('admin:batch_totals_why', args=[figure])}?{urlencode({'by': key.pk, 'mode': key.mode})}"
+        for figure in ("settled", "held")
+    )
+    return Work(*figures, settled, held)
 
 
 def _happening(event: AuditEvent, names: Mapping[str, str]) -> Happening:
