@@ -53,7 +53,7 @@ def head(access: Access, *, batch_id: str) -> Head:
         progress=progress_from(batch.total, count),
         failures=failures,
         entries=entries,
-        equation=None if entries is None else ledger.held_equation(entries, final=batch.is_final, where=_why(batch)),
+        equation=None if entries is None else ledger.held_equation(entries, final=batch.is_final, where=why_of(batch)),
         timeline=_timeline(batch, last, told),
         took=batch.finished_at - batch.created_at if batch.finished_at else None,
         live=not batch.is_final or told.untried,
@@ -72,6 +72,11 @@ def reached(access: Access, *, batch_id: str) -> Batch:
     return batch
 
 
+def why_of(batch: Batch) -> ledger.Where:
+    """Return where each figure of a batch is explained."""
+    return lambda figure: reverse("admin:batch_why", args=[batch.pk, figure])
+
+
 def _outcomes(batch: Batch) -> tuple[dict[str, int], dict[str, int], datetime | None]:
     """Count the items by status and by failure, and find when the last one ended."""
     grouped = Item.objects.filter(batch=batch).values_list("status", "failure_type")
@@ -84,11 +89,6 @@ def _outcomes(batch: Batch) -> tuple[dict[str, int], dict[str, int], datetime | 
             failures[failure] = failures.get(failure, 0) + count
         last = max((at for at in (last, ended) if at), default=None)
     return statuses, failures, last
-
-
-def _why(batch: Batch) -> ledger.Where:
-    """Return where each figure of a batch is explained."""
-    return lambda figure: reverse("admin:batch_why", args=[batch.pk, figure])
 
 
 def _entries(access: Access, batch: Batch) -> list[Entry] | None:

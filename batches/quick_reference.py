@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from batches.head_pages import why_of
 from batches.models import FINAL_STATES, Batch, SignOff
 from customers.access import Access
 from ledger.models import Entry
@@ -44,6 +45,6 @@ def quick_reference(
         reserve=reserve,
         settle=by_kind.get(Entry.Kind.SETTLE),
         refund=by_kind.get(Entry.Kind.REFUND),
-        equation=held_equation(entries, final=True),
+        equation=held_equation(entries, final=True, where=why_of(batch)),
         signed=SignOff.objects.filter(batch=batch).order_by("signed_at", "pk").first(),
     )

@@ -27,14 +27,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # clicks at most.
 TOTALS = {
     "funded on home": ("/admin/", ["Funded", "Acme", "order-1"], "table.items"),
+    "settled on home": ("/admin/", ["90", "Acme"], "#settled"),
     "open batches on home": ("/admin/", ["1", "order-2"], "table.items"),
     "all of the wallets": ("/admin/ledger/", ["Acme"], "#entries"),
     "settled in a statement": ("/admin/ledger/{acme}", ["settle", "order-1"], "table.items"),
     "refunded in a statement": ("/admin/ledger/{acme}", ["refund", "order-1"], "table.items"),
     "all of the batches": ("/admin/batches/", ["order-1"], "table.items"),
     "reserved of a batch": ("/admin/batches/{batch}", ["Reserved"], "#entries"),
-    "settled of a batch": ("/admin/batches/{batch}/billing", ["90"], "table.items"),
-    "refunded of a batch": ("/admin/batches/{batch}/billing", ["10"], "table.items"),
+    "settled of a batch": ("/admin/batches/{batch}/billing", ["90", "sora-2"], "table.items"),
+    "refunded of a batch": ("/admin/batches/{batch}/billing", ["10", "content refused"], "table.items"),
 }
 # What an auditor may send: nothing there changes anything but their own session and password. A check reads all books,
 # and what it finds is kept.
@@ -93,7 +94,7 @@ def test_every_total_is_at_most_three_clicks_from_what_it_sums(ended: Batch, sig
         assert len(clicks) <= 3, total
         page.goto(start.format(acme=ended.organization_id, batch=ended.pk))
         for name in clicks:
-            page.locator("#content a").filter(has_text=re.compile(rf"^\W*{name}\b")).first.click()
+            page.locator("#content a").filter(has_text=re.compile(rf"^\W*{name}(?![\w,])")).first.click()
         expect(page.locator(seen).first, total).to_be_visible()
 
 
