@@ -159,6 +159,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     # The doors.
     "login": SIGNING_IN,
     "login_code": SIGNING_IN,
+    "join": SIGNING_IN,
     "two_step": SIGNING_IN,
     "password_change": SIGNING_IN,
     "password_change_done": SIGNING_IN,

@@ -33,7 +33,8 @@ class Sent:
 
 def shown(response: Any) -> list[str]:
     """Return the commands that a page shows, which are those that are copied."""
-    text = response.content.decode()
+    # A page may show commands of its own before.
+    text = response.content.decode().partition(SUMMARY)[2]
     commands = [unescape(command) for command in SHOWN.findall(text)]
     assert commands == [unescape(command) for command in COPIED.findall(text)]
     return commands
