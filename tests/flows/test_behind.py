@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 IDS = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
 FILES = (".pdf", ".xlsx", ".beancount", ".csv", ".jsonl", "/content")
 # Pages that show a part of what is answered, or sums of it.
-PARTLY = {"index", "ledger_day", "entry", "batch_why", "batch_totals_why", "wallet_why", "totals_why"}
+PARTLY = {"index", "key_list", "ledger_day", "entry", "batch_why", "batch_totals_why", "wallet_why", "totals_why"}
 
 
 def test_every_page_has_its_entry_and_every_entry_its_page(world: World) -> None:
