@@ -10,8 +10,10 @@ from sora2.calls import Call, call
 
 OURS = "No call: this page is for our own people, and the API is for customers."
 SIGNING_IN = "No call: people sign in, and a program has its key."
-SETTINGS = "No call: an account's settings are changed by people, here."
 PEOPLE = "No call: people are let in by people, here."
+ACCOUNT = "No call: an account's settings are changed by people, here."
+NEW_ENDPOINT = call("POST /webhook-endpoints", {"url": "https://example.com/hook", "events": ["batch.completed"]})
+NEW_KEY = call("POST /keys", {"name": "Nightly renders", "scopes": ["batches:read", "batches:write"]})
 CATALOGUE = [call("GET /models")]
 ENTRIES = "created_after={found.statement.interval.starts_at}&created_before={found.statement.interval.ends_at}"
 ENTRIES += "&kind={asked.kind}&batch_id={asked.reference}"
@@ -47,7 +49,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
         call("GET /video-batch/{batch_id}/proof/items.jsonl", when="batch.is_final"),
     ],
     "batch_why": [call("GET /video-batch/{batch_id}/ledger")],
-    "batch_totals_why": "No call: the API answers batches one by one, and whoever asks adds them up.",
+    "batch_totals_why": [call("GET /video-batch")],
     "batch_webhooks": [call("GET /webhook-deliveries?batch_id={batch_id}")],
     "batch_cancel": [call("POST /video-batch/{batch_id}/cancel")],
     "batch_retry": [call("POST /video-batch/{batch_id}/retry", {"request_id": "{found.request_id}"})],
@@ -69,14 +71,13 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
         call(f"GET /ledger.xlsx?{ENTRIES}"),
         call(f"GET /ledger.beancount?{ENTRIES}"),
     ],
-    "wallet_why": [call("GET /wallet")],
-    "totals_why": "No call: the API knows one wallet, that of the key.",
-    "entry": [call("GET /ledger?batch_id={entry.reference}")],
     "month_end": [
         call("GET /statements/{found.month.month}?tz={found.month.zone}"),
-        call("GET /statements/{found.month.month}.csv?tz={found.month.zone}"),
         call("GET /statements/{found.month.month}.pdf?tz={found.month.zone}"),
     ],
+    "wallet_why": [call("GET /wallet")],
+    "totals_why": [call("GET /wallet")],
+    "entry": [call("GET /ledger?batch_id={entry.reference}")],
     "seal_list": [call("GET /seals"), call("GET /seals/{found.rows.0.number}")],
     "credit_requests": OURS,
     "credit_request": OURS,
@@ -84,11 +85,9 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "period_list": OURS,
     "period": OURS,
     # Webhooks.
-    "endpoint_list": [call("GET /webhook-endpoints")],
-    "endpoint_new": [
-        call("POST /webhook-endpoints", {"url": "https://example.com/hook", "events": ["batch.completed"]}),
-    ],
-    "endpoint_change": [call("PATCH /webhook-endpoints/{endpoint_id}", {"description": "The shop's receiver"})],
+    "endpoint_list": [call("GET /webhook-endpoints"), NEW_ENDPOINT],
+    "endpoint_new": [NEW_ENDPOINT],
+    "endpoint_change": [call("PATCH /webhook-endpoints/{endpoint_id}", {"events": "{endpoint.events}"})],
     "endpoint_delete": [call("DELETE /webhook-endpoints/{endpoint_id}")],
     "endpoint": [
         call("GET /webhook-endpoints/{endpoint_id}", when="not state.is_deleted"),
@@ -130,15 +129,18 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "sink": "No call: this endpoint is ours, for trying things out. Your own one knows what it got.",
     # Customers.
     "customer_list": OURS,
-    "account": SETTINGS,
-    "account_settings": SETTINGS,
+    "account": ACCOUNT,
+    "account_settings": ACCOUNT,
     "people": PEOPLE,
     "member_role": PEOPLE,
     "member_remove": PEOPLE,
     "member_password": PEOPLE,
-    "key_list": [call("GET /keys")],
-    "key_new": [call("POST /keys", {"name": "Nightly renders", "scopes": ["batches:read", "batches:write"]})],
-    "key": [call("GET /keys/{key_id}"), call("POST /keys/{key_id}/rotate", {"overlap_hours": 24}, when="usable")],
+    "key_list": [call("GET /keys"), NEW_KEY],
+    "key_new": [NEW_KEY],
+    "key": [
+        call("GET /keys/{key_id}"),
+        call("POST /keys/{key_id}/rotate", {"overlap_hours": 24}, when="may_act and usable"),
+    ],
     "key_revoke": [call("POST /keys/{key_id}/revoke")],
     # What is on offer.
     "catalogue": CATALOGUE,
@@ -157,6 +159,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     # The doors.
     "login": SIGNING_IN,
     "login_code": SIGNING_IN,
+    "join": SIGNING_IN,
     "two_step": SIGNING_IN,
     "password_change": SIGNING_IN,
     "password_change_done": SIGNING_IN,

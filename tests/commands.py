@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, urlsplit
 from customers.models import Mode
 
 SUMMARY = "<summary>The same by the API</summary>"
-PANEL = re.compile(f"{SUMMARY}.*?</details>", re.DOTALL)
 SHOWN = re.compile(r'<pre class="raw">(curl .*?)</pre>', re.DOTALL)
 COPIED = re.compile(r'data-copy="(curl [^"]*)"')
 KEYS = {"X-API-Key: $SORA2_API_KEY": Mode.LIVE, "X-API-Key: $SORA2_TEST_API_KEY": Mode.TEST}
@@ -33,9 +32,9 @@ class Sent:
 
 
 def shown(response: Any) -> list[str]:
-    """Return the calls that a page shows, which are those that are copied."""
-    panel = PANEL.search(response.content.decode())
-    text = panel[0] if panel else ""
+    """Return the commands that a page shows, which are those that are copied."""
+    # A page may show commands of its own before.
+    text = response.content.decode().partition(SUMMARY)[2]
     commands = [unescape(command) for command in SHOWN.findall(text)]
     assert commands == [unescape(command) for command in COPIED.findall(text)]
     return commands
