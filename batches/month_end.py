@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.urls import reverse
+
 from batches import month_lines as lines
-from batches.month_figures import MonthFigures, month_figures
+from batches.month_figures import LISTED, MonthFigures, month_figures
 from batches.month_lines import Line, Standing
 from batches.quick_reference import QuickReference, quick_reference
 from batches.reconciliation_pages import last_check
@@ -66,7 +68,9 @@ def month_end(access: Access, organization: Organization, *, month: str, now: da
     statement = asked_statement(shown, organization_id=organization.pk, asked=asked, now=now, by_days=True)
     figures = month_figures(shown, starts_at=wanted.starts_at, ends_at=wanted.ends_at)
     seal = ledger.sealed_by(statement)
-    files = Files(printed(asked, wanted), exported(asked, wanted), _sealed(statement, seal))
+    files = Files(
+        printed(asked, wanted), exported(asked, wanted), ledger.entries_through(seal, statement) if seal else ""
+    )
     return MonthEnd(
         organization=organization,
         month=wanted,
@@ -93,10 +97,6 @@ def _later(month: Month, now: datetime) -> Month | None:
     return later if later and later.starts_at <= now else None
 
 
-def _sealed(statement: Statement, seal: SealLeaf | None) -> str:
-    return lines.query(mode=Mode.LIVE.value, **ledger.entries_through(seal, statement)) if seal else ""
-
-
 def _lines(
     shown: Access,
     month: Month,
@@ -107,7 +107,7 @@ def _lines(
     now: datetime,
 ) -> Iterable[Line]:
     check = last_check(shown, now=now)
-    page = lines.statement_address(statement, files.statement)
+    page = reverse("admin:statement", args=[statement.wallet.organization_id]) + files.statement
     yield lines.of_over(month, now)
     yield lines.of_open(month, figures)
     yield lines.of_held(month, statement, page, now)
@@ -115,7 +115,7 @@ def _lines(
     yield lines.of_statement(statement, page)
     yield lines.of_check(month, check)
     yield lines.of_refunds(figures, page)
-    yield lines.of_adjustments(statement, ledger.adjustments(statement, limit=lines.LISTED), page)
+    yield lines.of_adjustments(statement, ledger.adjustments(statement, limit=LISTED), page)
     yield lines.of_closing(statement, page)
     yield lines.of_seal(statement, seal)
     yield lines.of_sign_offs(figures)

@@ -6,12 +6,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from django.urls import reverse
-from django.utils.http import urlencode
 
 from batches.finding import batch_address, with_query
 from batches.models import Batch
-from batches.month_figures import LISTED as LISTED
-from batches.month_figures import MonthFigures
+from batches.month_figures import LISTED, MonthFigures
 from batches.reconciliation_pages import LastCheck
 from customers.models import Mode
 from ledger.intervals import Month
@@ -197,16 +195,6 @@ def of_sign_offs(figures: MonthFigures) -> Line:
     ]
     standing = Standing.WAITING if unsigned else Standing.DONE
     return Line(name, standing, says, rows=rows, more=unsigned - len(rows))
-
-
-def statement_address(statement: Statement, asked: str) -> str:
-    """Return the page of a statement by its query."""
-    return reverse("admin:statement", args=[statement.wallet.organization_id]) + asked
-
-
-def query(**given: str) -> str:
-    """Return a query with what is given."""
-    return "?" + urlencode({name: value for name, value in given.items() if value})
 
 
 def _batches(month: Month, **more: str) -> str:

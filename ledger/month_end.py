@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from django.utils.http import urlencode
+
 from ledger.models import Entry, SealLeaf
 from ledger.statements import Statement
 from sora2.times import timestamp
@@ -26,11 +28,15 @@ def sealed_by(statement: Statement) -> SealLeaf | None:
     return leaves.select_related("seal").order_by("seal_id").first()
 
 
-def entries_through(leaf: SealLeaf, statement: Statement) -> dict[str, str]:
-    """Return the filters of an export from the start of a statement through the sealed entry, and none after it.
+def entries_through(leaf: SealLeaf, statement: Statement) -> str:
+    """Return the query for the entries from the start of a statement through the sealed one, as files.
 
     The program that compares a seal with a file wants that entry in it, which may be of the month after.
     """
-    last = Entry.objects.filter(wallet=statement.wallet, seq=leaf.seq).values_list("created_at", flat=True).first()
-    after, before = statement.interval.starts_at, last + timedelta(microseconds=1) if last else None
-    return {"created_after": timestamp(after) or "", "created_before": timestamp(before) or ""}
+    sealed = Entry.objects.filter(wallet=statement.wallet, seq=leaf.seq).values_list("created_at", flat=True).first()
+    if sealed is None:
+        return ""  # It is gone, which the check of the books says; all that is left is offered.
+    # In a month without entries the sealed one came before it.
+    after, before = min(statement.interval.starts_at or sealed, sealed), sealed + timedelta(microseconds=1)
+    given = {"created_after": timestamp(after) or "", "created_before": timestamp(before) or ""}
+    return f"?{urlencode({'mode': statement.wallet.mode, **given})}"

@@ -6,9 +6,10 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from customers.access import Permission
 from customers.models import Mode
 from customers.modes import mode_of
-from customers.pages import access_of, missing, own_organizations
+from customers.pages import access_of, missing, own_organizations, refused
 from pilots import start_pages
 from sora2.pages import render, text_of
 
@@ -23,6 +24,8 @@ def start(request: HttpRequest) -> HttpResponseBase:
         return missing(request)
     given: dict[str, Any] = {"title": "Home", "organization": organization, "access": access}
     if request.headers.get("HX-Request") == "true":
+        if not access.may(Permission.BATCHES_READ):
+            return refused(request, Permission.BATCHES_READ)
         latest = start_pages.latest(access, organization, mode=mode)
         return render(request, "admin/start/latest.html", latest=latest, mode=mode, **given)
     found = start_pages.start(access, organization, mode=mode, now=timezone.now())

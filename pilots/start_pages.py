@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.http import Http404
 
-from batches.attention import NOTICES_SHOWN, Notice, newest_first
+from batches.attention import Notice, newest_first
 from batches.home import Home, home
 from batches.list_pages import Row
 from batches.models import Batch
@@ -50,8 +50,6 @@ class Start:
     `wallet` says whether its credits are low. `notices` are what home says too, and what only the customer can mend.
     """
 
-    organization: Organization
-    mode: Mode
     home: Home
     wallet: Wallet | None
     latest: Latest | None
@@ -76,8 +74,6 @@ def start(access: Access, organization: Organization, *, mode: Mode, now: dateti
     of_home = home(own, now=now, mode=mode)
     pilot = pilot_block(own, now=now) if work else None
     return Start(
-        organization=organization,
-        mode=mode,
         home=of_home,
         wallet=Wallet.objects.within(shown).first() if money else None,
         latest=_latest(shown, of_home.funds) if work else None,
@@ -107,10 +103,10 @@ def _latest(shown: Access, funds: Equation | None) -> Latest:
 def _notices(
     shown: Access, organization: Organization, of_home: Home, pilot: PilotBlock | None, now: datetime
 ) -> list[Notice]:
-    """Return what only the customer can mend, then what home says; that is in its order already."""
+    """Return what home says, in its order, then what only the customer can mend."""
     mendable = [
         *(reminders.of_no_endpoint(shown, organization) if shown.may(Permission.WEBHOOKS_READ) else ()),
         *(reminders.of_expiring_keys(shown, organization, now) if shown.may(Permission.ACCOUNT_READ) else ()),
         *(reminders.of_deadline(pilot, now) if pilot else ()),
     ]
-    return [*newest_first(mendable), *of_home.notices][:NOTICES_SHOWN]
+    return [*of_home.notices, *newest_first(mendable)]
