@@ -38,9 +38,10 @@ TOTALS = {
     "refunded of a batch": ("/admin/batches/{batch}/billing", ["10", "content refused"], "table.items"),
 }
 # What an auditor may send: nothing there changes anything but their own session and password. A link to a video is for
-# whoever may see that one. A check reads all books,
-# and what it finds is kept.
-HARMLESS = re.compile(r"/admin/(logout/|batches/\w+/items/\w+/link|password_change/|sign-out-everywhere|two-step/.*|check)")
+# whoever may see that one. A check reads all books, and what it finds is kept.
+HARMLESS = re.compile(
+    r"/admin/(logout/|batches/\w+/items/\w+/link|password_change/|sign-out-everywhere|two-step/.*|check)"
+)
 
 
 @pytest.fixture
