@@ -1,6 +1,7 @@
 """A real Chromium against a real server. Where none is installed these tests skip and say so; under CI they fail."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -41,9 +42,9 @@ def browser_type_launch_args() -> dict[str, Any]:
     return {"executable_path": path, "args": list(ARGUMENTS), "headless": True}
 
 
-@pytest.fixture
-def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
-    """Return a function that opens a page for whoever has not signed in.
+@contextmanager
+def opener(browser: Browser, url: str) -> Iterator[OpenPage]:
+    """Yield a function that opens a page of the server at `url` for whoever has not signed in.
 
     Options are those of a Playwright context (`viewport`, `java_script_enabled`, …). The test fails in the end when a
     page said something on its console: a broken script, a file that is missing, or a breach of the content policy.
@@ -52,7 +53,7 @@ def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
     said: list[str] = []
 
     def open_page(**options: Any) -> Page:
-        context = browser.new_context(base_url=live_server.url, **options)
+        context = browser.new_context(base_url=url, **options)
         contexts.append(context)
         context.set_default_timeout(10_000)
         page = context.new_page()
@@ -64,6 +65,13 @@ def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert said == []
+
+
+@pytest.fixture
+def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
+    """Return a function that opens a page of the test's own server (see `opener`)."""
+    with opener(browser, live_server.url) as open_page:
+        yield open_page
 
 
 @pytest.fixture
