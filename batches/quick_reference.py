@@ -15,15 +15,11 @@ from sora2.listing import created_within
 class QuickReference:
     """A final batch in the three steps: the balance before it, what it reserved, settled and refunded, and the sum.
 
-    Entries are None where there is none: of the first entry there is no line before, and a batch may have settled or
-    refunded nothing.
+    `before` is the entry before its reserve; None where that was the wallet's first.
     """
 
     batch: Batch
     before: Entry | None
-    reserve: Entry | None
-    settle: Entry | None
-    refund: Entry | None
     equation: Equation
     signed: SignOff | None
 
@@ -37,14 +33,10 @@ def quick_reference(
     if batch is None:
         return None
     entries = list(Entry.objects.about(batch.pk).filter(wallet_id=batch.wallet_id))
-    by_kind = {entry.kind: entry for entry in entries}
-    reserve = by_kind.get(Entry.Kind.RESERVE)
+    reserve = next((entry for entry in entries if entry.kind == Entry.Kind.RESERVE), None)
     return QuickReference(
         batch=batch,
         before=Entry.objects.filter(wallet_id=batch.wallet_id, seq=reserve.seq - 1).first() if reserve else None,
-        reserve=reserve,
-        settle=by_kind.get(Entry.Kind.SETTLE),
-        refund=by_kind.get(Entry.Kind.REFUND),
         equation=held_equation(entries, final=True, where=why_of(batch)),
         signed=SignOff.objects.filter(batch=batch).order_by("signed_at", "pk").first(),
     )

@@ -23,8 +23,6 @@ MEANINGS = {
     Permission.WEBHOOKS_WRITE: "Make, change, test and delete webhook endpoints, rotate their secrets, send again.",
     Permission.KEYS_WRITE: "Make, rotate and revoke API keys of the same mode.",
 }
-# A new key's id comes from us: the form carries it, signed.
-SIGNER = Signer(salt="customers.new_key")
 
 
 def name_field() -> forms.CharField:
@@ -81,12 +79,12 @@ class KeyForm(forms.Form):
     @staticmethod
     def new_token() -> str:
         """Return the signed id of a key that does not exist yet."""
-        return SIGNER.sign(new_key_id())
+        return _signer().sign(new_key_id())
 
     def clean_token(self) -> str:
         """Return the id that the key will have."""
         try:
-            return SIGNER.unsign(self.cleaned_data["token"])
+            return _signer().unsign(self.cleaned_data["token"])
         except BadSignature:
             raise forms.ValidationError("Open this form anew: it does not come from here.") from None
 
@@ -167,3 +165,8 @@ class RevokeForm(forms.Form):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **{"label_suffix": "", **more})
+
+
+def _signer() -> Signer:
+    """Return what signs the id of a new key, which comes from us and which the form carries."""
+    return Signer(salt="customers.new_key")

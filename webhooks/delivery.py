@@ -107,6 +107,14 @@ class Claimed:
         secrets = [decrypt(secret) for secret in self.secrets_encrypted or [""]]
         return signature_headers(event_id=self.event_id, body=self.body, secrets=secrets, at=self.at)
 
+    @property
+    def signature(self) -> str:
+        """Return how this attempt was signed; nothing when its secret cannot be read, and so nothing was sent."""
+        try:
+            return self.signed["webhook-signature"]
+        except UnreadableSecret:
+            return ""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -398,7 +406,7 @@ def _complete(results: Sequence[tuple[Claimed, Answer]]) -> None:
         [answer.error for _, answer in results],
         [answer.duration_ms for _, answer in results],
         [answer.response for _, answer in results],
-        ["" if answer.error == NO_SECRET else claimed.signed["webhook-signature"] for claimed, answer in results],
+        [claimed.signature for claimed, _ in results],
     ]
     with connection.cursor() as cursor:
         cursor.execute(COMPLETE_ATTEMPTS, columns)

@@ -88,9 +88,13 @@ def sign_in(live_server: LiveServer, open_page: OpenPage) -> SignIn:
 
 
 def _may_be_said(message: ConsoleMessage, page: Page) -> bool:
-    """Let pass what only developers' tools show, and the remark that the page itself was answered with an error."""
-    return str(message.type) == "verbose" or (
-        message.text.startswith("Failed to load resource") and message.location["url"] == page.url
+    """Let pass what only developers' tools show, and the remarks that the page itself was answered with an error, and
+    that whoever had put the cursor somewhere keeps it there.
+    """
+    return (
+        str(message.type) == "verbose"
+        or message.text.startswith("Autofocus processing was blocked")
+        or (message.text.startswith("Failed to load resource") and message.location["url"] == page.url)
     )
 
 

@@ -45,7 +45,7 @@ def test_pictures_of_every_page(sign_in: SignIn, open_page: OpenPage, tmp_path: 
     for look, options in LOOKS.items():
         options = {**options, "reduced_motion": "reduce"}
         _take_all(open_page(**options), {"login": "/admin/login/"}, directory, f".{look}")
-        for role, prefix in (("superuser", ""), ("customer finance", "customer-")):
+        for role, prefix in (("superuser", ""), ("customer admin", "customer-")):
             client = signed_in(world.people[role])
             pages = {f"{prefix}{name}": address for name, address in scenes(world, client).items()}
             _take_all(sign_in(client, **options), pages, directory, f".{look}")

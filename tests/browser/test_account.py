@@ -40,5 +40,5 @@ def test_an_administrator_changes_zone_contacts_and_threshold(transactional_db: 
     expect(page.get_by_text("▲ Low: 1,000 credits are available, below the threshold of 1,500")).to_be_visible()
     assert findings(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.get_by_role("link", name="1,000 live").click()
+    page.get_by_role("link", name="live", exact=True).click()
     expect(page.get_by_text("Time (Europe/Berlin)")).to_be_visible()

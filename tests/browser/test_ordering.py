@@ -142,6 +142,7 @@ def test_the_page_fits_a_phone_and_can_be_read(account: Account, sign_in: SignIn
     fits("empty")
     page.get_by_label("Or a file").set_input_files(file(TABLE))
     see_the_price(page)
+    expect(page.get_by_role("heading", name="Nothing was ordered yet")).to_be_visible()
     fits("with faults")
     page.get_by_label("Customer").fill("Acme")
     page.get_by_label("Reason").fill("Ticket 7")

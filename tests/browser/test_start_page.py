@@ -82,6 +82,8 @@ def test_finance_goes_from_the_start_page_to_the_statement_line_without_a_script
     page = sign_in(member(account.organization), java_script_enabled=False)
     page.goto("/admin/")
     page.get_by_role("row", name="Settled amount").get_by_role("link", name="90").click()
+    expect(page.get_by_role("heading", name="Settled 90 ✓")).to_be_visible()
+    page.goto(f"/admin/ledger/{account.organization.pk}")
     expect(page.get_by_role("row", name="settle").filter(has_text="order-1")).to_contain_text("90")
     page.get_by_role("link", name="Month-end checklist").click()
     expect(page.get_by_role("heading", name="is not ready to be filed yet")).to_be_visible()

@@ -13,6 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from batches.models import Batch
 from customers.models import Mode
+from tests.commands import SUMMARY
 from tests.factories import Account, end_batch, make_account
 from tests.people import member
 
@@ -28,6 +29,7 @@ def account(transactional_db: Any) -> Account:
 def shown(account: Account, mode: Mode) -> tuple[str, str, str]:
     """Return the line that names the key, the command that orders, and the one that follows the batch."""
     page = member(account.organization, "customer developer").get("/admin/", {"mode": mode.value}).content.decode()
+    page = page.partition(SUMMARY)[0]
     export, order, follow = re.findall(r"<pre[^>]*>((?:export|curl|BATCH).*?)</pre>", page, re.DOTALL)
     assert [unescape(each) for each in re.findall(r'data-copy="((?:curl|BATCH)[^"]*)"', page)] == [
         unescape(order),
