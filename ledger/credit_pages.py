@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.db.models import Case, Count, F, Q, Sum, Value, When
 from django.db.models.functions import Concat
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from customers.access import Access, Permission
 from customers.models import AuditEvent, User
@@ -103,10 +103,7 @@ def request_list(access: Access, *, wanted: Wanted, cursor: str) -> RequestList:
 def reached(access: Access, *, request_id: str) -> CreditRequest:
     """Return a request that somebody reaches. Raises Http404."""
     related = ("wallet__organization", "requested_by", "decided_by")
-    request = CreditRequest.objects.within(access).select_related(*related).filter(pk=request_id).first()
-    if request is None:
-        raise Http404
-    return request
+    return get_object_or_404(CreditRequest.objects.within(access).select_related(*related), pk=request_id)
 
 
 def detail(access: Access, *, request_id: str) -> Detail:

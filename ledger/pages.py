@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from django.db.models import Count, Q, Sum
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -120,6 +121,12 @@ def chosen_wallets(access: Access, *, mode: str, customer: str) -> WalletQuerySe
     if customer:
         rows = rows.filter(Q(organization_id=customer) | Q(organization__name__icontains=customer))
     return rows
+
+
+def reached_wallet(access: Access, *, organization_id: str, mode: str) -> Wallet:
+    """Return a customer's wallet that somebody reaches, its organization loaded. Raises Http404."""
+    wallets = Wallet.objects.within(access).select_related("organization")
+    return get_object_or_404(wallets, organization_id=organization_id, mode=mode)
 
 
 def wallet_equation(wallet: Wallet) -> Equation:

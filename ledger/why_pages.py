@@ -12,6 +12,7 @@ from customers.access import Access
 from ledger.days import settled_by_month
 from ledger.intervals import interval_of, month_of
 from ledger.models import Entry, Wallet
+from ledger.pages import reached_wallet
 from ledger.reconciliation import at_one_moment
 from ledger.statements import Moved, OpenReserve, Statement, statement_of
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
@@ -61,10 +62,9 @@ class WalletWhy:
 @at_one_moment()
 def wallet_why(access: Access, *, organization_id: str, mode: str, figure: str) -> WalletWhy:
     """Explain a figure of a wallet. Raises Http404 for what somebody does not reach, and for what is no figure."""
-    reached = Wallet.objects.within(access).select_related("organization")
-    wallet = reached.filter(organization_id=organization_id, mode=mode).first()
-    if wallet is None or figure not in SENTENCES:
+    if figure not in SENTENCES:
         raise Http404
+    wallet = reached_wallet(access, organization_id=organization_id, mode=mode)
     statement = statement_of(wallet=wallet, interval=interval_of("", ""), by_days=wallet.last_seq > EXACT_ENTRIES)
     why = Why(
         label=figure.capitalize(),
