@@ -6,6 +6,17 @@ from customers.access import Access
 from customers.models import ApiKey, User
 
 
+def names_for_staff(actors: Iterable[str]) -> dict[str, str]:
+    """Return the sign-in names of people and the names of keys by their ids, as our own people know them."""
+    wanted = set(actors)
+    people = _people({actor for actor in wanted if actor.startswith("usr_")})
+    keys = {actor for actor in wanted if actor.startswith("key_")}
+    return {
+        **{pk: name for pk, name, _ in people},
+        **(dict(ApiKey.objects.filter(pk__in=keys).values_list("pk", "name")) if keys else {}),
+    }
+
+
 def names_of(access: Access, actors: Iterable[str]) -> dict[str, str]:
     """Return the names of people and keys by their ids. Whom of our staff, is for our staff to know."""
     wanted, ours = set(actors), access.organization_ids is None

@@ -7,7 +7,8 @@ from django.db.models.functions import Concat
 from django.shortcuts import get_object_or_404
 
 from customers.access import Access, Permission
-from customers.models import AuditEvent, User
+from customers.models import AuditEvent
+from customers.naming import names_for_staff
 from ledger.approvals import WEB_ADDRESS, entries_of
 from ledger.models import CreditRequest, CreditRequestQuerySet, Entry, Wallet
 from sora2.pages import Rows, rows_after
@@ -188,5 +189,5 @@ def _history(request: CreditRequest) -> list[Step]:
         organization=request.wallet.organization_id, at__gte=request.requested_at, subject=request.pk
     )
     found = list(events.order_by("at", "pk"))
-    names = dict(User.objects.filter(pk__in={event.actor for event in found}).values_list("pk", "username"))
+    names = names_for_staff(event.actor for event in found)
     return [Step(event, names.get(event.actor, event.actor)) for event in found]

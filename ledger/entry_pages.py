@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from customers.access import Access
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry
-from ledger.pages import Line, lines, names_of
+from ledger.pages import Line, lines, makers_of
 from ledger.statements import NO_HASH
 from sora2.ids import is_id
 
@@ -78,7 +78,7 @@ def entry_page(access: Access, *, entry_id: str) -> EntryPage:
         made_hash, *moves = cursor.fetchone()
     return EntryPage(
         entry=entry,
-        line=lines([entry], requests=_request(access, entry), names=names_of(access, [entry]))[0],
+        line=lines([entry], requests=_request(access, entry), names=makers_of(access, [entry]))[0],
         meaning=MEANINGS[Entry.Kind(entry.kind)],
         why=_why(entry),
         balances=_balances(entry, before, moves),

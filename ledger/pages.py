@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from customers.access import Access
-from customers.models import ApiKey, User
+from customers.naming import names_for_staff
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet, WalletQuerySet
 from sora2.ids import is_id
 from sora2.pages import Rows, rows_after
@@ -154,13 +154,9 @@ def lines(
     return [replace(_line(entry, requests or {}), who=(names or {}).get(entry.actor, "")) for entry in entries]
 
 
-def names_of(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
+def makers_of(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
     """Return the names of the people and keys that made entries by their opaque ids, to our staff."""
-    if access.organization_ids is not None:
-        return {}
-    actors = {entry.actor for entry in entries}
-    people = User.objects.filter(pk__in=actors).values_list("pk", "username")
-    return {**dict(people), **dict(ApiKey.objects.filter(pk__in=actors).values_list("pk", "name"))}
+    return {} if access.organization_ids is not None else names_for_staff(entry.actor for entry in entries)
 
 
 def held_equation(entries: Iterable[Entry], *, final: bool, where: Where = nowhere) -> Equation:

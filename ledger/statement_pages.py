@@ -12,7 +12,7 @@ from customers.models import Mode, Organization
 from ledger.exports.selection import Selected
 from ledger.intervals import Interval, Month, interval_of, month_after, month_at, month_before, month_of
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, EntryQuerySet, Wallet
-from ledger.pages import Equation, Line, lines, names_of, reached_wallet, wallet_equation
+from ledger.pages import Equation, Line, lines, makers_of, reached_wallet, wallet_equation
 from ledger.statements import Balances, Moved, Statement, faults_of, months_with_entries, statement_of
 from sora2.pages import Rows, rows_after
 from sora2.times import timestamp
@@ -103,7 +103,7 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
         months=_months(wallet, interval, now),
         earlier=month_before(interval) if isinstance(interval, Month) and statement.before else None,
         later=_later(interval, now),
-        lines=lines(page.rows, requests=_requests(access, page.rows), names=names_of(access, page.rows)),
+        lines=lines(page.rows, requests=_requests(access, page.rows), names=makers_of(access, page.rows)),
         page=page,
         count=count,
         amount=amount,
