@@ -8,13 +8,9 @@ from customers.models import ApiKey, User
 
 def names_for_staff(actors: Iterable[str]) -> dict[str, str]:
     """Return the sign-in names of people and the names of keys by their ids, as our own people know them."""
-    wanted = set(actors)
-    people = _people({actor for actor in wanted if actor.startswith("usr_")})
-    keys = {actor for actor in wanted if actor.startswith("key_")}
-    return {
-        **{pk: name for pk, name, _ in people},
-        **(dict(ApiKey.objects.filter(pk__in=keys).values_list("pk", "name")) if keys else {}),
-    }
+    wanted = {actor for actor in actors if actor}
+    people = User.objects.filter(pk__in=wanted).values_list("pk", "username")
+    return {**dict(people), **dict(ApiKey.objects.filter(pk__in=wanted).values_list("pk", "name"))}
 
 
 def names_of(access: Access, actors: Iterable[str]) -> dict[str, str]:
