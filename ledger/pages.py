@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 
 from django.db.models import Count, Q, Sum
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from customers.access import Access
 from customers.naming import names_for_staff
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet, WalletQuerySet
 from sora2.ids import is_id
-from sora2.pages import Rows, rows_after
+from sora2.pages import Rows, rows_after, with_query
 
 WALLETS_SHOWN = 50
 
@@ -141,7 +139,7 @@ def wallet_equation(wallet: Wallet) -> Equation:
 
 def wallet_why_address(organization_id: str, mode: str, figure: str) -> str:
     """Return the page that explains a figure of a wallet."""
-    return f"{reverse('admin:wallet_why', args=[organization_id, figure])}?{urlencode({'mode': mode})}"
+    return with_query("admin:wallet_why", organization_id, figure, mode=mode)
 
 
 def lines(
@@ -209,11 +207,11 @@ def _totals(access: Access, *, mode: str, customer: str) -> tuple[int, Equation]
 def _where(access: Access, *, mode: str, customer: str) -> Where:
     """Return where each total is explained: to who belongs to one customer, by their wallet at once."""
     own = access.organization_ids or ()
-    query = urlencode({"mode": mode, **({"customer": customer} if customer else {})})
+    asked = {"mode": mode, "customer": customer} if customer else {"mode": mode}
 
     def where(figure: str) -> str:
         if len(own) == 1:
             return wallet_why_address(next(iter(own)), mode, figure)
-        return f"{reverse('admin:totals_why', args=[figure])}?{query}"
+        return with_query("admin:totals_why", figure, **asked)
 
     return where

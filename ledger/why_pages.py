@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from django.db import connection
 from django.http import Http404
 from django.urls import reverse
-from django.utils.http import urlencode
 
 from customers.access import Access
 from ledger.days import settled_by_month
@@ -17,6 +16,7 @@ from ledger.reconciliation import at_one_moment
 from ledger.statements import Moved, OpenReserve, Statement, statement_of
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
 from sora2.ids import is_id
+from sora2.pages import with_query
 
 Kind = Entry.Kind
 # Up to so many, a wallet's entries are added up one by one; more, by the sums of their days.
@@ -116,12 +116,11 @@ def _held_term(statement: Statement, moved: dict[Kind, Moved], *, sign: int) -> 
     """Return the batches that hold credits: what was reserved for each, and neither settled nor refunded."""
     wallet, open_ = statement.wallet, statement.open_reserves
     held = moved[Kind.RESERVE].credits - moved[Kind.SETTLE].credits - moved[Kind.REFUND].credits
-    query = urlencode({"state": "open", "mode": wallet.mode, "customer": wallet.organization_id})
     shown, rest = listed(
         [_row_of_reserve(reserve) for reserve in open_],
         count=len(open_),
         credits=sum(reserve.credits for reserve in open_),
-        address=f"{reverse('admin:batch_list')}?{query}",
+        address=with_query("admin:batch_list", state="open", mode=wallet.mode, customer=wallet.organization_id),
     )
     return Term("Reserved", held, shown, rest, sign)
 
@@ -130,7 +129,7 @@ def _row_of_reserve(reserve: OpenReserve) -> Row:
     return Row(
         label=reserve.request_id or reserve.reference,
         credits=reserve.credits,
-        address=f"{reverse('admin:find')}?{urlencode({'q': reserve.reference})}",
+        address=with_query("admin:find", q=reserve.reference),
         note=f"held since {reserve.since:%Y-%m-%d %H:%M} UTC",
     )
 
@@ -152,8 +151,7 @@ def _settled_term(statement: Statement, moved: Moved, *, sign: int) -> Term:
 
 def statement_address(wallet: Wallet, **asked: str) -> str:
     """Return the address of a wallet's entries, as they are asked for."""
-    query = urlencode({"mode": wallet.mode, **asked})
-    return f"{reverse('admin:statement', args=[wallet.organization_id])}?{query}#entries"
+    return with_query("admin:statement", wallet.organization_id, mode=wallet.mode, **asked) + "#entries"
 
 
 # --- where it breaks -----------------------------------------------------------------------------------------------
