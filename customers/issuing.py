@@ -1,4 +1,4 @@
-"""The verbs of a key: issue, rotate; over the API by another key, and on a page by a person. (Revoke is
+"""The verbs of a key: issue, rotate; over the API by another key, and on a page by a person. (Rename and revoke are
 customers.services' own.)
 
 No key hands out more than it has: neither a scope, nor a mode, nor a longer life, nor a place to be used from. A budget
