@@ -9,13 +9,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from batches import key_pages as pages
 from customers.access import Access, Permission
 from customers.admin_keys import secret_page
-from customers.issuing import KeyEnded, RotatedMeanwhile, rotate_by_person, seen_of
+from customers.issuing import KeyEnded, rotate_by_person, seen_of
 from customers.key_forms import RenameForm, RevokeForm, RotateForm
 from customers.key_pages import reached_key
 from customers.models import ApiKey
 from customers.pages import page
 from customers.services import rename_api_key, revoke_api_key
 from sora2.pages import Page, render
+from sora2.seen import ChangedMeanwhile
 
 ROTATED = (
     "Nothing was changed: the secret was rotated after this page was opened, perhaps by the same form, sent twice. "
@@ -53,7 +54,7 @@ def key_rotate(request: HttpRequest, access: Access, organization_id: str, key_i
         return _key_page(request, access, organization_id, key_id, rotate=form)
     try:
         rotated, secret = rotate_by_person(key=reached, actor=access.actor, now=timezone.now(), **form.cleaned_data)
-    except RotatedMeanwhile:
+    except ChangedMeanwhile:
         messages.error(request, ROTATED)
         return _to(reached)
     except KeyEnded:

@@ -8,7 +8,6 @@ from django.http import (
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_safe
@@ -21,7 +20,7 @@ from customers.modes import chips_of, listed_mode
 from customers.pages import is_staff, page
 from ledger.exports.formats import CSV
 from ledger.intervals import NotAnInterval, interval_of
-from sora2.pages import Page, render, text_of
+from sora2.pages import Page, render, text_of, with_query
 
 CHIPS = {
     "customer": "Customer",
@@ -67,7 +66,7 @@ def batch_export(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Hand out the batches that are asked for, or those of them that were ticked, as CSV."""
     if "ticked" in request.GET and not request.GET.getlist("pick"):
         messages.error(request, "No file was made: no batch is ticked. Tick some, or take the CSV of all.")
-        return HttpResponseRedirect(f"{reverse('admin:batch_list')}?{urlencode(filters_of(request))}")
+        return HttpResponseRedirect(with_query("admin:batch_list", **filters_of(request)))
     try:
         wanted = wanted_of(request)
     except NotAnInterval as error:

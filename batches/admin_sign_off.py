@@ -2,10 +2,10 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from batches.finding import sign_off_address
 from batches.head_pages import reached
 from batches.signing_off import SignOffRefused, sign_off, signer_of
 from customers.access import Access, Permission
@@ -38,7 +38,7 @@ def batch_sign_off(request: HttpRequest, access: Access, batch_id: str) -> HttpR
 
 
 def _to(batch_id: str) -> HttpResponseRedirect:
-    return HttpResponseRedirect(f"{reverse('admin:batch_billing', args=[batch_id])}#sign-off")
+    return HttpResponseRedirect(sign_off_address(batch_id))
 
 
 PAGES = [Page("batches/<id:batch_id>/sign-off", batch_sign_off, "batch_sign_off")]

@@ -8,12 +8,13 @@ from textwrap import shorten
 from django.db.models import Count, Sum
 from django.urls import reverse
 
-from batches.finding import batch_address, with_query
+from batches.finding import batch_address
 from batches.models import FINAL_STATES, Batch, Item, Status
 from batches.route_pages import Condition, RouteState
 from customers.access import Access
 from ledger import lows
 from ledger.models import CreditRequest
+from sora2.pages import with_query
 from webhooks import pages as webhooks
 
 # An open batch that is older than this wants a look: an item has a quarter of an hour, and may wait for its turn.

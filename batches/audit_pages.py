@@ -15,9 +15,9 @@ from django.urls import reverse
 from batches.audit_words import in_words
 from batches.finding import places
 from batches.offering_history import ACTIONS as OFFERS
-from batches.offering_history import names_of
 from customers.access import Access
-from customers.models import ApiKey, AuditEvent, AuditEventQuerySet, Organization, User
+from customers.models import AuditEvent, AuditEventQuerySet, Organization, User
+from customers.naming import names_for_staff
 from ledger.exports.csv_copy import guarded_text
 from sora2.times import timestamp
 
@@ -106,7 +106,7 @@ def csv_lines(found: AuditEventQuerySet) -> Iterator[bytes]:
     yield _row(COLUMNS)
     rows = found.select_related("organization").iterator(chunk_size=CHUNK)
     while chunk := list(islice(rows, CHUNK)):
-        names = _names(event.actor for event in chunk)
+        names = names_for_staff(event.actor for event in chunk)
         yield b"".join(_row(_cells(event, names)) for event in chunk)
 
 
@@ -127,7 +127,7 @@ def _event(cursor: str) -> AuditEvent | None:
 
 
 def _lines(access: Access, rows: list[AuditEvent]) -> list[Line]:
-    names, known = _names(event.actor for event in rows), places(access, {event.subject for event in rows})
+    names, known = names_for_staff(event.actor for event in rows), places(access, {event.subject for event in rows})
     return [
         Line(
             event=event,
@@ -149,14 +149,6 @@ def _other_page(event: AuditEvent) -> str:
         return reverse("admin:period", args=[event.subject])
     is_person = event.subject.startswith("usr_")
     return reverse("admin:customers_user_change", args=[quote(event.subject)]) if is_person else ""
-
-
-def _names(actors: Iterable[str]) -> dict[str, str]:
-    """Return the names of people and of keys."""
-    wanted = set(actors)
-    keys = [actor for actor in wanted if actor.startswith("key_")]
-    found = names_of(actor for actor in wanted if actor.startswith("usr_"))
-    return found | (dict(ApiKey.objects.filter(pk__in=keys).values_list("pk", "name")) if keys else {})
 
 
 def _why(detail: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ from batches.catalogue_models import NAME
 from batches.catalogue_pages import Offer
 from batches.models import CatalogueModel, PriceList, ProviderRoute
 from batches.offering import NewPrice
-from sora2.canonical import canonical_json, sha256_hex
-from sora2.forms import MomentField, text_input, whole_number
+from sora2.forms import MomentField, PlainForm, text_input, whole_number
+from sora2.seen import seen_name
 
 # What the database holds of a small whole number.
 SMALL_MAX = 32_767
@@ -49,7 +49,7 @@ class ListField(forms.CharField):
 # --- models --------------------------------------------------------------------------------------------------------
 
 
-class ModelForm(forms.Form):
+class ModelForm(PlainForm):
     """A model on offer. `seen` is what it was when the form was opened: who comes second is told so."""
 
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -94,7 +94,7 @@ class ModelForm(forms.Form):
     def __init__(self, *given: Any, model: CatalogueModel, now: datetime, **more: Any) -> None:
         self.model, self.is_new = model, model._state.adding
         shown = {} if self.is_new else {**model_to_dict(model), "seen": fingerprint(model)}
-        super().__init__(*given, **{"label_suffix": "", "initial": shown, **more})
+        super().__init__(*given, **{"initial": shown, **more})
         if not self.is_new:
             del self.fields["name"]
         for field in self.fields.values():
@@ -152,7 +152,7 @@ class ModelForm(forms.Form):
 
 def fingerprint(model: CatalogueModel) -> str:
     """Return a text that is another one when any field is."""
-    return sha256_hex(canonical_json({name: str(value) for name, value in model_to_dict(model).items()}))[:16]
+    return seen_name({name: str(value) for name, value in model_to_dict(model).items()})
 
 
 def _choose(field: forms.Field, empty: str, names: Iterable[str]) -> None:
@@ -169,7 +169,7 @@ def _same_second(before: datetime | None, after: datetime | None) -> datetime | 
 # --- prices --------------------------------------------------------------------------------------------------------
 
 
-class PricesForm(forms.Form):
+class PricesForm(PlainForm):
     """A new price list: two figures for each model, and from when on it is in force and why."""
 
     version = forms.CharField(
@@ -189,7 +189,7 @@ class PricesForm(forms.Form):
     )
 
     def __init__(self, *given: Any, offers: Sequence[Offer], now: datetime, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
+        super().__init__(*given, **more)
         self.offers, self.now = offers, now
         moment = self.fields["effective_from"]
         if isinstance(moment, MomentField):

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 from django.db.models import Count, Sum
 from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from batches.catalogue import DEFAULT_MODEL, LifeCycle, Model, life_cycle, model_of, routes, usual_route
 from batches.models import CatalogueModel, Item, Price, PriceList, Stage
 from batches.offering import NewPrice
-from batches.offering_history import names_of
 from customers.models import Mode
+from customers.naming import names_for_staff
 
 LISTS_SHOWN = 50
 
@@ -204,12 +205,10 @@ def price_lists(*, now: datetime) -> list[Listed]:
 
 def price_list(*, version: str, now: datetime) -> Listed:
     """Return one price list. Raises Http404."""
-    row = PriceList.objects.filter(pk=version.replace("\0", "")).first()
-    if row is None:
-        raise Http404
+    row = get_object_or_404(PriceList, pk=version.replace("\0", ""))
     twins = PriceList.objects.filter(effective_from=row.effective_from).newest_first()
     newest = twins.first()
-    by = names_of([row.created_by]).get(row.created_by, row.created_by)
+    by = names_for_staff([row.created_by]).get(row.created_by, row.created_by)
     return Listed(row, _state(row, None if newest == row else newest, _in_force(now), now), by)
 
 

@@ -22,7 +22,6 @@ from webhooks.models import Notice
 # What is due is taken within a second or two; this much later, nobody takes it.
 LATE = timedelta(seconds=60)
 LONG_OPEN = timedelta(hours=24)
-LISTED = 20
 
 
 @dataclass(frozen=True)

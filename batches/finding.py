@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.urls import reverse
-from django.utils.http import urlencode
 
 from batches.models import Batch, Item
 from customers.access import Access
 from customers.models import ApiKey
 from ledger.models import CreditRequest, Entry, Wallet
+from sora2.pages import with_query
 from webhooks.models import Delivery, Endpoint, Event
 
 
@@ -49,9 +49,9 @@ def batch_address(batch_id: str) -> str:
     return reverse("admin:batch", args=[batch_id])
 
 
-def with_query(name: str, *args: str, **query: str) -> str:
-    """Return the address of a page with a query."""
-    return f"{reverse(name, args=args)}?{urlencode(query)}"
+def sign_off_address(batch_id: str) -> str:
+    """Return where a batch is signed off."""
+    return f"{reverse('admin:batch_billing', args=[batch_id])}#sign-off"
 
 
 # The id, the address of its page, and the customer's name.

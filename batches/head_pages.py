@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Max
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from batches import retrying
@@ -66,10 +66,7 @@ def head(access: Access, *, batch_id: str) -> Head:
 
 def reached(access: Access, *, batch_id: str) -> Batch:
     """Return a batch that somebody reaches. Raises Http404."""
-    batch = Batch.objects.within(access).select_related("organization", "retry_of").filter(pk=batch_id).first()
-    if batch is None:
-        raise Http404
-    return batch
+    return get_object_or_404(Batch.objects.within(access).select_related("organization", "retry_of"), pk=batch_id)
 
 
 def why_of(batch: Batch) -> ledger.Where:

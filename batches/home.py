@@ -7,7 +7,6 @@ from django.db.models import Count, Min, Q, Sum
 
 from batches import attention
 from batches.attention import NOTICES_SHOWN, Notice
-from batches.finding import with_query
 from batches.models import FINAL_STATES, Batch, Item, Status
 from batches.reconciliation_pages import LastCheck, last_check
 from batches.route_pages import RouteState, routes_in_use
@@ -15,6 +14,7 @@ from customers.access import Access, Permission
 from customers.models import Mode
 from ledger.day_pages import Chart, chart
 from ledger.pages import Equation, all_funds
+from sora2.pages import with_query
 from sora2.times import timestamp
 from webhooks import pages as webhooks
 

@@ -9,7 +9,6 @@ from django.db.models import BigIntegerField, Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from batches.audit_words import in_words
-from batches.finding import with_query
 from batches.list_pages import OPEN
 from batches.models import Batch
 from customers.access import Access, Permission
@@ -17,6 +16,7 @@ from customers.key_pages import Known, known, reached_key
 from customers.models import ApiKey, AuditEvent
 from customers.naming import names_of
 from ledger.pages import Equation, Part
+from sora2.pages import with_query
 
 BATCHES_SHOWN = 5
 HAPPENINGS_SHOWN = 20

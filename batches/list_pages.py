@@ -7,7 +7,6 @@ from datetime import datetime
 from django.db.models import Count, F, Q, Sum
 from django.http import Http404
 
-from batches.finding import with_query
 from batches.models import OPEN_STATES, Batch, BatchQuerySet, Item
 from batches.progress import Progress, progress_of
 from customers.access import Access
@@ -15,7 +14,7 @@ from customers.models import Mode, Organization
 from ledger.why import Row as WhyRow
 from ledger.why import Term, Why
 from sora2.listing import created_within
-from sora2.pages import Rows, rows_after
+from sora2.pages import Rows, rows_after, with_query
 
 BATCHES_SHOWN = 50
 # A filter of the list beside the states themselves.

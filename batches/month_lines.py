@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from django.urls import reverse
 
-from batches.finding import batch_address, with_query
+from batches.finding import batch_address, sign_off_address
 from batches.models import Batch
 from batches.month_figures import LISTED, MonthFigures
 from batches.reconciliation_pages import LastCheck
@@ -15,6 +15,7 @@ from customers.models import Mode
 from ledger.intervals import Month
 from ledger.models import Entry, SealLeaf
 from ledger.statements import Statement, faults_of
+from sora2.pages import with_query
 from sora2.times import timestamp
 
 
@@ -189,10 +190,7 @@ def of_sign_offs(figures: MonthFigures) -> Line:
     """Return how many final batches somebody has signed off. That is for people to want: a month is filed without."""
     name, says = "Batches are signed off", f"{figures.signed:,} of {figures.final:,}; not needed to file the month."
     unsigned = figures.final - figures.signed
-    rows = [
-        Row(batch.request_id, reverse("admin:batch_billing", args=[batch.pk]) + "#sign-off", _sum(batch))
-        for batch in figures.unsigned_batches
-    ]
+    rows = [Row(batch.request_id, sign_off_address(batch.pk), _sum(batch)) for batch in figures.unsigned_batches]
     standing = Standing.WAITING if unsigned else Standing.DONE
     return Line(name, standing, says, rows=rows, more=unsigned - len(rows))
 

@@ -8,7 +8,8 @@ from typing import Any
 from django.db.models import Q
 from django.urls import reverse
 
-from customers.models import AuditEvent, User
+from customers.models import AuditEvent
+from customers.naming import names_for_staff
 from sora2.pages import Rows, rows_after
 
 CHANGES_SHOWN = 20
@@ -81,7 +82,7 @@ def history(*, of: Iterable[str], subject: str = "", cursor: str = "") -> Histor
     if subject:
         events = events.filter(subject=subject)
     page = rows_after(events, key="-id", cursor=cursor, size=CHANGES_SHOWN)
-    names = names_of(event.actor for event in page.rows)
+    names = names_for_staff(event.actor for event in page.rows)
     return History([_change(event, names) for event in page.rows], page)
 
 
@@ -93,12 +94,6 @@ def lines_of(changes: Mapping[str, Any]) -> list[Line]:
         if isinstance(pair, list) and len(pair) == 2
     ]
     return sorted((line for line in lines if line.before != line.after), key=lambda line: line.field)
-
-
-def names_of(actors: Iterable[str]) -> dict[str, str]:
-    """Return the names of those who are people."""
-    wanted = {actor for actor in actors if actor}
-    return dict(User.objects.filter(pk__in=wanted).values_list("pk", "username")) if wanted else {}
 
 
 def _change(event: AuditEvent, names: Mapping[str, str]) -> Change:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q, Sum
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from batches.catalogue import Line
 from batches.models import Attempt, Batch, Item, Output, Proof, SignOff, Status
@@ -215,16 +215,9 @@ def _steps(attempt: Attempt) -> list[Step]:
 def reached_item(access: Access, *, batch_id: str, item_id: str) -> Item:
     """Return an item that somebody reaches; loaded with it: batch, output, and what it tries anew. Raises Http404."""
     items = Item.objects.within(access).select_related("batch__organization", "output", "retry_of__batch")
-    item = items.filter(pk=item_id, batch_id=batch_id).first()
-    if item is None:
-        raise Http404
-    return item
+    return get_object_or_404(items, pk=item_id, batch_id=batch_id)
 
 
 def reached_output(access: Access, *, batch_id: str, item_id: str) -> Output:
     """Return the video of an item that somebody reaches. Raises Http404."""
-    items = Item.objects.within(access).filter(pk=item_id, batch_id=batch_id)
-    output = Output.objects.filter(item__in=items).first()
-    if output is None:
-        raise Http404
-    return output
+    return get_object_or_404(Output, item__in=Item.objects.within(access).filter(pk=item_id, batch_id=batch_id))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Func, IntegerField
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from batches.finding import Place, places
 from batches.reconciliation import INVARIANTS
@@ -152,9 +152,7 @@ def lines(runs: Iterable[ReconciliationRun]) -> list[Line]:
 
 def check(access: Access, *, run_id: int) -> Check:
     """Return one check in full. Raises Http404."""
-    run = ReconciliationRun.objects.filter(pk=run_id).first()
-    if run is None:
-        raise Http404
+    run = get_object_or_404(ReconciliationRun, pk=run_id)
     line = _line(run, listed=len(run.discrepancies))
     figures = run.figures
     return Check(

@@ -11,21 +11,21 @@ from django.forms.models import model_to_dict
 
 from batches.catalogue_forms import new_name
 from batches.models import ProviderRoute
-from sora2.forms import text_input, whole_number
+from sora2.forms import PlainForm, text_input, whole_number
 
 KEY = re.compile(r"[\x21-\x7e]+")
 # Only such variables: another one may hold a secret of our own, which no provider may be sent.
 VARIABLE = re.compile(r"PROVIDER_[A-Z0-9_]+")
 
 
-class LimitsForm(forms.Form):
+class LimitsForm(PlainForm):
     """How much a route may be given at once; empty is what the settings say."""
 
     max_in_flight = whole_number("In flight, at most", required=False, help_text="Empty: what the settings say.")
     submits_per_minute = whole_number("Submits a minute", required=False, help_text="At most. Empty: no limit.")
 
     def __init__(self, *given: Any, route: ProviderRoute, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", "initial": model_to_dict(route), **more})
+        super().__init__(*given, **{"initial": model_to_dict(route), **more})
         self.route = route
 
     def changed(self) -> ProviderRoute:
@@ -36,7 +36,7 @@ class LimitsForm(forms.Form):
         return after
 
 
-class ProviderForm(forms.Form):
+class ProviderForm(PlainForm):
     """Where a route goes. The key is only ever written: what is stored is not shown."""
 
     name = forms.CharField(label="Name", max_length=40, widget=text_input(), help_text="It cannot be changed later.")
@@ -66,7 +66,7 @@ class ProviderForm(forms.Form):
 
     def __init__(self, *given: Any, route: ProviderRoute, **more: Any) -> None:
         self.route, self.is_new = route, route._state.adding
-        super().__init__(*given, **{"label_suffix": "", "initial": model_to_dict(route), **more})
+        super().__init__(*given, **{"initial": model_to_dict(route), **more})
         if not self.is_new:
             del self.fields["name"]
         if route.api_key_encrypted:

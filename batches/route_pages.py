@@ -17,7 +17,7 @@ from batches.catalogue import OPENAI, SIMULATOR, LifeCycle, Route, life_cycle, r
 from batches.execution.gate import health_by_route
 from batches.failures import FailureType
 from batches.models import CatalogueModel, ProviderRoute, RouteHealth, Stage
-from batches.offering_history import names_of
+from customers.naming import names_for_staff
 from sora2.crypto import UnreadableSecret, decrypt
 
 # What waits is counted up to here where the answer must cost the same however much there is.
@@ -224,7 +224,7 @@ def _states(now: datetime) -> list[RouteState]:
     usable = {route.name: route for route in routes()}
     health = health_by_route()
     models = _live_models(now)
-    names = names_of(row.paused_by for row in rows)
+    names = names_for_staff(row.paused_by for row in rows)
     return [
         RouteState(
             row=row,

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from django.db.models import Count, Sum
 from django.http import Http404
 from django.urls import reverse
-from django.utils.http import urlencode
 
 from batches.catalogue import priced_by
 from batches.catalogue_models import Price
@@ -21,6 +20,7 @@ from customers.access import Access
 from ledger.models import Entry
 from ledger.reconciliation import at_one_moment
 from ledger.why import Row, Term, Why
+from sora2.pages import with_query
 
 Kind = Entry.Kind
 KIND_OF = {"reserved": Kind.RESERVE, "settled": Kind.SETTLE, "refunded": Kind.REFUND}
@@ -198,8 +198,7 @@ def _sums(groups: Iterable[Group]) -> str:
 
 
 def _items(batch: Batch, **asked: str) -> str:
-    query = urlencode({name: value for name, value in asked.items() if value})
-    return f"{reverse('admin:batch', args=[batch.pk])}?{query}"
+    return with_query("admin:batch", batch.pk, **{name: value for name, value in asked.items() if value})
 
 
 # --- in words, and what contradicts --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.db.models import EmailField
 from django.http import QueryDict
 
 from customers.account_settings import EMAILS_MOST, Settings
-from sora2.forms import text_input
+from sora2.forms import PlainForm, text_input
 from sora2.zones import zone_names
 
 ADDRESS_LONGEST = EmailField().max_length or 0
@@ -43,7 +43,7 @@ class EmailsField(forms.Field):
         return list(found.values())
 
 
-class SettingsForm(forms.Form):
+class SettingsForm(PlainForm):
     """Whom to tell, and the time zone. `seen` are the settings that the form was opened with."""
 
     contact_email = forms.EmailField(
@@ -74,9 +74,6 @@ class SettingsForm(forms.Form):
         error_messages={"required": "Write a time zone, such as Europe/Berlin, or UTC."},
     )
     seen = forms.CharField(widget=forms.HiddenInput, required=False)
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
 
     def clean_time_zone(self) -> str:
         """Return the zone's name."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from customers.access import Access
 from customers.models import ApiKey, Membership, Organization, OrganizationQuerySet
@@ -13,10 +13,7 @@ from customers.models import ApiKey, Membership, Organization, OrganizationQuery
 
 def reached_organization(access: Access, *, organization_id: str) -> Organization:
     """Return a customer that somebody reaches. Raises Http404."""
-    organization = Organization.objects.within(access).filter(pk=organization_id).first()
-    if organization is None:
-        raise Http404
-    return organization
+    return get_object_or_404(Organization.objects.within(access), pk=organization_id)
 
 
 def with_counts(organizations: OrganizationQuerySet, *, now: datetime) -> OrganizationQuerySet:

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from customers.models import Organization
 from customers.services import audit
-from sora2.canonical import canonical_sha256
+from sora2.seen import check_seen, seen_name
 
 EMAILS_MOST = 10
 
@@ -23,15 +23,7 @@ class Settings:
     @property
     def seen(self) -> str:
         """Return a name for the settings as they are: others have another."""
-        return canonical_sha256(asdict(self))[:16]
-
-
-class ChangedMeanwhile(ValueError):
-    """The settings are not those that were seen: somebody has changed them since. `now` is how they are."""
-
-    def __init__(self, now: Settings) -> None:
-        super().__init__("the settings were changed meanwhile")
-        self.now = now
+        return seen_name(asdict(self))
 
 
 def settings_of(organization: Organization) -> Settings:
@@ -53,8 +45,7 @@ def change_settings(*, organization: Organization, wanted: Settings, seen: str, 
     now = settings_of(Organization.objects.select_for_update(no_key=True).get(pk=organization.pk))
     if now == wanted:
         return False
-    if now.seen != seen:
-        raise ChangedMeanwhile(now)
+    check_seen(asdict(now), seen)
     old, new = asdict(now), asdict(wanted)
     changed = [name for name in new if new[name] != old[name]]
     Organization.objects.filter(pk=organization.pk).update(**{name: new[name] for name in changed})

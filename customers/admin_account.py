@@ -8,10 +8,11 @@ from django.views.decorators.http import require_http_methods
 from customers.access import Access, Permission
 from customers.account_forms import SettingsForm
 from customers.account_pages import reached_organization
-from customers.account_settings import ChangedMeanwhile, change_settings, settings_of
+from customers.account_settings import change_settings, settings_of
 from customers.models import Organization
 from customers.pages import page
 from sora2.pages import Page, render
+from sora2.seen import ChangedMeanwhile
 from sora2.zones import USUAL_ZONES
 
 
@@ -29,9 +30,10 @@ def account_settings(request: HttpRequest, access: Access, organization_id: str)
     seen = form.cleaned_data["seen"]
     try:
         changed = change_settings(organization=organization, wanted=form.settings(), seen=seen, actor=access.actor)
-    except ChangedMeanwhile as error:
-        form.show_again(error.now)
-        return _form(request, organization, form, status=409, others=form.differences(error.now))
+    except ChangedMeanwhile:
+        now = settings_of(reached_organization(access, organization_id=organization_id))
+        form.show_again(now)
+        return _form(request, organization, form, status=409, others=form.differences(now))
     messages.success(request, "Saved." if changed else "Nothing to change: this is how it is set.")
     return HttpResponseRedirect(reverse("admin:account", args=[organization.pk]))
 

@@ -13,7 +13,7 @@ from customers.account_pages import reached_organization
 from customers.issuing import KEYS_MOST, MadeBefore, TooManyKeys, issue_by_person
 from customers.key_forms import KeyForm
 from customers.models import ApiKey, Mode, Organization
-from customers.modes import listed_mode, mode_of, switch_of
+from customers.modes import listed_mode, mode_for_form, mode_of
 from customers.pages import is_staff, page
 from sora2.api import BASE_PATH
 from sora2.pages import Page, render, render_once, text_of
@@ -60,7 +60,7 @@ def key_new(request: HttpRequest, access: Access, organization_id: str) -> HttpR
     """Make a key, and show its secret this once."""
     organization, now = reached_organization(access, organization_id=organization_id), timezone.now()
     if request.method != "POST":
-        asked = {"token": KeyForm.new_token(), "mode": _mode(request, mode_of(request)).value}
+        asked = {"token": KeyForm.new_token(), "mode": mode_for_form(request, mode_of(request)).value}
         return _form(request, organization, KeyForm(initial=asked, now=now))
     form = KeyForm(request.POST, now=now)
     if not form.is_valid():
@@ -96,7 +96,7 @@ def secret_page(request: HttpRequest, key: ApiKey, secret: str, *, made: bool) -
 
 
 def _form(request: HttpRequest, organization: Organization, form: KeyForm) -> HttpResponseBase:
-    mode = _mode(request, form["mode"].value())
+    mode = mode_for_form(request, form["mode"].value())
     return render(
         request,
         "admin/customers/key_new.html",
@@ -108,10 +108,6 @@ def _form(request: HttpRequest, organization: Organization, form: KeyForm) -> Ht
         powerful=Permission.KEYS_WRITE.value,
         base_path=BASE_PATH,
     )
-
-
-def _mode(request: HttpRequest, given: str) -> Mode:
-    return Mode(given) if given in Mode.values else switch_of(request)
 
 
 PAGES = [

@@ -16,7 +16,7 @@ from customers.account_pages import reached_organization
 from customers.models import Membership, OneTimeLink, Organization
 from customers.pages import page, person_of
 from customers.people_forms import InviteForm, PasswordLinkForm
-from sora2.pages import Page, render, text_of
+from sora2.pages import Page, render, render_once, text_of
 
 DOORS = {OneTimeLink.Kind.INVITATION: "admin:join", OneTimeLink.Kind.PASSWORD: "admin:new_password"}
 
@@ -160,9 +160,8 @@ def _member_page(request: HttpRequest, act: str, member: Membership, **shown: An
 
 
 def _link_page(request: HttpRequest, organization: Organization, link: OneTimeLink, token: str) -> HttpResponseBase:
-    """Show a new link. Whatever stands between us and the person must not keep it."""
     door = reverse(DOORS[OneTimeLink.Kind(link.kind)], args=[token])
-    response = render(
+    return render_once(
         request,
         "admin/customers/link.html",
         title="A new link",
@@ -171,8 +170,6 @@ def _link_page(request: HttpRequest, organization: Organization, link: OneTimeLi
         link=link,
         address=f"{settings.PUBLIC_BASE_URL}{door}",
     )
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def _back(request: HttpRequest, organization_id: str, *, done: str = "", fault: str = "") -> HttpResponseRedirect:

@@ -4,7 +4,6 @@ Whoever holds a link can use it, once and for 72 hours. Only the SHA-256 of its 
 here; a new link for the same purpose takes the place of the old one in its row.
 """
 
-import hashlib
 import secrets
 from datetime import datetime, timedelta
 from typing import Self
@@ -13,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from sora2.canonical import sha256_hex
 from sora2.ids import new_id
 
 LINK_LIFE = timedelta(hours=72)
@@ -34,7 +34,7 @@ class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
 
     def with_token(self, token: str, kind: "OneTimeLink.Kind") -> Self:
         """Keep the link of this token."""
-        return self.filter(token_sha256=fingerprint(token), kind=kind)
+        return self.filter(token_sha256=sha256_hex(token), kind=kind)
 
 
 class OneTimeLink(models.Model):
@@ -97,8 +97,3 @@ class OneTimeLink(models.Model):
 def new_token() -> str:
     """Return a token of 256 random bits, as it stands in an address."""
     return secrets.token_urlsafe(TOKEN_BYTES)
-
-
-def fingerprint(token: str) -> str:
-    """Return the SHA-256 of a token."""
-    return hashlib.sha256(token.encode()).hexdigest()

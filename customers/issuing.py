@@ -1,4 +1,4 @@
-"""The verbs of a key: issue, rotate; over the API by another key, and on a page by a person. (Revoke is
+"""The verbs of a key: issue, rotate; over the API by another key, and on a page by a person. (Rename and revoke are
 customers.services' own.)
 
 No key hands out more than it has: neither a scope, nor a mode, nor a longer life, nor a place to be used from. A budget
@@ -21,8 +21,8 @@ from customers.access import Permission
 from customers.addresses import covers
 from customers.models import ApiKey, Mode, Organization
 from customers.services import audit_key, create_api_key
-from sora2.canonical import sha256_hex
 from sora2.faults import Fault
+from sora2.seen import check_seen, seen_name
 from sora2.times import timestamp
 
 # Usable ones of an organization in one mode.
@@ -50,10 +50,6 @@ class WorthMore(ValueError):
 
 class MadeBefore(ValueError):
     """The key of this id exists: it was made by the same form."""
-
-
-class RotatedMeanwhile(ValueError):
-    """The secret is not the one that was seen: it was rotated since."""
 
 
 @dataclass(frozen=True)
@@ -138,18 +134,17 @@ def rotate(*, asker: ApiKey, key: ApiKey, overlap_hours: int, now: datetime) -> 
 
 def seen_of(key: ApiKey) -> str:
     """Return a name for the key's secret as it is now; it says nothing about it."""
-    return sha256_hex(key.secret_sha256)[:16]
+    return seen_name(key.secret_sha256)
 
 
 @transaction.atomic
 def rotate_by_person(*, key: ApiKey, seen: str, overlap_hours: int, actor: str, now: datetime) -> tuple[ApiKey, str]:
     """Give a key a new secret as rotate() does, if its secret is still the one that the person has seen.
 
-    Raises RotatedMeanwhile, KeyEnded.
+    Raises ChangedMeanwhile, KeyEnded.
     """
     locked = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
-    if seen_of(locked) != seen:
-        raise RotatedMeanwhile
+    check_seen(locked.secret_sha256, seen)
     return locked, _replace_secret(locked, overlap_hours=overlap_hours, actor=actor, now=now)
 
 

@@ -13,8 +13,6 @@ from customers.models import Membership, OneTimeLink, User
 from customers.people import belongs_only_to, mixes_roles
 from customers.services import audit, end_sessions
 
-INVITATION, PASSWORD = OneTimeLink.Kind.INVITATION, OneTimeLink.Kind.PASSWORD
-
 
 class LinkUseless(Exception):
     """The link was used, withdrawn or replaced, has expired, or never was. Which of these is nobody's business."""

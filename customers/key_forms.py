@@ -12,7 +12,7 @@ from customers.addresses import NoNetwork, read_network
 from customers.intake import NAME_MAX, NETWORKS_MOST
 from customers.issuing import OVERLAP_HOURS, OVERLAP_HOURS_MOST, KeyOrder
 from customers.models import Mode, new_key_id
-from sora2.forms import MomentField, text_input, whole_number
+from sora2.forms import MomentField, PlainForm, overlap_field, text_input, whole_number
 
 REASON_MAX = 600
 MEANINGS = {
@@ -36,7 +36,7 @@ def name_field() -> forms.CharField:
     )
 
 
-class KeyForm(forms.Form):
+class KeyForm(PlainForm):
     """What a new key is to be. `token` is its id, signed: so that a form that is sent twice makes one key."""
 
     token = forms.CharField(
@@ -73,7 +73,7 @@ class KeyForm(forms.Form):
     )
 
     def __init__(self, *given: Any, now: datetime, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
+        super().__init__(*given, **more)
         self.now = now
 
     @staticmethod
@@ -124,35 +124,20 @@ class KeyForm(forms.Form):
         )
 
 
-class RotateForm(forms.Form):
+class RotateForm(PlainForm):
     """For how long the old secret works too. `seen` is the secret that the form was opened with."""
 
     seen = forms.CharField(widget=forms.HiddenInput)
-    overlap_hours = whole_number(
-        "Overlap, hours",
-        least=0,
-        most=OVERLAP_HOURS_MOST,
-        initial=OVERLAP_HOURS,
-        help_text=(
-            f"For how long the old secret works too, 0 to {OVERLAP_HOURS_MOST}. "
-            "0: it is useless at once, as after a leak."
-        ),
-    )
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
+    overlap_hours = overlap_field("works", usual=OVERLAP_HOURS, most=OVERLAP_HOURS_MOST)
 
 
-class RenameForm(forms.Form):
+class RenameForm(PlainForm):
     """Another name for a key."""
 
     name = name_field()
 
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
 
-
-class RevokeForm(forms.Form):
+class RevokeForm(PlainForm):
     """Why a key ends; may stay empty."""
 
     reason = forms.CharField(
@@ -162,9 +147,6 @@ class RevokeForm(forms.Form):
         widget=text_input(),
         help_text="May stay empty. The record keeps your name, the time and this.",
     )
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
 
 
 def _signer() -> Signer:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from customers.access import SCOPES, Access, Permission
 from customers.account_pages import reached_organization
@@ -70,10 +70,7 @@ def key_list(access: Access, *, organization_id: str, mode: str, ended: bool, cu
 def reached_key(access: Access, *, organization_id: str, key_id: str) -> ApiKey:
     """Return a key of this customer that somebody reaches, its organization loaded. Raises Http404."""
     keys = ApiKey.objects.within(access).select_related("organization")
-    key = keys.filter(pk=key_id, organization_id=organization_id).first()
-    if key is None:
-        raise Http404
-    return key
+    return get_object_or_404(keys, pk=key_id, organization_id=organization_id)
 
 
 def known(key: ApiKey, *, names: dict[str, str], now: datetime) -> Known:

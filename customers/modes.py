@@ -27,6 +27,11 @@ def mode_of(request: HttpRequest) -> str:
     return text_of(request, "mode") or switch_of(request).value
 
 
+def mode_for_form(request: HttpRequest, asked: str) -> Mode:
+    """Return the mode that a form is opened in: the one asked for if there is such a one, else the switch's."""
+    return Mode(asked) if asked in Mode.values else switch_of(request)
+
+
 def listed_mode(request: HttpRequest) -> str:
     """Return the mode that a list of both modes is narrowed to: for staff only when they ask for one."""
     return text_of(request, "mode") if is_staff(request) else mode_of(request)

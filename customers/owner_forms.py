@@ -7,10 +7,10 @@ from django import forms
 
 from customers.access import Access
 from customers.models import Organization
-from sora2.forms import text_input
+from sora2.forms import PlainForm, text_input
 
 
-class OwnerForm(forms.Form):
+class OwnerForm(PlainForm):
     """For whom something is; who belongs to one organization only is not asked. After `is_valid`: `organization`."""
 
     organization: Organization
@@ -20,7 +20,7 @@ class OwnerForm(forms.Form):
     )
 
     def __init__(self, *given: Any, access: Access, own: Sequence[Organization], **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
+        super().__init__(*given, **more)
         self.access, self.own = access, own
         if self.is_staff:
             self.fields["customer"].help_text = self._named() or "Its id, or its whole name."

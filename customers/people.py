@@ -11,9 +11,10 @@ from typing import Any
 from django.db import transaction
 
 from customers.access import Permission
-from customers.invitation_models import LINK_LIFE, fingerprint, new_token
+from customers.invitation_models import LINK_LIFE, new_token
 from customers.models import ApiKey, Membership, OneTimeLink, Organization, User
 from customers.services import audit, end_sessions
+from sora2.canonical import sha256_hex
 
 # Invitations of an organization that were neither used nor withdrawn.
 OPEN_MOST = 50
@@ -177,7 +178,7 @@ def _keep_an_administrator(member: Membership) -> None:
 
 
 def _write(link: OneTimeLink, *, token: str, by: User, now: datetime) -> None:
-    link.token_sha256, link.made_by = fingerprint(token), by
+    link.token_sha256, link.made_by = sha256_hex(token), by
     link.made_at, link.expires_at = now, now + LINK_LIFE
     link.save()
 

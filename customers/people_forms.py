@@ -7,7 +7,7 @@ from django.contrib.auth.forms import SetPasswordForm, UserCreationForm
 from django.contrib.auth.password_validation import password_validators_help_texts
 
 from customers.models import Membership, User
-from sora2.forms import text_input
+from sora2.forms import PlainForm, text_input
 
 if TYPE_CHECKING:
     _UserCreationForm = UserCreationForm[User]
@@ -16,7 +16,7 @@ else:
     _UserCreationForm, _SetPasswordForm = UserCreationForm, SetPasswordForm
 
 
-class InviteForm(forms.Form):
+class InviteForm(PlainForm):
     """Whom to invite, and what they become."""
 
     email = forms.EmailField(
@@ -32,10 +32,10 @@ class InviteForm(forms.Form):
     )
 
     def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", "auto_id": "invite-%s", **more})
+        super().__init__(*given, **{"auto_id": "invite-%s", **more})
 
 
-class PasswordLinkForm(forms.Form):
+class PasswordLinkForm(PlainForm):
     """Whether the second step goes with the password."""
 
     two_step_off = forms.BooleanField(
@@ -43,9 +43,6 @@ class PasswordLinkForm(forms.Form):
         required=False,
         help_text="Turn it off too, because their phone and recovery codes are lost. The new password alone signs in.",
     )
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
 
 
 class JoinForm(_UserCreationForm):

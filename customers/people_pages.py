@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Exists, OuterRef
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from customers import people
 from customers.access import Access, permissions_of_role
@@ -81,20 +81,14 @@ def people_page(access: Access, *, organization_id: str, now: datetime) -> Peopl
 def reached_member(access: Access, *, organization_id: str, user_id: str) -> Membership:
     """Return a member of a customer that somebody reaches. Raises Http404."""
     organization = reached_organization(access, organization_id=organization_id)
-    member = organization.memberships.select_related("user", "organization").filter(user=user_id).first()
-    if member is None:
-        raise Http404
-    return member
+    return get_object_or_404(organization.memberships.select_related("user", "organization"), user=user_id)
 
 
 def reached_invitation(access: Access, *, organization_id: str, link_id: str) -> OneTimeLink:
     """Return an invitation of a customer that somebody reaches, in whatever state. Raises Http404."""
     organization = reached_organization(access, organization_id=organization_id)
     links = organization.links.select_related("organization").filter(kind=OneTimeLink.Kind.INVITATION)
-    link = links.filter(pk=link_id).first()
-    if link is None:
-        raise Http404
-    return link
+    return get_object_or_404(links, pk=link_id)
 
 
 def change_of(member: Membership, role: str) -> Change:

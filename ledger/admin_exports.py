@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
@@ -12,7 +12,8 @@ from customers.services import audit
 from ledger.exports.formats import FORMATS, Format, download
 from ledger.exports.selection import Selection
 from ledger.intervals import NotAnInterval, interval_of
-from ledger.models import Entry, Wallet
+from ledger.models import Entry
+from ledger.pages import reached_wallet
 from sora2.pages import Page, text_of
 from sora2.times import timestamp
 
@@ -59,9 +60,7 @@ def _audit(access: Access, selection: Selection, file_format: Format) -> None:
 def _selection(request: HttpRequest, access: Access, organization_id: str) -> Selection:
     """Return what the query asks for. Raises NotUnderstood, and Http404 for what somebody does not reach."""
     mode, kind = text_of(request, "mode") or Mode.LIVE.value, text_of(request, "kind")
-    wallet = Wallet.objects.within(access).filter(organization_id=organization_id, mode=mode).first()
-    if wallet is None:
-        raise Http404
+    wallet = reached_wallet(access, organization_id=organization_id, mode=mode)
     if kind and kind not in Entry.Kind.values:
         raise NotUnderstood(f"There is no kind {kind!r}. Choose one of: {', '.join(Entry.Kind.values)}.")
     try:

@@ -1,7 +1,7 @@
 """The threshold below which a wallet is low: set by its customer's administrator, or for them by our finance."""
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
@@ -9,7 +9,7 @@ from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import page
 from ledger import lows
-from ledger.models import Wallet
+from ledger.pages import reached_wallet
 from sora2.pages import Page
 
 THRESHOLD_MAX = 10**15
@@ -29,9 +29,7 @@ def may_set_threshold(access: Access) -> bool:
 def set_threshold(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
     """Set the threshold of one wallet; empty takes it away. Leads back to the account if it was set there."""
     mode = request.POST.get("mode", Mode.LIVE.value)
-    wallet = Wallet.objects.within(access).filter(organization_id=organization_id, mode=mode).first()
-    if wallet is None:
-        raise Http404
+    wallet = reached_wallet(access, organization_id=organization_id, mode=mode)
     text = request.POST.get("threshold", "").strip()
     if text and not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= THRESHOLD_MAX):
         messages.error(request, "The threshold is a whole number of credits, or empty for none. Nothing was changed.")

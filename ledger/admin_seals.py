@@ -4,6 +4,7 @@ from pathlib import Path
 
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
@@ -11,6 +12,7 @@ from customers.models import Mode
 from customers.pages import ReadOnlyAdmin, is_staff, page
 from ledger import seal_keys, seals, verify_ledger
 from ledger.models import Seal, SealLeaf, Wallet
+from ledger.pages import reached_wallet
 from sora2.pages import Page, chips, render, rows_after, text_of
 
 SEALS_SHOWN = 50
@@ -49,9 +51,9 @@ def seal_file(_request: HttpRequest, _access: Access, number: int) -> HttpRespon
 def own_seal_file(request: HttpRequest, access: Access, organization_id: str, number: int) -> HttpResponseBase:
     """Hand out a seal with the path of one wallet."""
     mode = text_of(request, "mode") or Mode.LIVE.value
-    wallet = Wallet.objects.within(access).filter(organization_id=organization_id, mode=mode).first()
-    said = seals.own(_seal(number), wallet_id=wallet.pk) if wallet else None
-    if wallet is None or said is None:
+    wallet = reached_wallet(access, organization_id=organization_id, mode=mode)
+    said = seals.own(_seal(number), wallet_id=wallet.pk)
+    if said is None:
         raise Http404
     return _download(said, f"seal-{number:08}-{wallet.pk}.json")
 
@@ -66,10 +68,7 @@ def verifier_file(_request: HttpRequest, _access: Access) -> HttpResponseBase:
 
 
 def _seal(number: int) -> Seal:
-    seal = Seal.objects.filter(number=number).first()
-    if seal is None:
-        raise Http404
-    return seal
+    return get_object_or_404(Seal, number=number)
 
 
 def _download(said: dict[str, object], filename: str) -> HttpResponse:

@@ -9,6 +9,7 @@ from django.db.models import BigIntegerField
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet
+from sora2.forms import PlainForm
 from sora2.ids import is_id
 
 WORDS = {
@@ -23,7 +24,7 @@ def longest(name: str) -> int:
     return int(CreditRequest._meta.get_field(name).max_length or 0)  # type: ignore[union-attr]
 
 
-class CreditRequestForm(forms.Form):
+class CreditRequestForm(PlainForm):
     """What is asked for. After `is_valid`, `wallet` is the one that the customer and the mode name."""
 
     wallet: Wallet
@@ -66,7 +67,7 @@ class CreditRequestForm(forms.Form):
     )
 
     def __init__(self, *given: Any, access: Access, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
+        super().__init__(*given, **more)
         self.access = access
         asked = self.data.get("organization") or self.initial.get("organization") or ""
         if is_id(asked, "org") and (named := Organization.objects.filter(pk=asked).first()):

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from django.db.models import Case, Count, F, Q, Sum, Value, When
 from django.db.models.functions import Concat
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from customers.access import Access, Permission
-from customers.models import AuditEvent, User
+from customers.models import AuditEvent
+from customers.naming import names_for_staff
 from ledger.approvals import WEB_ADDRESS, entries_of
 from ledger.models import CreditRequest, CreditRequestQuerySet, Entry, Wallet
 from sora2.pages import Rows, rows_after
@@ -103,10 +104,7 @@ def request_list(access: Access, *, wanted: Wanted, cursor: str) -> RequestList:
 def reached(access: Access, *, request_id: str) -> CreditRequest:
     """Return a request that somebody reaches. Raises Http404."""
     related = ("wallet__organization", "requested_by", "decided_by")
-    request = CreditRequest.objects.within(access).select_related(*related).filter(pk=request_id).first()
-    if request is None:
-        raise Http404
-    return request
+    return get_object_or_404(CreditRequest.objects.within(access).select_related(*related), pk=request_id)
 
 
 def detail(access: Access, *, request_id: str) -> Detail:
@@ -191,5 +189,5 @@ def _history(request: CreditRequest) -> list[Step]:
         organization=request.wallet.organization_id, at__gte=request.requested_at, subject=request.pk
     )
     found = list(events.order_by("at", "pk"))
-    names = dict(User.objects.filter(pk__in={event.actor for event in found}).values_list("pk", "username"))
+    names = names_for_staff(event.actor for event in found)
     return [Step(event, names.get(event.actor, event.actor)) for event in found]

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.http import Http404
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from customers.access import Access
 from ledger.days import Day, Share, days_until, shares_of
 from ledger.models import Entry
+from sora2.pages import with_query
 from sora2.zones import UTC_NAME
 
 DAYS_SHOWN, CUSTOMERS_SHOWN = 30, 200
@@ -148,7 +147,7 @@ def _row_of_day(access: Access, mode: str, day: Day) -> Row:
     figures = (day.reserved, day.settled, day.refunded)
     if access.organization_ids is not None and len(access.organization_ids) == 1:
         return _row(day.day.isoformat(), mode, day.day, figures, owner=next(iter(access.organization_ids)))
-    page = f"{reverse('admin:ledger_day', args=[day.day.isoformat()])}?{urlencode({'mode': mode})}"
+    page = with_query("admin:ledger_day", day.day.isoformat(), mode=mode)
     linked = tuple(Figure(credits, page if credits else "") for credits in figures)
     return Row(day.day.isoformat(), page if any(figures) else "", linked)
 
@@ -170,7 +169,7 @@ def _row(label: str, mode: str, day: date, figures: Sequence[int], *, owner: str
 
 def _statement(mode: str, day: date, owner: str, **more: str) -> str:
     interval = {"from": day.isoformat(), "until": (day + timedelta(days=1)).isoformat(), "tz": UTC_NAME}
-    return f"{reverse('admin:statement', args=[owner])}?{urlencode({'mode': mode, **interval, **more})}"
+    return with_query("admin:statement", owner, mode=mode, **interval, **more)
 
 
 def _column(number: int, day: Day, top: int, address: str) -> Column:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from django.db import connection
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from customers.access import Access
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry
-from ledger.pages import Line, lines, names_of
+from ledger.pages import Line, lines, makers_of
 from ledger.statements import NO_HASH
 from sora2.ids import is_id
 
@@ -69,9 +69,7 @@ class EntryPage:
 
 def entry_page(access: Access, *, entry_id: str) -> EntryPage:
     """Return what an entry's page shows. Raises Http404 for what somebody does not reach."""
-    entry = Entry.objects.within(access).select_related("wallet__organization").filter(pk=entry_id).first()
-    if entry is None:
-        raise Http404
+    entry = get_object_or_404(Entry.objects.within(access).select_related("wallet__organization"), pk=entry_id)
     near = Entry.objects.filter(wallet=entry.wallet_id, seq__in=[entry.seq - 1, entry.seq + 1])
     by_seq = {each.seq: each for each in near}
     before = by_seq.get(entry.seq - 1)
@@ -80,7 +78,7 @@ def entry_page(access: Access, *, entry_id: str) -> EntryPage:
         made_hash, *moves = cursor.fetchone()
     return EntryPage(
         entry=entry,
-        line=lines([entry], requests=_request(access, entry), names=names_of(access, [entry]))[0],
+        line=lines([entry], requests=_request(access, entry), names=makers_of(access, [entry]))[0],
         meaning=MEANINGS[Entry.Kind(entry.kind)],
         why=_why(entry),
         balances=_balances(entry, before, moves),

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from django.db.models import Count, Q, Sum
-from django.urls import reverse
-from django.utils.http import urlencode
+from django.shortcuts import get_object_or_404
 
 from customers.access import Access
-from customers.models import ApiKey, User
+from customers.naming import names_for_staff
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet, WalletQuerySet
 from sora2.ids import is_id
-from sora2.pages import Rows, rows_after
+from sora2.pages import Rows, rows_after, with_query
 
 WALLETS_SHOWN = 50
 
@@ -122,6 +121,12 @@ def chosen_wallets(access: Access, *, mode: str, customer: str) -> WalletQuerySe
     return rows
 
 
+def reached_wallet(access: Access, *, organization_id: str, mode: str) -> Wallet:
+    """Return a customer's wallet that somebody reaches, its organization loaded. Raises Http404."""
+    wallets = Wallet.objects.within(access).select_related("organization")
+    return get_object_or_404(wallets, organization_id=organization_id, mode=mode)
+
+
 def wallet_equation(wallet: Wallet) -> Equation:
     """Return `funded = available + reserved + settled` of one wallet."""
     figures = {"available": wallet.available, "reserved": wallet.reserved, "settled": wallet.settled}
@@ -134,7 +139,7 @@ def wallet_equation(wallet: Wallet) -> Equation:
 
 def wallet_why_address(organization_id: str, mode: str, figure: str) -> str:
     """Return the page that explains a figure of a wallet."""
-    return f"{reverse('admin:wallet_why', args=[organization_id, figure])}?{urlencode({'mode': mode})}"
+    return with_query("admin:wallet_why", organization_id, figure, mode=mode)
 
 
 def lines(
@@ -147,13 +152,9 @@ def lines(
     return [replace(_line(entry, requests or {}), who=(names or {}).get(entry.actor, "")) for entry in entries]
 
 
-def names_of(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
+def makers_of(access: Access, entries: Iterable[Entry]) -> dict[str, str]:
     """Return the names of the people and keys that made entries by their opaque ids, to our staff."""
-    if access.organization_ids is not None:
-        return {}
-    actors = {entry.actor for entry in entries}
-    people = User.objects.filter(pk__in=actors).values_list("pk", "username")
-    return {**dict(people), **dict(ApiKey.objects.filter(pk__in=actors).values_list("pk", "name"))}
+    return {} if access.organization_ids is not None else names_for_staff(entry.actor for entry in entries)
 
 
 def held_equation(entries: Iterable[Entry], *, final: bool, where: Where = nowhere) -> Equation:
@@ -206,11 +207,11 @@ def _totals(access: Access, *, mode: str, customer: str) -> tuple[int, Equation]
 def _where(access: Access, *, mode: str, customer: str) -> Where:
     """Return where each total is explained: to who belongs to one customer, by their wallet at once."""
     own = access.organization_ids or ()
-    query = urlencode({"mode": mode, **({"customer": customer} if customer else {})})
+    asked = {"mode": mode, "customer": customer} if customer else {"mode": mode}
 
     def where(figure: str) -> str:
         if len(own) == 1:
             return wallet_why_address(next(iter(own)), mode, figure)
-        return f"{reverse('admin:totals_why', args=[figure])}?{query}"
+        return with_query("admin:totals_why", figure, **asked)
 
     return where

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, Sum
-from django.http import Http404
 from django.utils.http import urlencode
 
 from customers.access import Access
@@ -13,7 +12,7 @@ from customers.models import Mode, Organization
 from ledger.exports.selection import Selected
 from ledger.intervals import Interval, Month, interval_of, month_after, month_at, month_before, month_of
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, EntryQuerySet, Wallet
-from ledger.pages import Equation, Line, lines, names_of, wallet_equation
+from ledger.pages import Equation, Line, lines, makers_of, reached_wallet, wallet_equation
 from ledger.statements import Balances, Moved, Statement, faults_of, months_with_entries, statement_of
 from sora2.pages import Rows, rows_after
 from sora2.times import timestamp
@@ -104,7 +103,7 @@ def books(access: Access, *, organization_id: str, asked: Asked, now: datetime) 
         months=_months(wallet, interval, now),
         earlier=month_before(interval) if isinstance(interval, Month) and statement.before else None,
         later=_later(interval, now),
-        lines=lines(page.rows, requests=_requests(access, page.rows), names=names_of(access, page.rows)),
+        lines=lines(page.rows, requests=_requests(access, page.rows), names=makers_of(access, page.rows)),
         page=page,
         count=count,
         amount=amount,
@@ -118,10 +117,7 @@ def asked_statement(
     access: Access, *, organization_id: str, asked: Asked, now: datetime, by_days: bool = False
 ) -> Statement:
     """Return the statement that is asked for of a customer's wallet, its organization loaded. Raises as books()."""
-    reached = Wallet.objects.within(access).select_related("organization")
-    wallet = reached.filter(organization_id=organization_id, mode=asked.mode).first()
-    if wallet is None:
-        raise Http404
+    wallet = reached_wallet(access, organization_id=organization_id, mode=asked.mode)
     return statement_of(wallet=wallet, interval=_interval(wallet, asked, now), by_days=by_days)
 
 

@@ -6,8 +6,6 @@ from typing import Any
 from django.db.models import BigIntegerField, Count, F, Func, OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from customers.access import Access
 from ledger.intervals import Month, month_of
@@ -16,6 +14,7 @@ from ledger.pages import chosen_wallets, wallet_why_address
 from ledger.reconciliation import at_one_moment
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
 from ledger.why_pages import SENTENCES, statement_address
+from sora2.pages import with_query
 
 
 @dataclass(frozen=True)
@@ -94,4 +93,4 @@ def _unlisted_faults(shown: tuple[Row, ...], sums: dict[str, Any], at: Month | N
 
 def _wallet_list(mode: str, customer: str) -> str:
     query = {"mode": mode, "customer": customer} if customer else {"mode": mode}
-    return f"{reverse('admin:wallet_list')}?{urlencode(query)}"
+    return with_query("admin:wallet_list", **query)

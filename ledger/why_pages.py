@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from django.db import connection
 from django.http import Http404
 from django.urls import reverse
-from django.utils.http import urlencode
 
 from customers.access import Access
 from ledger.days import settled_by_month
 from ledger.intervals import interval_of, month_of
 from ledger.models import Entry, Wallet
+from ledger.pages import reached_wallet
 from ledger.reconciliation import at_one_moment
 from ledger.statements import Moved, OpenReserve, Statement, statement_of
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
 from sora2.ids import is_id
+from sora2.pages import with_query
 
 Kind = Entry.Kind
 # Up to so many, a wallet's entries are added up one by one; more, by the sums of their days.
@@ -61,10 +62,9 @@ class WalletWhy:
 @at_one_moment()
 def wallet_why(access: Access, *, organization_id: str, mode: str, figure: str) -> WalletWhy:
     """Explain a figure of a wallet. Raises Http404 for what somebody does not reach, and for what is no figure."""
-    reached = Wallet.objects.within(access).select_related("organization")
-    wallet = reached.filter(organization_id=organization_id, mode=mode).first()
-    if wallet is None or figure not in SENTENCES:
+    if figure not in SENTENCES:
         raise Http404
+    wallet = reached_wallet(access, organization_id=organization_id, mode=mode)
     statement = statement_of(wallet=wallet, interval=interval_of("", ""), by_days=wallet.last_seq > EXACT_ENTRIES)
     why = Why(
         label=figure.capitalize(),
@@ -116,12 +116,11 @@ def _held_term(statement: Statement, moved: dict[Kind, Moved], *, sign: int) -> 
     """Return the batches that hold credits: what was reserved for each, and neither settled nor refunded."""
     wallet, open_ = statement.wallet, statement.open_reserves
     held = moved[Kind.RESERVE].credits - moved[Kind.SETTLE].credits - moved[Kind.REFUND].credits
-    query = urlencode({"state": "open", "mode": wallet.mode, "customer": wallet.organization_id})
     shown, rest = listed(
         [_row_of_reserve(reserve) for reserve in open_],
         count=len(open_),
         credits=sum(reserve.credits for reserve in open_),
-        address=f"{reverse('admin:batch_list')}?{query}",
+        address=with_query("admin:batch_list", state="open", mode=wallet.mode, customer=wallet.organization_id),
     )
     return Term("Reserved", held, shown, rest, sign)
 
@@ -130,7 +129,7 @@ def _row_of_reserve(reserve: OpenReserve) -> Row:
     return Row(
         label=reserve.request_id or reserve.reference,
         credits=reserve.credits,
-        address=f"{reverse('admin:find')}?{urlencode({'q': reserve.reference})}",
+        address=with_query("admin:find", q=reserve.reference),
         note=f"held since {reserve.since:%Y-%m-%d %H:%M} UTC",
     )
 
@@ -152,8 +151,7 @@ def _settled_term(statement: Statement, moved: Moved, *, sign: int) -> Term:
 
 def statement_address(wallet: Wallet, **asked: str) -> str:
     """Return the address of a wallet's entries, as they are asked for."""
-    query = urlencode({"mode": wallet.mode, **asked})
-    return f"{reverse('admin:statement', args=[wallet.organization_id])}?{query}#entries"
+    return with_query("admin:statement", wallet.organization_id, mode=wallet.mode, **asked) + "#entries"
 
 
 # --- where it breaks -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.urls import reverse
 
-from batches.finding import batch_address, with_query
+from batches.finding import batch_address, sign_off_address
 from batches.models import Batch, SignOff
 from customers.access import Access, Permission
 from customers.models import ApiKey, Mode
@@ -13,6 +13,7 @@ from ledger.pages import Part
 from pilots.boundary import BOUNDARY
 from pilots.criteria import Criterion, Judgement, judge
 from pilots.models import Pilot
+from sora2.pages import with_query
 from webhooks.models import Attempt, Endpoint
 from webhooks.trail import host_of
 
@@ -106,12 +107,8 @@ def _evidence(own: Access, criterion: Criterion) -> Link | None:
             address = reverse("admin:delivery", args=[attempt.delivery_id])
             return Link(f"delivery to {host_of(attempt.delivery.url)}", address)
         case SignOff() as signed if own.may(Permission.LEDGER_READ):
-            return Link("signed off on Billing", _sign_off(signed.batch_id))
+            return Link("signed off on Billing", sign_off_address(signed.batch_id))
     return None
-
-
-def _sign_off(batch_id: str) -> str:
-    return reverse("admin:batch_billing", args=[batch_id]) + "#sign-off"
 
 
 def _steps(own: Access, judgement: Judgement) -> list[Link]:
@@ -124,7 +121,7 @@ def _steps(own: Access, judgement: Judgement) -> list[Link]:
     if not received.is_met and own.may(Permission.WEBHOOKS_READ):
         return [_endpoints(), Link("Deliveries", with_query("admin:delivery_list", mode=Mode.LIVE.value))]
     if not signed.is_met and isinstance(ran.evidence, Batch) and own.may(Permission.LEDGER_READ):
-        return [Link(f"Billing of {ran.evidence.request_id}", _sign_off(ran.evidence.pk))]
+        return [Link(f"Billing of {ran.evidence.request_id}", sign_off_address(ran.evidence.pk))]
     return []
 
 
@@ -138,16 +135,13 @@ def _days(own: Access, judgement: Judgement) -> list[Day]:
     ran, received, signed = judgement.criteria
     used = ApiKey.objects.filter(organization=organization_id, mode=Mode.LIVE, last_used_at__isnull=False)
     there = Endpoint.objects.present().filter(organization=organization_id, mode=Mode.LIVE, enabled=True, sink=None)
-    keys = Link("API keys", reverse("admin:key_list", args=[organization_id]))
+    may_see_keys = own.may(Permission.ACCOUNT_READ)
+    keys = Link("API keys", reverse("admin:key_list", args=[organization_id])) if may_see_keys else None
     return [
-        Day("Day 0", "Get API key: a live key was used", used.exists(), keys if _reads_account(own) else None),
+        Day("Day 0", "Get API key: a live key was used", used.exists(), keys),
         Day("Day 0", "Set up webhook endpoint: one of your own is there", there.exists(), _endpoints()),
         Day("Day 1", "Run first batch (10-50 items)", ran.is_met),
         Day("Day 1", "Verify webhook receipt", received.is_met),
         Day("Day 2", "Check ledger matches webhook: a batch is signed off", signed.is_met),
         Day("Day 2", "Share feedback with your contact", None),
     ]
-
-
-def _reads_account(own: Access) -> bool:
-    return own.may(Permission.ACCOUNT_READ)

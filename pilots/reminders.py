@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from django.urls import reverse
 
 from batches.attention import NOTICES_SHOWN, Notice
-from batches.finding import with_query
 from customers.access import Access
+from customers.key_pages import SOON
 from customers.models import ApiKey, Organization
 from pilots.criteria import Status
 from pilots.pilot_block import PilotBlock
+from sora2.pages import with_query
 from sora2.templatetags.figures import duration
 from webhooks.models import Endpoint
 
-EXPIRES_SOON = timedelta(days=14)
 DEADLINE_NEAR = timedelta(hours=12)
 
 
@@ -27,8 +27,8 @@ def of_no_endpoint(shown: Access, organization: Organization) -> Iterable[Notice
 
 
 def of_expiring_keys(shown: Access, organization: Organization, now: datetime) -> Iterable[Notice]:
-    """Keys that stop working within two weeks."""
-    keys = ApiKey.objects.within(shown).usable(now).filter(expires_at__lte=now + EXPIRES_SOON)
+    """Keys that are to be replaced soon, as their own page says too."""
+    keys = ApiKey.objects.within(shown).usable(now).filter(expires_at__lte=now + SOON)
     for key in keys.order_by("expires_at", "pk")[:NOTICES_SHOWN]:
         if key.expires_at is not None:
             when = f"{key.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
 """What is behind each page: the calls of the API that give the same or do the same, or why there is none.
 
 A page is called by its name in the admin site. Its entry is a list of calls, written as sora2.calls.call() says, or a
-sentence for whoever looks for a call in vain. tests/sora2/test_behind.py makes every call that a page shows.
+sentence for whoever looks for a call in vain. tests/flows/test_behind.py makes every call that a page shows.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The fields that our people's forms have in common: numbers and times are written as text, and read in words."""
+"""What the forms of the pages have in common: numbers and times are written as text, and read in words."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +7,13 @@ from django import forms
 
 # What the database holds of a whole number.
 MOST = 2_147_483_647
+
+
+class PlainForm(forms.Form):
+    """A form whose labels end without a colon."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **{"label_suffix": "", **more})
 
 
 def text_input(**attributes: str) -> forms.TextInput:
@@ -23,6 +30,17 @@ def whole_number(label: str, *, most: int = MOST, least: int = 1, **more: Any) -
         widget=text_input(inputmode="numeric"),
         error_messages={"invalid": "Write a whole number without separators."},
         **more,
+    )
+
+
+def overlap_field(does: str, *, usual: int, most: int) -> forms.IntegerField:
+    """Return a field for how long the secret before `does` what it is for, once it was rotated."""
+    return whole_number(
+        "Overlap, hours",
+        least=0,
+        most=most,
+        initial=usual,
+        help_text=f"For how long the old secret {does} too, 0 to {most}. 0: it is useless at once, as after a leak.",
     )
 
 

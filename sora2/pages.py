@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import urlencode
 
 M = TypeVar("M", bound=Model)
 
@@ -69,6 +71,11 @@ def rows_after(rows: QuerySet[M], *, key: str, cursor: str, size: int) -> Rows[M
     page = list(rows.order_by(key)[: size + 1])
     more = len(page) > size
     return Rows(page[:size], str(getattr(page[size - 1], column)) if more else None, start=not cursor)
+
+
+def with_query(name: str, *args: str, **query: str) -> str:
+    """Return the address of a page with a query."""
+    return f"{reverse(name, args=args)}?{urlencode(query)}"
 
 
 def text_of(request: HttpRequest, name: str) -> str:

@@ -72,7 +72,6 @@ MEMBERS = {
 }
 HOOK, BROKEN_HOOK = "https://hooks.acme.example/sora2", "https://legacy.acme.example/video/callbacks"
 HOURS = timedelta(hours=48)
-Failures = Mapping[int, FailureType]
 
 
 @dataclass(frozen=True)

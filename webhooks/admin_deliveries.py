@@ -64,7 +64,6 @@ def delivery(request: HttpRequest, access: Access, delivery_id: str) -> HttpResp
         found=found,
         carried=found.carried,
         delivery=found.carried.delivery,
-        money=access.may(Permission.LEDGER_READ),
         may_act=access.may(Permission.WEBHOOKS_WRITE),
     )
 

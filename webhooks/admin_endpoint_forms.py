@@ -12,12 +12,13 @@ from django.views.decorators.http import require_http_methods
 
 from customers.access import Access, Permission
 from customers.models import Mode
-from customers.modes import mode_of, switch_of
+from customers.modes import mode_for_form, mode_of
 from customers.pages import own_organizations, page
 from sora2.pages import Page, render, text_of
+from sora2.seen import ChangedMeanwhile
 from webhooks import endpoint_pages as pages
 from webhooks.admin_endpoints import shown_once
-from webhooks.changing import ChangedMeanwhile, change_seen, seen_value
+from webhooks.changing import change_seen, seen_value
 from webhooks.endpoint_forms import ChangeForm, EndpointForm
 from webhooks.endpoints import TooManyEndpoints, UrlTaken, create_endpoint, delete_endpoint
 from webhooks.guarded import ForbiddenTarget
@@ -42,8 +43,7 @@ def endpoint_new(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Make an endpoint, and show its secret this once."""
     known: dict[str, Any] = {"access": access, "own": own_organizations(request)}
     if request.method != "POST":
-        asked = mode_of(request)
-        mode = asked if asked in Mode.values else switch_of(request)
+        mode = mode_for_form(request, mode_of(request))
         proposed = {"mode": mode, "customer": text_of(request, "organization")}
         return _new_page(request, EndpointForm(initial=proposed, **known))
     if request.POST.get("instead") in Mode.values:

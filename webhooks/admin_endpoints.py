@@ -13,12 +13,13 @@ from customers.models import Mode
 from customers.modes import chips_of, listed_mode
 from customers.pages import is_staff, page
 from sora2.pages import Page, chips, render, render_once, text_of
+from sora2.seen import ChangedMeanwhile
 from webhooks import endpoint_pages as pages
 from webhooks.endpoint_forms import ReplayForm, RotateForm
 from webhooks.endpoints import change_endpoint, send_test
 from webhooks.models import DefaultSecret, Delivery, Endpoint, EventType
 from webhooks.replay import EndpointDisabled, replay
-from webhooks.rotation import RotatedMeanwhile, rotate_seen, rotate_seen_default
+from webhooks.rotation import rotate_seen, rotate_seen_default
 
 ENABLE_FIRST = "Nothing was sent: the endpoint is disabled. Enable it first."
 ROTATED = (
@@ -118,7 +119,7 @@ def endpoint_rotate(request: HttpRequest, access: Access, endpoint_id: str) -> H
         secret = rotate_seen(endpoint=reached, actor=access.actor, now=timezone.now(), **form.cleaned_data)
     except Endpoint.DoesNotExist as error:
         raise Http404 from error
-    except RotatedMeanwhile:
+    except ChangedMeanwhile:
         messages.error(request, ROTATED)
         return _to(endpoint_id)
     reached.refresh_from_db()
@@ -146,7 +147,7 @@ def default_secret_rotate(request: HttpRequest, access: Access, organization_id:
         secret = rotate_seen_default(organization=found.organization, actor=access.actor, now=now, **form.cleaned_data)
     except DefaultSecret.DoesNotExist as error:
         raise Http404 from error
-    except RotatedMeanwhile:
+    except ChangedMeanwhile:
         messages.error(request, ROTATED)
         return HttpResponseRedirect(reverse("admin:default_secret", args=[organization_id]))
     row = DefaultSecret.objects.get(organization=found.organization)

@@ -1,22 +1,17 @@
 """Changing one field of an endpoint from a page that has shown its value: what somebody else changed is not lost."""
 
-import json
 from typing import Any
 
 from django.db import transaction
 
-from sora2.canonical import sha256_hex
+from sora2.seen import check_seen, seen_name
 from webhooks.endpoints import change_endpoint
 from webhooks.models import Endpoint
 
 
-class ChangedMeanwhile(ValueError):
-    """The field is not as it was seen: somebody has changed it since."""
-
-
 def seen_value(endpoint: Endpoint, name: str) -> str:
     """Return a name for the value of a field as it is now."""
-    return sha256_hex(json.dumps(getattr(endpoint, name)))[:16]
+    return seen_name(getattr(endpoint, name))
 
 
 def change_seen(*, endpoint: Endpoint, name: str, value: Any, seen: str, actor: str) -> Endpoint:
@@ -26,6 +21,6 @@ def change_seen(*, endpoint: Endpoint, name: str, value: Any, seen: str, actor: 
     """
     with transaction.atomic():
         locked = Endpoint.objects.present().select_for_update(no_key=True).get(pk=endpoint.pk)
-        if getattr(locked, name) != value and seen_value(locked, name) != seen:
-            raise ChangedMeanwhile
+        if getattr(locked, name) != value:
+            check_seen(getattr(locked, name), seen)
         return change_endpoint(endpoint=locked, actor=actor, **{name: value})

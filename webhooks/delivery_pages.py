@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from django.db.models import Prefetch, Q
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from customers.access import Access
 from customers.models import Organization
@@ -226,10 +226,7 @@ def delivery_page(access: Access, *, delivery_id: str, now: datetime) -> Shown:
 def reached_delivery(access: Access, *, delivery_id: str) -> Delivery:
     """Return a delivery that somebody reaches, with all that belongs to it. Raises Http404."""
     deliveries = loaded(Delivery.objects.within(access)).select_related("event", "organization", "endpoint__sink")
-    delivery = deliveries.filter(pk=delivery_id).first()
-    if delivery is None:
-        raise Http404
-    return delivery
+    return get_object_or_404(deliveries, pk=delivery_id)
 
 
 # --- the log -------------------------------------------------------------------------------------------------------

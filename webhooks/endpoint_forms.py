@@ -8,7 +8,7 @@ from django import forms
 
 from customers.models import Mode
 from customers.owner_forms import OwnerForm
-from sora2.forms import MomentField, text_input, whole_number
+from sora2.forms import MomentField, PlainForm, overlap_field, text_input
 from webhooks.endpoints import OVERLAP_HOURS, OVERLAP_HOURS_MOST
 from webhooks.guarded import ForbiddenTarget, check_url
 from webhooks.intake import DESCRIPTION_MAX
@@ -100,7 +100,7 @@ class EndpointForm(OwnerForm):
         return Mode.LIVE if self["mode"].value() == Mode.TEST else Mode.TEST
 
 
-class ChangeForm(forms.Form):
+class ChangeForm(PlainForm):
     """One field of an endpoint anew. `seen` is the value that the form was opened with."""
 
     FIELDS: Mapping[str, type[forms.Field]] = {"url": UrlField, "events": EventsField, "description": DescriptionField}
@@ -109,7 +109,7 @@ class ChangeForm(forms.Form):
     seen = forms.CharField(widget=forms.HiddenInput)
 
     def __init__(self, *given: Any, name: str, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", "auto_id": f"id_{name}_%s", **more})
+        super().__init__(*given, **{"auto_id": f"id_{name}_%s", **more})
         self.name = name
         self.fields["value"] = self.FIELDS[name]()
 
@@ -119,7 +119,7 @@ class ChangeForm(forms.Form):
         return self.name == "events"
 
 
-class ReplayForm(forms.Form):
+class ReplayForm(PlainForm):
     """Which of an endpoint's messages to send again. Without an end it is now, so that a count stays what it was."""
 
     since = MomentField(label="From, UTC", required=False, help_text="When the event happened. Empty: the first.")
@@ -134,7 +134,7 @@ class ReplayForm(forms.Form):
     )
 
     def __init__(self, *given: Any, endpoint: Endpoint, now: datetime, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
+        super().__init__(*given, **more)
         self.endpoint, self.now = endpoint, now
         events = self.fields["events"]
         if isinstance(events, forms.MultipleChoiceField):
@@ -163,20 +163,8 @@ class ReplayForm(forms.Form):
         )
 
 
-class RotateForm(forms.Form):
+class RotateForm(PlainForm):
     """For how long the old secret signs too. `seen` is the secret that the form was opened with."""
 
     seen = forms.CharField(widget=forms.HiddenInput)
-    overlap_hours = whole_number(
-        "Overlap, hours",
-        least=0,
-        most=OVERLAP_HOURS_MOST,
-        initial=OVERLAP_HOURS,
-        help_text=(
-            f"For how long the old secret signs too, 0 to {OVERLAP_HOURS_MOST}. "
-            "0: it is useless at once, as after a leak."
-        ),
-    )
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **{"label_suffix": "", **more})
+    overlap_hours = overlap_field("signs", usual=OVERLAP_HOURS, most=OVERLAP_HOURS_MOST)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, Q, QuerySet
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from customers.access import Access
 from customers.account_pages import reached_organization
@@ -234,10 +234,7 @@ def endpoint_page(
 def reached_endpoint(access: Access, *, endpoint_id: str, present: bool = False) -> Endpoint:
     """Return an endpoint that somebody reaches, or a `present` one: not deleted. Raises Http404."""
     rows = Endpoint.objects.within(access).select_related("organization", "sink")
-    endpoint = (rows.present() if present else rows).filter(pk=endpoint_id).first()
-    if endpoint is None:
-        raise Http404
-    return endpoint
+    return get_object_or_404(rows.present() if present else rows, pk=endpoint_id)
 
 
 def state_of(endpoint: Endpoint, *, now: datetime) -> EndpointState:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Count, Max, Prefetch, Q
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from customers.access import Access, Permission
@@ -227,9 +227,7 @@ class Sunk:
 def sunk(access: Access, *, token: str) -> Sunk:
     """Return what came to an internal test endpoint. Raises Http404 for what somebody does not reach."""
     endpoints = Endpoint.objects.within(access).select_related("organization", "sink")
-    endpoint = endpoints.filter(sink__token=token).first()
-    if endpoint is None:
-        raise Http404
+    endpoint = get_object_or_404(endpoints, sink__token=token)
     sink = endpoint.sink
     sink.endpoint = endpoint
     messages = list(sink.messages.order_by("-received_at", "-pk")[: MESSAGES_SHOWN + 1])

@@ -17,10 +17,11 @@ from django.utils import timezone
 
 from customers import joining, people
 from customers.access import CUSTOMER_ROLES
-from customers.invitation_models import LINK_LIFE, fingerprint
+from customers.invitation_models import LINK_LIFE
 from customers.models import ApiKey, AuditEvent, Authenticator, Membership, Mode, OneTimeLink, Organization, User
 from customers.people_pages import ROLES
 from customers.services import create_api_key
+from sora2.canonical import sha256_hex
 from tests.connections import at_once
 from tests.customers.test_two_step import set_up
 from tests.factories import Account, make_account
@@ -154,7 +155,7 @@ def test_a_link_is_shown_once_and_never_kept(account: Account, mia: User) -> Non
     assert "no-store" in shown.headers["Cache-Control"]
     token = door_of(shown).rsplit("/", 1)[1]
     link = OneTimeLink.objects.get()
-    assert (link.token_sha256, link.email, link.role) == (fingerprint(token), "pia@acme.example", Role.FINANCE)
+    assert (link.token_sha256, link.email, link.role) == (sha256_hex(token), "pia@acme.example", Role.FINANCE)
     page = client.get(at(account))
     assert re.search(r"pia@acme\.example customer finance ○ open \d{4}-", words_of(page))
     kept = str(list(OneTimeLink.objects.values())) + str(list(AuditEvent.objects.values()))
@@ -212,7 +213,7 @@ def test_two_invitations_of_the_same_person_at_once_leave_one(transactional_db: 
 
     tokens = at_once(call, call)
     link = OneTimeLink.objects.get()
-    assert [fingerprint(str(token)) == link.token_sha256 for token in tokens].count(True) == 1
+    assert [sha256_hex(str(token)) == link.token_sha256 for token in tokens].count(True) == 1
 
 
 # --- the door ------------------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ SITEWIDE = (
     *("/admin/webhooks/", "/admin/webhooks/deliveries/"),
 )
 MONEY = ("billing", "proof", "proof/items.jsonl")
-WITHOUT_MONEY = ("", "webhooks")
 
 
 @pytest.fixture
