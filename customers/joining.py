@@ -88,6 +88,8 @@ def set_password(*, link: OneTimeLink, password: str, now: datetime) -> None:
 
 def why_not_with(user: User, link: OneTimeLink) -> str:
     """Say why somebody cannot join with the account they have; the empty text if they can."""
+    if not user.is_active:
+        return "Your account was closed at this moment. Open the link again, and join with a new account."
     if user.is_staff:
         return "Our own people belong to no customer. Sign out, and open the link again."
     if user.memberships.filter(organization=link.organization_id).exists():

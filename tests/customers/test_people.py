@@ -399,6 +399,21 @@ def test_no_account_administers_one_organization_and_not_another(
     assert client.session["_auth_user_id"] == User.objects.get(username="pia").pk
 
 
+def test_an_account_that_was_closed_meanwhile_joins_nothing(account: Account, mia: User) -> None:
+    globex = make_account(name="Globex")
+    boss, max_ = (
+        someone(globex.organization, role, name) for role, name in ((Role.ADMIN, "eve"), (Role.FINANCE, "max"))
+    )
+    link, _ = people.invite(
+        organization=account.organization, email="max@globex.example", role=Role.FINANCE, by=mia, now=timezone.now()
+    )
+    people.remove(member=member_of(max_, globex), by=boss, now=timezone.now())
+    with pytest.raises(joining.JoinRefused, match="was closed"):
+        joining.join_with_account(link=link, user=max_, now=timezone.now())
+    assert not max_.memberships.exists()
+    assert OneTimeLink.objects.good(timezone.now()).exists()
+
+
 def test_nobody_joins_twice_and_our_own_people_never(account: Account, mia: User, ola: User) -> None:
     door = invite(signed_in(mia), account)
     for client, why in ((signed_in(ola), "belongs to"), (staff("support"), "Our own people belong to no customer.")):
