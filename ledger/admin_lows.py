@@ -29,7 +29,8 @@ def may_set_threshold(access: Access) -> bool:
 def set_threshold(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
     """Set the threshold of one wallet; empty takes it away. Leads back to the account if it was set there."""
     mode = request.POST.get("mode", Mode.LIVE.value)
-    wallet = Wallet.objects.within(access).filter(organization_id=organization_id, mode=mode).first()
+    wallets = Wallet.objects.within(access).filter(organization_id=organization_id)
+    wallet = wallets.filter(mode=mode).first() if mode in Mode.values else None
     if wallet is None:
         raise Http404
     text = request.POST.get("threshold", "").strip()
