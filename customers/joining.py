@@ -32,9 +32,10 @@ def good_link(*, token: str, kind: OneTimeLink.Kind, now: datetime) -> OneTimeLi
     """Return the link of a token with its organization and people, if it can be used; this uses nothing up."""
     rows = OneTimeLink.objects.good(now).with_token(token, kind)
     link = rows.select_related("organization", "made_by", "user").first()
-    if link is not None and link.user is not None and not belongs_only_to(link.user, link.organization_id):
+    if link is None or not link.made_by.is_active:  # Whoever made it has seen it, and is to come in no more.
         return None
-    return link
+    is_another = link.user is not None and not belongs_only_to(link.user, link.organization_id)
+    return None if is_another else link
 
 
 def join_as_new(*, link: OneTimeLink, username: str, name: str, password: str, now: datetime) -> User:

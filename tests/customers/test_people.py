@@ -522,6 +522,15 @@ def test_the_links_that_an_administrator_made_end_with_their_right_to_make_them(
     assert (Client().get(door).status_code, Client().get(kept).status_code) == (404, 200)
 
 
+def test_the_links_of_one_of_our_own_people_end_with_their_account(account: Account) -> None:
+    door = invite(superuser(), account)
+    assert Client().get(door).status_code == 200
+    User.objects.filter(is_superuser=True).update(is_active=False)
+    assert Client().get(door).status_code == 404
+    assert Client().post(door, ACCEPTED).status_code == 404
+    assert not Membership.objects.filter(organization=account.organization).exists()
+
+
 # --- removing ------------------------------------------------------------------------------------------------------
 
 
