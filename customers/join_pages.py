@@ -106,6 +106,7 @@ def _join_with(request: HttpRequest, link: OneTimeLink, person: User) -> HttpRes
     try:
         joining.join_with_account(link=link, user=person, now=timezone.now())
     except joining.JoinRefused:
+        person.refresh_from_db()
         return _join_page(request, link, person, JoinForm(initial={"username": link.email}), status=422)
     return _home(request, link)
 

@@ -30,9 +30,10 @@ def good_link(*, token: str, kind: OneTimeLink.Kind, now: datetime) -> OneTimeLi
     """Return the link of a token with its organization and people, if it can be used; this uses nothing up."""
     rows = OneTimeLink.objects.good(now).with_token(token, kind)
     link = rows.select_related("organization", "made_by", "user").first()
-    if link is not None and link.user is not None and not belongs_only_to(link.user, link.organization_id):
+    if link is None or not link.made_by.is_active:  # Whoever made it has seen it, and is to come in no more.
         return None
-    return link
+    is_another = link.user is not None and not belongs_only_to(link.user, link.organization_id)
+    return None if is_another else link
 
 
 def join_as_new(*, link: OneTimeLink, username: str, name: str, password: str, now: datetime) -> User:
@@ -86,6 +87,8 @@ def set_password(*, link: OneTimeLink, password: str, now: datetime) -> None:
 
 def why_not_with(user: User, link: OneTimeLink) -> str:
     """Say why somebody cannot join with the account they have; the empty text if they can."""
+    if not user.is_active:
+        return "Your account was closed at this moment. Open the link again, and join with a new account."
     if user.is_staff:
         return "Our own people belong to no customer. Sign out, and open the link again."
     if user.memberships.filter(organization=link.organization_id).exists():

@@ -37,9 +37,10 @@ def invite(
     email, token = email.strip().lower(), new_token()
     with transaction.atomic():
         _lock(organization, by)
+        # Locked before the members are looked at: whoever uses it at this moment is one of them afterwards.
+        link = OneTimeLink.objects.open().filter(organization=organization, email=email).select_for_update().first()
         if Membership.objects.filter(organization=organization, user__email__iexact=email).exists():
             raise PeopleRefused("Somebody with this e-mail belongs to you already. Change their role instead.")
-        link = OneTimeLink.objects.open().filter(organization=organization, email=email).first()
         if link is None and open_invitations(organization).count() >= OPEN_MOST:
             raise PeopleRefused(f"{OPEN_MOST} invitations are open. Withdraw one that is not needed, and invite again.")
         replaces = link is not None
@@ -54,10 +55,11 @@ def renew(*, link: OneTimeLink, by: User, now: datetime) -> tuple[OneTimeLink, s
     """Make a new link for an open invitation; the old one is useless from then on. Raises PeopleRefused."""
     with transaction.atomic():
         _lock(link.organization, by)
-        if not OneTimeLink.objects.open().filter(pk=link.pk).exists():
+        # Its role as it is now: somebody may have invited the same person anew, with another one.
+        role = OneTimeLink.objects.open().filter(pk=link.pk).values_list("role", flat=True).first()
+        if role is None:
             raise PeopleRefused("Nothing was changed: the invitation was used or withdrawn meanwhile.")
-        role = Membership.Role(link.role)
-        return invite(organization=link.organization, email=link.email, role=role, by=by, now=now)
+        return invite(organization=link.organization, email=link.email, role=Membership.Role(role), by=by, now=now)
 
 
 def withdraw(*, link: OneTimeLink, by: User, now: datetime) -> bool:
@@ -105,7 +107,8 @@ def remove(*, member: Membership, by: User, now: datetime) -> None:
         if not Membership.objects.filter(pk=member.pk, role=member.role).delete()[0]:
             raise PeopleRefused("Nothing was changed: they were removed meanwhile, or their role was changed.")
         end_sessions(user=user, now=now)
-        closed = not Membership.objects.filter(user=user).exists()
+        # One of our own people signs in for us, whoever they belonged to besides.
+        closed = not user.is_staff and not Membership.objects.filter(user=user).exists()
         if closed:
             User.objects.filter(pk=user.pk).update(is_active=False)
         kept = [key.pk for key in keys_made_by(member, now)]

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from django.db.models import Count, Q, Sum
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from customers.access import Access
+from customers.models import Mode
 from customers.naming import names_for_staff
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet, WalletQuerySet
 from sora2.ids import is_id
@@ -123,6 +125,8 @@ def chosen_wallets(access: Access, *, mode: str, customer: str) -> WalletQuerySe
 
 def reached_wallet(access: Access, *, organization_id: str, mode: str) -> Wallet:
     """Return a customer's wallet that somebody reaches, its organization loaded. Raises Http404."""
+    if mode not in Mode.values:
+        raise Http404
     wallets = Wallet.objects.within(access).select_related("organization")
     return get_object_or_404(wallets, organization_id=organization_id, mode=mode)
 

@@ -28,7 +28,8 @@ SHOWN = 3
 class QuickStart:
     """How to begin: the key to use, if there is one, and the commands. `is_learned` says that they know it already.
 
-    `export` has the place of the secret empty: nobody can show that any more. `makers` are who can make a key.
+    `export` has the place of the secret empty: nobody can show that any more. What is to be pasted has no words of
+    people in it: not every shell takes what follows a # for a comment. `makers` are who can make a key.
     """
 
     key: ApiKey | None
@@ -49,7 +50,7 @@ def quick_start(shown: Access, organization: Organization, *, now: datetime) -> 
         key=key,
         makers=[] if key else _makers(organization),
         may_make_keys=shown.may(Permission.KEYS_WRITE),
-        export=_export(key) if key else "",
+        export="export SORA2_API_KEY=…" if key else "",
         post=_post(min(len(PROMPTS), organization.max_items_per_batch)),
         poll=_poll(),
         endpoints=list(Endpoint.objects.present().within(shown).filter(enabled=True).order_by("pk")[:SHOWN]),
@@ -62,12 +63,6 @@ def _makers(organization: Organization) -> list[str]:
     people = Membership.objects.filter(organization=organization, role__in=roles, user__is_active=True)
     shown = people.select_related("user").order_by("pk")[:SHOWN]
     return [each.user.get_full_name() or each.user.username for each in shown]
-
-
-def _export(key: ApiKey) -> str:
-    # A key may be called anything; in one line, all that follows the # is a comment to a shell.
-    name = " ".join(key.name.split())
-    return f'export SORA2_API_KEY=…  # your key "{name}" ({key.hint}…)'
 
 
 def _post(count: int) -> str:

@@ -60,7 +60,11 @@ class MomentField(forms.DateTimeField):
             if text.lower() == "now" and self.now is not None:
                 return self.now
             value = text
-        return super().to_python(value)
+        at = super().to_python(value)
+        try:
+            return at and at.astimezone(UTC)
+        except OverflowError as error:  # In its own zone a year that there is, and in UTC none.
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
     def prepare_value(self, value: Any) -> Any:
         """Return the time as it is written here."""

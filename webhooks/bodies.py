@@ -37,7 +37,9 @@ def body_of(access: Access, event: Event) -> Body:
 
 def without_credits(body: str) -> str:
     """Return a body in lines, without the figures of credits. Raises ValueError, RecursionError for what is no JSON."""
-    return _lines(_without_credits(json.loads(body))).replace(f'"{HIDDEN}"', HIDDEN)
+    lines = _lines(_without_credits(json.loads(body))).replace(f'"{HIDDEN}"', HIDDEN)
+    # What anybody has posted may name half of a surrogate pair: shown as it came, for no page can hold it.
+    return lines.encode(errors="backslashreplace").decode()
 
 
 def _lines(said: Any) -> str:

@@ -285,6 +285,12 @@ def test_a_threshold_that_is_no_number_changes_nothing(account: Account, text: s
     assert Wallet.objects.filter(low_threshold__isnull=False).count() == 0
 
 
+@pytest.mark.parametrize("mode", ["both", "live\0"])
+def test_there_is_no_wallet_of_another_mode(account: Account, mode: str) -> None:
+    page = f"/admin/ledger/{account.organization.pk}/threshold"
+    assert staff().post(page, {"mode": mode, "threshold": "5"}).status_code == 404
+
+
 @pytest.mark.parametrize("role", ["support", "auditor", "sales ops"])
 def test_others_may_not_set_it(account: Account, role: str) -> None:
     page = f"/admin/ledger/{account.organization.pk}/threshold"

@@ -227,6 +227,8 @@ def test_everything_that_is_wrong_is_said_at_once_and_nothing_typed_is_lost(acco
         ("mode", "both"),
         ("name", "x" * 101),
         ("name", "a\0b"),
+        ("expires_at", "9999-12-31T23:59-14:00"),
+        ("expires_at", "0001-01-01T00:00+14:00"),
     ],
 )
 def test_what_no_key_can_have_makes_none(account: Account, admin: Client, field: str, value: Any) -> None:

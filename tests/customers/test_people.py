@@ -4,13 +4,14 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -22,7 +23,7 @@ from customers.models import ApiKey, AuditEvent, Authenticator, Membership, Mode
 from customers.people_pages import ROLES
 from customers.services import create_api_key
 from sora2.canonical import sha256_hex
-from tests.connections import at_once
+from tests.connections import at_once, until_one_waits
 from tests.customers.test_two_step import set_up
 from tests.factories import Account, make_account
 from tests.people import signed_in, staff, superuser, words_of
@@ -216,6 +217,29 @@ def test_two_invitations_of_the_same_person_at_once_leave_one(transactional_db: 
     assert [sha256_hex(str(token)) == link.token_sha256 for token in tokens].count(True) == 1
 
 
+def test_an_invitation_that_is_used_while_it_is_made_anew_stays_used(transactional_db: None) -> None:
+    account, now = make_account(), timezone.now()
+    mia = someone(account.organization, Role.ADMIN, "mia")
+    said: dict[str, Any] = {"organization": account.organization, "email": "pia@acme.example", "role": Role.ADMIN}
+    link, _ = people.invite(**said, by=mia, now=now)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            joining.join_as_new(link=link, username="pia", name="Pia", password=PASSWORD, now=now)
+            anew = pool.submit(at_once, lambda: people.invite(**said, by=mia, now=now))
+            until_one_waits()
+        [refused] = anew.result()
+    assert isinstance(refused, people.PeopleRefused)
+    link.refresh_from_db()
+    assert (link.used_at, link.user) == (now, User.objects.get(username="pia"))
+
+
+def test_a_new_link_keeps_the_role_that_the_invitation_has_by_now(account: Account, mia: User) -> None:
+    said: dict[str, Any] = {"organization": account.organization, "email": "pia@acme.example", "by": mia}
+    seen, _ = people.invite(**said, role=Role.ADMIN, now=timezone.now())
+    people.invite(**said, role=Role.DEVELOPER, now=timezone.now())
+    assert people.renew(link=seen, by=mia, now=timezone.now())[0].role == Role.DEVELOPER
+
+
 # --- the door ------------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +400,21 @@ def test_no_account_administers_one_organization_and_not_another(
     assert client.session["_auth_user_id"] == User.objects.get(username="pia").pk
 
 
+def test_an_account_that_was_closed_meanwhile_joins_nothing(account: Account, mia: User) -> None:
+    globex = make_account(name="Globex")
+    boss, max_ = (
+        someone(globex.organization, role, name) for role, name in ((Role.ADMIN, "eve"), (Role.FINANCE, "max"))
+    )
+    link, _ = people.invite(
+        organization=account.organization, email="max@globex.example", role=Role.FINANCE, by=mia, now=timezone.now()
+    )
+    people.remove(member=member_of(max_, globex), by=boss, now=timezone.now())
+    with pytest.raises(joining.JoinRefused, match="was closed"):
+        joining.join_with_account(link=link, user=max_, now=timezone.now())
+    assert not max_.memberships.exists()
+    assert OneTimeLink.objects.good(timezone.now()).exists()
+
+
 def test_nobody_joins_twice_and_our_own_people_never(account: Account, mia: User, ola: User) -> None:
     door = invite(signed_in(mia), account)
     for client, why in ((signed_in(ola), "belongs to"), (staff("support"), "Our own people belong to no customer.")):
@@ -484,6 +523,15 @@ def test_the_links_that_an_administrator_made_end_with_their_right_to_make_them(
     assert (Client().get(door).status_code, Client().get(kept).status_code) == (404, 200)
 
 
+def test_the_links_of_one_of_our_own_people_end_with_their_account(account: Account) -> None:
+    door = invite(superuser(), account)
+    assert Client().get(door).status_code == 200
+    User.objects.filter(is_superuser=True).update(is_active=False)
+    assert Client().get(door).status_code == 404
+    assert Client().post(door, ACCEPTED).status_code == 404
+    assert not Membership.objects.filter(organization=account.organization).exists()
+
+
 # --- removing ------------------------------------------------------------------------------------------------------
 
 
@@ -530,6 +578,15 @@ def test_who_belongs_elsewhere_too_keeps_their_account_for_that(account: Account
     assert again.post("/admin/login/", {"username": "ola", "password": PASSWORD}).status_code == 302
     assert again.get(at(account)).status_code == 404
     assert again.get(at(globex)).status_code == 200
+
+
+def test_one_of_our_own_people_keeps_their_account_when_a_customer_removes_them(
+    account: Account, mia: User, ola: User
+) -> None:
+    User.objects.filter(pk=ola.pk).update(is_staff=True)
+    people.remove(member=member_of(ola, account), by=mia, now=timezone.now())
+    ola.refresh_from_db()
+    assert ola.is_active
 
 
 # --- a new password ------------------------------------------------------------------------------------------------

@@ -165,8 +165,9 @@ def test_messages_of_more_than_a_week_are_dropped(made: tuple[Sink, Endpoint, st
         ("reserved=31337", "The body is no JSON. It may name credits, which your role does not see."),
         ("[" * 100_000, "The body is no JSON. It may name credits, which your role does not see."),
         ("31337", "•••"),
+        (r'"half of a pair: \ud83d"', r'"half of a pair: \ud83d"'),
     ],
-    ids=["ours", "a form", "deep", "a number"],
+    ids=["ours", "a form", "deep", "a number", "no text"],
 )
 def test_who_sees_no_credits_sees_what_came_without_them(
     made: tuple[Sink, Endpoint, str], body: str, shown: str
