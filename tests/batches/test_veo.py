@@ -208,7 +208,7 @@ def test_a_limit_says_when_to_come_back(delay: str, seconds: float | None) -> No
     ]
     outcome = submit_to(google_error(429, "RESOURCE_EXHAUSTED", "quota", *details))
     assert isinstance(outcome, NotAccepted)
-    assert (outcome.failure, outcome.retry_after_seconds) == (FailureType.RATE_LIMITED, seconds)
+    assert (outcome.failure, outcome.retry_after_seconds) == (FailureType.RATE_LIMITED, seconds), outcome.detail
 
 
 def test_a_header_says_when_to_come_back_before_the_body_does() -> None:

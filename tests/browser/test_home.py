@@ -66,7 +66,7 @@ def test_credits_per_day_lead_to_the_entries_without_javascript(ended: Batch, si
     today = datetime.now(UTC).date().isoformat()
     page = sign_in(staff(), java_script_enabled=False)
     page.goto("/admin/")
-    drawing = page.get_by_role("img", name="Credits per day from")
+    drawing = page.get_by_role("group", name="Credits per day from")
     expect(drawing).to_be_visible()
     expect(drawing).to_have_accessible_name(
         f"Credits per day from {page.locator('.dates span').first.inner_text()} to {today}, UTC: 100 reserved, "

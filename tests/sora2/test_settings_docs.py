@@ -58,6 +58,8 @@ def test_the_settings_are_the_only_place_that_reads_them_from_the_environment() 
         path
         for app in ("sora2", "customers", "ledger", "webhooks", "batches", "pilots")
         for path in (ROOT / app).rglob("*.py")
+        # It holds programs that readers run elsewhere.
+        if path != ROOT / "webhooks/snippets.py"
     ]
     found = {name for path in sources for name in read.findall(path.read_text())}
     assert found <= variables().keys()

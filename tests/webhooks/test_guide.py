@@ -311,7 +311,8 @@ def test_the_statuses_that_pause_an_endpoint() -> None:
 
 def test_when_an_endpoint_is_disabled() -> None:
     text = " ".join(section(GUIDE, "When it fails for long").split())
-    assert "nothing has arrived for a day, and after four days. After five days" in text
+    assert "nothing has arrived for a day, and after four days" in text
+    assert "After five days of nothing but failures" in text
     assert "with two events given up" in text
     days = [health.FAILING_AFTER.days, health.LAST_WARNING_AFTER.days, health.DISABLED_AFTER.days]
     assert (days, health.EXHAUSTED_LEAST) == ([1, 4, 5], 2)
