@@ -17,6 +17,7 @@ from ledger.statements import Moved, OpenReserve, Statement, statement_of
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
 from sora2.ids import is_id
 from sora2.pages import with_query
+from sora2.zones import UTC_NAME
 
 Kind = Entry.Kind
 # Up to so many, a wallet's entries are added up one by one; more, by the sums of their days.
@@ -139,7 +140,7 @@ def _settled_term(statement: Statement, moved: Moved, *, sign: int) -> Term:
     wallet = statement.wallet
     rows = tuple(
         Row(
-            label=month_of(month).name,
+            label=f"{month_of(month).name} (UTC)",
             credits=credits,
             address=statement_address(wallet, month=month, kind=Kind.SETTLE.value),
             note=f"{count:,} {'batch' if count == 1 else 'batches'}",
@@ -150,8 +151,8 @@ def _settled_term(statement: Statement, moved: Moved, *, sign: int) -> Term:
 
 
 def statement_address(wallet: Wallet, **asked: str) -> str:
-    """Return the address of a wallet's entries, as they are asked for."""
-    return with_query("admin:statement", wallet.organization_id, mode=wallet.mode, **asked) + "#entries"
+    """Return the address of a wallet's entries, as they are asked for; its months are those of UTC."""
+    return with_query("admin:statement", wallet.organization_id, mode=wallet.mode, tz=UTC_NAME, **asked) + "#entries"
 
 
 # --- where it breaks -----------------------------------------------------------------------------------------------

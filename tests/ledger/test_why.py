@@ -1,16 +1,18 @@
 """Why is this amount here? A wallet's figures, totals over wallets, and entries, explained by their rows."""
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from customers.models import Mode
+from customers.models import Mode, Organization
 from ledger.days import roll_up
 from ledger.models import Entry, Wallet
 from ledger.services import Movement, refund, reserve, settle
 from tests.factories import Account, fund, make_account
+from tests.ledger.clock import turn_to
 from tests.people import member, staff, words_of
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +48,13 @@ def tamper(statement: str) -> None:
         cursor.execute(statement)
 
 
+def leads_to(page: Any, label: str) -> str:
+    """Return where the link with this text leads."""
+    found = re.search(rf'<a [^>]*href="([^"]+)"[^>]*>{re.escape(label)}</a>', page.content.decode())
+    assert found is not None
+    return unescape(found[1])
+
+
 # --- a wallet ------------------------------------------------------------------------------------------------------
 
 
@@ -74,6 +83,23 @@ def test_a_large_wallet_is_explained_by_the_sums_of_its_days(wallet: Wallet, mon
     roll_up()
     monkeypatch.setattr("ledger.why_pages.EXACT_ENTRIES", 0)
     assert why(wallet, "available") == before
+
+
+def test_a_month_leads_to_its_own_entries_in_whatever_zone_the_customer_lives(account: Account) -> None:
+    """In Tokyo the last evening of a month in UTC is the month after."""
+    live = account.wallets[Mode.LIVE]
+    Organization.objects.update(time_zone="Asia/Tokyo")
+    turn_to("2100-10-31 20:00:00 UTC")
+    reserve(movement=about(live, "order-1"), amount=70)
+    settle(movement=about(live, "order-1"), amount=70)
+    client = staff("finance")
+    page = client.get(f"/admin/ledger/{live.organization_id}/why/settled?mode=live")
+    entries = client.get(leads_to(page, "October 2100 (UTC)")).context["found"]
+    assert (entries.count, entries.amount) == (1, 70)
+    totals = client.get("/admin/ledger/why/settled?mode=live&month=2100-10")
+    of_month = client.get(leads_to(totals, "Acme")).context["found"]
+    assert of_month.statement.closing.settled == 70
+    assert of_month.statement.interval.zone == "UTC"
 
 
 def test_what_is_not_listed_is_counted(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
