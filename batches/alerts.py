@@ -12,6 +12,7 @@ from structlog import get_logger
 from customers.models import Mode
 from ledger import low_mails, lows
 from ledger.models import Wallet
+from sora2 import bell
 from sora2.times import timestamp
 from webhooks import services as webhooks
 from webhooks.models import EventType, new_event_id
@@ -52,17 +53,21 @@ def low_credits_event(*, wallet: Wallet, event_id: str, now: datetime) -> str:
 
 
 def _tell(wallet: Wallet, now: datetime) -> bool:
+    # Made before: from the tick on the wallet is locked.
+    mail, event_id = low_mails.mail_about(wallet=wallet, now=now), new_event_id()
+    body = low_credits_event(wallet=wallet, event_id=event_id, now=now)
     with transaction.atomic():
         if not lows.tick_off(wallet=wallet):
             return False
-        event_id = new_event_id()
         webhooks.publish(
             organization_id=wallet.organization_id,
             mode=wallet.mode,
             event_type=EventType.CREDITS_LOW,
             event_id=event_id,
-            body=low_credits_event(wallet=wallet, event_id=event_id, now=now),
+            body=body,
             reference=wallet.pk,
         )
-        low_mails.write_mail(wallet=wallet, now=now)
+        if mail is not None:
+            mail.save()
+            bell.ring("ledger.mail_lows")
     return True

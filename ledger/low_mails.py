@@ -8,13 +8,12 @@ from django.template.loader import render_to_string
 from customers.contacts import finance_contacts
 from customers.models import Mode
 from ledger.models import LowNotice, Wallet
-from sora2 import bell
 
 
-def write_mail(*, wallet: Wallet, now: datetime) -> None:
-    """Write the mail about a wallet that is low, in the transaction that ticks the crossing off; of a live one only."""
+def mail_about(*, wallet: Wallet, now: datetime) -> LowNotice | None:
+    """Return the mail about a wallet that is low, to be saved as its crossing is ticked off; of a live one only."""
     if wallet.mode != Mode.LIVE or wallet.low_since is None:
-        return
+        return None
     organization = wallet.organization
     context = {
         "organization": organization,
@@ -24,7 +23,7 @@ def write_mail(*, wallet: Wallet, now: datetime) -> None:
         "support": settings.SUPPORT_EMAIL,
     }
     subject, _, body = render_to_string("mail/ledger/low.txt", context).partition("\n")
-    LowNotice.objects.create(
+    return LowNotice(
         wallet=wallet,
         low_since=wallet.low_since,
         recipients=finance_contacts(organization),
@@ -33,4 +32,3 @@ def write_mail(*, wallet: Wallet, now: datetime) -> None:
         created_at=now,
         due_at=now,
     )
-    bell.ring("ledger.mail_lows")

@@ -33,9 +33,9 @@ def low() -> WalletQuerySet:
 
 
 def untold() -> list[Wallet]:
-    """Return the wallets that have become low and whose owner has not been told so."""
+    """Return the wallets that have become low and whose owner has not been told so; with their organizations."""
     fresh = Q(low_since_told=None) | ~Q(low_since_told=F("low_since"))
-    return list(low().filter(fresh).order_by("pk"))
+    return list(low().filter(fresh).select_related("organization").order_by("pk"))
 
 
 def tick_off(*, wallet: Wallet) -> bool:
