@@ -19,6 +19,8 @@ PROMPTS = (
     *("A lighthouse at night", "A field of sunflowers", "A kettle that sings", "Two robots playing chess"),
     *("Rain on a window", "A red kite over a beach"),
 )
+# What a key must be allowed to, for the commands to work.
+NEEDED = [Permission.BATCHES_WRITE, Permission.BATCHES_READ]
 # Who has run so many batches knows how.
 LEARNED_BATCHES = 3
 SHOWN = 3
@@ -44,7 +46,8 @@ class QuickStart:
 
 def quick_start(shown: Access, organization: Organization, *, now: datetime) -> QuickStart:
     """Return the quick start of an organization in the mode that `shown` is narrowed to."""
-    key = ApiKey.objects.within(shown).usable(now).order_by("-created_at", "-pk").first()
+    able = ApiKey.objects.within(shown).usable(now).filter(scopes__contains=NEEDED)
+    key = able.order_by("-created_at", "-pk").first()
     ended = Batch.objects.within(shown).filter(state__in=FINAL_STATES)
     return QuickStart(
         key=key,

@@ -12,10 +12,12 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from batches.models import Batch
+from customers.access import Permission
 from customers.models import Mode
+from customers.services import create_api_key
 from tests.commands import SUMMARY
 from tests.factories import Account, end_batch, make_account
-from tests.people import member
+from tests.people import member, words_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,6 +67,15 @@ def test_the_commands_order_a_batch_and_follow_it_to_its_end(
     assert json.loads(run(export, order, directory=tmp_path))["batch_id"] == batch.pk
     end_batch(batch)
     assert json.loads(run(export, follow, directory=tmp_path))["state"] == "completed"
+
+
+def test_the_key_that_is_named_can_do_what_the_commands_do(account: Account) -> None:
+    create_api_key(
+        organization=account.organization, mode=Mode.LIVE, name="Reads the books", scopes=[Permission.LEDGER_READ]
+    )
+    page = words_of(member(account.organization, "customer developer").get("/admin/"))
+    assert "Reads the books" not in page
+    assert "Put the secret of your key “Live”" in page
 
 
 def test_a_customer_of_smaller_batches_is_shown_one_that_fits(account: Account) -> None:

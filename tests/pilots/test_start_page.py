@@ -248,7 +248,9 @@ def test_without_a_key_it_is_said_who_can_make_one(account: Account) -> None:
     boss = User.objects.create_user(username="mia", first_name="Mia", last_name="Chen")
     Membership.objects.create(user=boss, organization=account.organization, role="customer admin")
     response = start(account, "customer developer")
-    assert "There is no live key that works yet. Mia Chen can make one: API keys." in words_of(response)
+    assert "There is no live key yet that may order and see batches. Mia Chen can make one: API keys." in words_of(
+        response
+    )
     assert f"/admin/customers/{account.organization.pk}/keys" in links_of(response)
     assert "Make one: API keys." in words_of(signed_in(boss).get("/admin/"))
 
