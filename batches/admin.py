@@ -13,7 +13,7 @@ from django.http import (
 )
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from batches import (
     admin_acts,
@@ -28,6 +28,7 @@ from batches import (
     pages,
     proofs,
     reconciliation_pages,
+    results,
 )
 from batches.finding import address_of
 from batches.home import home as home_of
@@ -171,7 +172,7 @@ def _tab(request: HttpRequest, access: Access, head: head_pages.Head, tab: str, 
     )
 
 
-# --- the proof -----------------------------------------------------------------------------------------------------
+# --- files -----------------------------------------------------------------------------------------------------
 
 
 @require_safe
@@ -196,6 +197,24 @@ def batch_items(request: HttpRequest, access: Access, batch_id: str) -> HttpResp
     return _download(lines, f"{batch_id}.items.jsonl")
 
 
+@require_GET
+@page(Permission.BATCHES_READ)
+def batch_results(request: HttpRequest, access: Access, batch_id: str) -> HttpResponseBase:  # noqa: ARG001 - a view's.
+    """Hand out every item of a batch as it now is, one a line; its credits to who may see those."""
+    batch = head_pages.reached(access, batch_id=batch_id)
+    audit(
+        actor=access.actor,
+        action="batch.results",
+        organization_id=batch.organization_id,
+        mode=batch.mode,
+        subject=batch.pk,
+    )
+    lines = StreamingHttpResponse(
+        results.blocks(batch, money=access.may(Permission.LEDGER_READ)), content_type="application/jsonl"
+    )
+    return _download(lines, f"{batch_id}.results.jsonl")
+
+
 def _download(response: HttpResponseBase, filename: str) -> HttpResponseBase:
     response.headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     return response
@@ -212,6 +231,7 @@ PAGES = [
     Page("batches/<id:batch_id>", batch_tasks, "batch"),
     Page("batches/<id:batch_id>/billing", batch_billing, "batch_billing"),
     Page("batches/<id:batch_id>/webhooks", batch_webhooks, "batch_webhooks"),
+    Page("batches/<id:batch_id>/results.jsonl", batch_results, "batch_results"),
     Page("batches/<id:batch_id>/proof", batch_proof, "batch_proof"),
     Page("batches/<id:batch_id>/proof/items.jsonl", batch_items, "batch_items"),
     *admin_items.PAGES,

@@ -35,6 +35,7 @@ ACTS: Mapping[str, str] = {
     "batch.retry": "retry what failed of a batch",
     "batch.export": "export a list of batches",
     "batch.sign_off": "sign a batch off",
+    "batch.results": "download the results of a batch",
     "item.link": "make a link to a video",
     "outputs.swept": "remove files that no record names",
     # customers

@@ -12,11 +12,17 @@ ITEMS_AT_ONCE = 500
 BLOCK_BYTES = 64 * 1024
 
 
-def blocks(batch: Batch) -> Generator[bytes]:
-    """Yield the file in blocks of some KB, by index. Between two pieces no cursor is open, and no transaction."""
+def blocks(batch: Batch, *, money: bool = True) -> Generator[bytes]:
+    """Yield the file in blocks of some KB, by index; without `money` no item says what it costs.
+
+    Between two pieces no cursor is open, and no transaction.
+    """
     block = bytearray()
     for item in _by_index(batch):
-        block += msgspec.json.encode(item_json(item))
+        line = item_json(item)
+        if not money:
+            del line["credits"]
+        block += msgspec.json.encode(line)
         block += b"\n"
         if len(block) >= BLOCK_BYTES:
             yield bytes(block)

@@ -13,6 +13,8 @@ from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
 from batches.models import Batch
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
+from tests.markup import links_of
+from tests.people import member
 from tests.sora2.test_openapi import check, faults
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +39,23 @@ def test_each_line_is_the_item_as_the_api_shows_it(account: Account) -> None:
     assert found == listed(account, batch)
     assert [item["status"] for item in found] == ["succeeded", "succeeded", "refunded", "succeeded"]
     assert all(faults(item, {"$ref": "#/components/schemas/Item"}) == [] for item in found)
+
+
+def test_people_take_the_same_from_the_batchs_page_without_credits_if_they_may_see_none(account: Account) -> None:
+    batch = end_batch(make_batch(account.api, 3), failed={1: FailureType.TIMEOUT})
+    address = f"/admin/batches/{batch.pk}/results.jsonl"
+    listed_here = listed(account, batch)
+    for role, wanted in (
+        ("customer finance", listed_here),
+        ("customer developer", [{name: item[name] for name in item if name != "credits"} for item in listed_here]),
+    ):
+        client = member(account.organization, role)
+        assert address in links_of(client.get(f"/admin/batches/{batch.pk}"))
+        response = client.get(address)
+        assert response.headers["Content-Disposition"] == f'attachment; filename="{batch.pk}.results.jsonl"'
+        text = b"".join(response.streaming_content).decode()  # type: ignore[attr-defined]
+        assert [json.loads(line) for line in text.splitlines()] == wanted
+    assert member(make_account(name="Stranger").organization, "customer admin").get(address).status_code == 404
 
 
 def test_it_is_there_while_the_batch_runs_and_says_when_to_ask_again(account: Account) -> None:

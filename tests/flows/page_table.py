@@ -63,6 +63,7 @@ PAGES: dict[str, Row] = {
     "batch_why": Row("GET", "ledger:read", OWN),
     "batch_totals_why": Row("GET", "ledger:read", ALL),
     "batch_webhooks": Row("GET", "webhooks:read", OWN),
+    "batch_results": Row("GET", "batches:read", OWN),
     "batch_proof": Row("GET", "ledger:read", OWN),
     "batch_items": Row("GET", "ledger:read", OWN),
     "batch_sign_off": Row("POST", "ledger:read", OWN, "batches:sign_off"),

@@ -309,6 +309,7 @@ FILES: dict[str, tuple[str, str]] = {
         f"ledger_{ending}": ("ledger.export", f"ledger/{{}}/export.{ending}") for ending in ("csv", "xlsx", "beancount")
     },
     "batch_export": ("batch.export", "batches/export.csv"),
+    "batch_results": ("batch.results", "batches/{batch}/results.jsonl"),
     "audit_csv": ("audit.export", "audit/export.csv"),
 }
 
@@ -342,7 +343,8 @@ def test_an_act_is_in_the_audit_log_with_who_did_it(account: Account, name: str)
 def test_a_file_that_leaves_the_house_is_in_the_audit_log(account: Account, name: str) -> None:
     action, address = FILES[name]
     client = superuser()
-    response = client.get(f"/admin/{address.format(account.organization.pk)}")
+    batch = end_batch(make_batch(account.api))
+    response = client.get(f"/admin/{address.format(account.organization.pk, batch=batch.pk)}")
     assert response.status_code == 200
     assert AuditEvent.objects.get(action=action).actor == client.session["_auth_user_id"]
 
