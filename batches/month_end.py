@@ -116,6 +116,6 @@ def _lines(
     yield lines.of_check(month, check)
     yield lines.of_refunds(figures, page)
     yield lines.of_adjustments(statement, ledger.adjustments(statement, limit=LISTED), page)
-    yield lines.of_closing(statement, page)
+    yield lines.of_closing(month, statement, page)
     yield lines.of_seal(statement, seal)
     yield lines.of_sign_offs(figures)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from django.urls import reverse
@@ -12,7 +12,7 @@ from batches.models import Batch
 from batches.month_figures import LISTED, MonthFigures
 from batches.reconciliation_pages import LastCheck
 from customers.models import Mode
-from ledger.intervals import Month
+from ledger.intervals import Month, month_at
 from ledger.models import Entry, SealLeaf
 from ledger.statements import Statement, faults_of
 from sora2.pages import with_query
@@ -164,13 +164,16 @@ def of_adjustments(statement: Statement, entries: Sequence[Entry], page: str) ->
     return Line(name, Standing.DONE, says, page, rows=rows, more=count - len(rows))
 
 
-def of_closing(statement: Statement, page: str) -> Line:
-    """Return whether the month is closed."""
+def of_closing(month: Month, statement: Statement, page: str) -> Line:
+    """Return whether the month is closed: with the month in UTC in which it ends, which may be the one after."""
     name = "The month is closed"
     if statement.closed:
         return Line(name, Standing.DONE, "No entry can come into it any more.", page)
-    says = "Not yet. Sora2 closes months in UTC, after their end; until then a late entry could come into it."
-    return Line(name, Standing.WAITING, says, page, "it is not closed yet")
+    with_ = month_at(month.ends_at - timedelta(microseconds=1))
+    says = f"Not yet. Sora2 closes months in UTC, after their end: this one with {with_.name} in UTC."
+    return Line(
+        name, Standing.WAITING, f"{says} Until then a late entry could come into it.", page, "it is not closed yet"
+    )
 
 
 def of_seal(statement: Statement, leaf: SealLeaf | None) -> Line:

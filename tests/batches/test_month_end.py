@@ -219,6 +219,19 @@ def test_closing_and_sealing_are_waited_for(go: Go, acme: Account) -> None:
     assert "once its last entry is sealed" in words_of(page(acme))
 
 
+def test_a_month_that_ends_in_the_one_after_in_utc_is_closed_with_that(go: Go, acme: Account) -> None:
+    finish(go)
+    name = "The month is closed"
+    for zone, said in (
+        ("UTC", "done: No entry can come into it any more."),
+        ("Asia/Tokyo", "done: No entry can come into it any more."),
+        ("America/Los_Angeles", "waiting: Not yet. Sora2 closes months in UTC, after their end: this one with"),
+    ):
+        Organization.objects.filter(pk=acme.organization.pk).update(time_zone=zone)
+        assert stands(lines(acme)[name]).startswith(said), zone
+    assert "this one with November 2026 in UTC." in lines(acme)[name].says
+
+
 def test_sign_offs_are_counted_and_hold_nothing_up(go: Go, acme: Account) -> None:
     second = end_batch(make_batch(acme.api, 1, request_id="second"))
     finish(go)
