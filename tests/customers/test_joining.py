@@ -87,6 +87,17 @@ def test_a_new_link_takes_the_place_of_the_old_one_whichever_way_it_is_asked_for
     assert OneTimeLink.objects.get().role == Role.DEVELOPER
 
 
+def test_a_link_that_is_replaced_while_its_form_is_on_the_way_opens_nothing(account: Account, mia: User) -> None:
+    now = timezone.now()
+    looked_at, _ = people.invite(
+        organization=account.organization, email="pia@acme.example", role=Role.FINANCE, by=mia, now=now
+    )
+    people.renew(link=looked_at, by=mia, now=now)
+    with pytest.raises(joining.LinkUseless):
+        joining.join_as_new(link=looked_at, username="pia", name="Pia", password=PASSWORD, now=now)
+    assert OneTimeLink.objects.good(now).exists()
+
+
 def test_fifty_invitations_may_be_open(account: Account, mia: User) -> None:
     client, now = signed_in(mia), timezone.now()
     for number in range(people.OPEN_MOST):

@@ -28,6 +28,7 @@ def test_a_link_sets_a_new_password_once_and_ends_all_sessions(account: Account,
     theirs = signed_in(ola)
     door, holder = link_for(signed_in(mia), account, ola), Client()
     assert theirs.get("/admin/").status_code == 200, "nothing changes until it is used"
+    assert holder.get(door.replace("new-password", "join")).status_code == 404, "it is no invitation"
     assert f"For ola of {account.organization}. Mia made this link" in words_of(holder.get(door))
     short = holder.post(door, {"new_password1": "short", "new_password2": "short"})
     assert short.status_code == 422

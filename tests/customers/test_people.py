@@ -183,10 +183,13 @@ def test_the_links_that_an_administrator_made_end_with_their_right_to_make_them(
         assert "1 link that they made" in words_of(client.get(at(account, mia.pk, "role"), {"role": Role.FINANCE}))
         client.post(at(account, mia.pk, "role"), {"role": Role.FINANCE, "seen": Role.ADMIN})
     else:
-        # Elsewhere she administers on: her account stays open.
-        Membership.objects.create(user=mia, organization=make_account(name="Globex").organization, role=Role.ADMIN)
+        # Elsewhere she administers on: her account stays open, and so do the links for there.
+        globex = make_account(name="Globex")
+        Membership.objects.create(user=mia, organization=globex.organization, role=Role.ADMIN)
+        elsewhere = invite(signed_in(mia), globex)
         assert "1 link that they made" in words_of(client.get(at(account, mia.pk, "remove")))
         client.post(at(account, mia.pk, "remove"))
+        assert Client().get(elsewhere).status_code == 200
     assert (Client().get(door).status_code, Client().get(kept).status_code) == (404, 200)
 
 
@@ -208,6 +211,9 @@ def test_a_removal_says_what_ends_and_which_keys_stay(account: Account, mia: Use
     create_api_key(**keys, name="revoked", created_by=ola.pk)
     ApiKey.objects.filter(name="revoked").update(revoked_at=timezone.now())
     create_api_key(**keys, name="of mia", created_by=mia.pk)
+    create_api_key(
+        organization=make_account(name="Globex").organization, mode=Mode.LIVE, name="elsewhere", created_by=ola.pk
+    )
     page = signed_in(mia).get(at(account, ola.pk, "remove"))
     text = words_of(page)
     assert "the account is closed, since it belongs to no other organization" in text
