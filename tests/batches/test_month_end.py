@@ -18,16 +18,15 @@ from batches.failures import FailureType
 from batches.models import Batch
 from batches.month_lines import Line
 from batches.reconciliation import reconcile
-from batches.signing_off import sign_off, signer_of
 from customers.models import Mode, Organization
-from customers.services import create_member, create_staff
+from customers.services import create_staff
 from ledger import seals
 from ledger.approvals import approve, request_credits
 from ledger.models import Entry
 from ledger.periods import close_period
 from sora2.ids import new_id
 from tests.batches.faults import tamper
-from tests.factories import Account, end_batch, make_account, make_batch
+from tests.factories import Account, end_batch, make_account, make_batch, sign
 from tests.ledger.clock import turn_to
 from tests.markup import links_of
 from tests.people import member, staff, words_of
@@ -100,13 +99,6 @@ def adjust(account: Account, amount: int, **given: str) -> None:
         wallet=wallet, kind=Entry.Kind.ADJUSTMENT_IN, amount=amount, requested_by=asks, reason="Late delivery", **given
     )
     approve(request=request, decided_by=decides)
-
-
-def sign(batch: Batch) -> None:
-    user, _ = create_member(organization=batch.organization, username=new_id("usr"), email="", role="customer finance")
-    signer = signer_of(user, batch)
-    assert signer is not None
-    sign_off(batch=batch, signer=signer, note="", now=timezone.now())
 
 
 # --- ready ---------------------------------------------------------------------------------------------------------
@@ -278,10 +270,18 @@ def test_what_is_wrong_with_another_customer_is_not_said(go: Go, acme: Account) 
     wrong = end_batch(make_batch(globex.api, 2))
     finish(go)
     tamper("UPDATE credit_ledger SET amount = 10 WHERE reference = %s AND kind = 'settle'", wrong.pk)
+    # Of two checks at one moment the first would count.
+    go("2026-11-02T10:00+00:00")
     reconcile(now=timezone.now())
     assert "✓ October 2026 is ready to be filed" in words_of(page(acme))
     # Of staff, who see all, the page is of one customer too.
-    assert "✓ October 2026 is ready to be filed" in words_of(staff().get(address(acme)))
+    response = staff().get(address(acme))
+    assert "✓ October 2026 is ready to be filed" in words_of(response)
+    assert {line.name: stands(line) for line in response.context["found"].lines} == {
+        name: stands(line) for name, line in lines(acme).items()
+    }
+    found = lines(globex)
+    assert found["The last check of the books is clean"].standing == "wrong"
     assert "✕ October 2026 must not be filed yet" in words_of(staff().get(address(globex)))
 
 

@@ -126,6 +126,7 @@ def test_two_invitations_of_the_same_person_at_once_leave_one(transactional_db: 
     assert [sha256_hex(str(token)) == link.token_sha256 for token in tokens].count(True) == 1
 
 
+@pytest.mark.owner  # The role does not see what other sessions do.
 def test_an_invitation_that_is_used_while_it_is_made_anew_stays_used(transactional_db: None) -> None:
     account, now = make_account(), timezone.now()
     mia = someone(account.organization, Role.ADMIN, "mia")
@@ -324,6 +325,7 @@ def test_an_account_that_was_closed_meanwhile_joins_nothing(account: Account, mi
     assert OneTimeLink.objects.good(timezone.now()).exists()
 
 
+@pytest.mark.owner  # The role does not see what other sessions do.
 @pytest.mark.parametrize("act", ["change role", "remove", "password"])
 def test_where_else_somebody_belongs_is_looked_at_once_they_have_joined(transactional_db: None, act: str) -> None:
     """Of an account that joins at this moment, another administrator decides afterwards, and knows of it."""
