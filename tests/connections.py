@@ -29,7 +29,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
 
 def until_one_waits(*, seconds: float = 10) -> None:
-    """Return once another connection to this database waits for a lock."""
+    """Return once another connection to this database waits for a lock; only the tables' owner sees that."""
     end = time.monotonic() + seconds
     with connection.cursor() as cursor:
         while time.monotonic() < end:

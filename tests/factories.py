@@ -12,9 +12,10 @@ from django.utils import timezone
 from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
 from batches.models import Batch, Item, Output, Status
+from batches.signing_off import sign_off, signer_of
 from customers.access import DEFAULT_SCOPES, Permission
 from customers.models import ApiKey, Mode, Organization
-from customers.services import create_api_key, create_staff
+from customers.services import create_api_key, create_member, create_staff
 from ledger.approvals import approve, request_credits
 from ledger.models import PILOT_CREDITS_MAX, CreditRequest, Entry, Wallet
 from ledger.services import Movement, grant_on_basis, open_wallets
@@ -166,6 +167,14 @@ def end_batch(batch: Batch, *, failed: Mapping[int, FailureType] | None = None) 
     assert finalize_batch_credits(batch_id=batch.pk, now=timezone.now())
     batch.refresh_from_db()
     return batch
+
+
+def sign(batch: Batch) -> None:
+    """Sign a batch off, as somebody of the customer's finance."""
+    user, _ = create_member(organization=batch.organization, username=new_id("usr"), email="", role="customer finance")
+    signer = signer_of(user, batch)
+    assert signer is not None
+    sign_off(batch=batch, signer=signer, note="", now=timezone.now())
 
 
 def code_of(response: Any) -> tuple[int, str]:

@@ -19,6 +19,10 @@ from batches.simulator.server import SimulatorServer
 NOW = datetime(2026, 1, 24, 10, 0, tzinfo=UTC)
 KEY = "sk-very-secret-key"
 MB = 1024 * 1024
+# For how long a test waits for each step, in seconds: on a busy machine an answer may be late.
+PATIENT = 20.0
+# Where nothing comes, or only drips: a test of silences must not take long.
+IMPATIENT = 1.0
 
 # What a faulty provider does with one request: bytes are sent as they are, then the connection is closed.
 Answer = bytes | Callable[[socket.socket], None]
@@ -149,20 +153,17 @@ def request(prompt: str = "A cat playing piano", *, model: str = "sora-2", size:
 
 
 def openai(
-    base_url: str, key: str = KEY, body_format: BodyFormat = "json", *, patience_seconds: float = 0.5
+    base_url: str, key: str = KEY, body_format: BodyFormat = "json", *, patience: float = PATIENT
 ) -> OpenAIVideos:
-    """Return the adapter for the OpenAI Videos format, impatient: a test of silences must not take long.
-
-    Where hundreds of requests are to be answered, be patient: on a busy machine one of them is late.
-    """
+    """Return the adapter for the OpenAI Videos format, which waits so many seconds, for a file twice as long."""
     return OpenAIVideos(
         base_url,
         key,
         body_format=body_format,
-        connect_timeout_seconds=patience_seconds,
-        submit_timeout_seconds=patience_seconds,
-        read_timeout_seconds=patience_seconds,
-        download_timeout_seconds=1.0,
+        connect_timeout_seconds=patience,
+        submit_timeout_seconds=patience,
+        read_timeout_seconds=patience,
+        download_timeout_seconds=2 * patience,
     )
 
 

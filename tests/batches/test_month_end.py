@@ -18,16 +18,15 @@ from batches.failures import FailureType
 from batches.models import Batch
 from batches.month_lines import Line
 from batches.reconciliation import reconcile
-from batches.signing_off import sign_off, signer_of
 from customers.models import Mode, Organization
-from customers.services import create_member, create_staff
+from customers.services import create_staff
 from ledger import seals
 from ledger.approvals import approve, request_credits
 from ledger.models import Entry
 from ledger.periods import close_period
 from sora2.ids import new_id
 from tests.batches.faults import tamper
-from tests.factories import Account, end_batch, make_account, make_batch
+from tests.factories import Account, end_batch, make_account, make_batch, sign
 from tests.ledger.clock import turn_to
 from tests.markup import links_of
 from tests.people import member, staff, words_of
@@ -37,6 +36,7 @@ unbooked = pytest.mark.unbooked
 
 Go = Callable[[str], None]
 FAILED = {7: FailureType.TIMEOUT}
+CHECKED = "The last check of the books is clean"
 
 
 @pytest.fixture(autouse=True)
@@ -93,20 +93,13 @@ def finish(go: Go, at: str = "2026-11-02T09:00+00:00") -> None:
     reconcile(now=timezone.now())
 
 
-def adjust(account: Account, amount: int, **given: str) -> None:
+def adjust(account: Account, amount: int, kind: Entry.Kind = Entry.Kind.ADJUSTMENT_IN, **given: str) -> None:
     asks, decides = (create_staff(username=new_id("usr"), role=role)[0] for role in ("finance", "finance approver"))
     wallet = account.wallets[Mode.LIVE]
     request = request_credits(
-        wallet=wallet, kind=Entry.Kind.ADJUSTMENT_IN, amount=amount, requested_by=asks, reason="Late delivery", **given
+        wallet=wallet, kind=kind, amount=amount, requested_by=asks, reason="Late delivery", **given
     )
     approve(request=request, decided_by=decides)
-
-
-def sign(batch: Batch) -> None:
-    user, _ = create_member(organization=batch.organization, username=new_id("usr"), email="", role="customer finance")
-    signer = signer_of(user, batch)
-    assert signer is not None
-    sign_off(batch=batch, signer=signer, note="", now=timezone.now())
 
 
 # --- ready ---------------------------------------------------------------------------------------------------------
@@ -152,7 +145,9 @@ def test_every_link_of_the_checklist_leads_somewhere(go: Go, acme: Account) -> N
 def test_the_month_before_the_current_one_is_shown_unless_another_is_asked_for(go: Go, acme: Account) -> None:
     go("2026-11-30T23:00+00:00")
     assert "Month-end: October 2026" in words_of(page(acme))
-    assert "Month-end: November 2026" in words_of(page(acme, "2026-11"))
+    november = page(acme, "2026-11")
+    assert "Month-end: November 2026" in words_of(november)
+    assert november.context["found"].later is None, "December is yet to come"
     assert page(acme, "soon").status_code == 400
     Organization.objects.filter(pk=acme.organization.pk).update(time_zone="Asia/Tokyo")
     assert "Month-end: November 2026 Acme · Asia/Tokyo · live" in words_of(page(acme))
@@ -177,7 +172,8 @@ def test_a_month_that_runs_is_not_ready(go: Go, acme: Account) -> None:
     reconcile(now=timezone.now())
     found = lines(acme, "2026-10")
     assert stands(found["The month is over"]) == "waiting: It ends at 2026-11-01 00:00 UTC."
-    assert found["The last check of the books is clean"].missing == "the last check is from before the month's end"
+    assert stands(found["What was held at its end is listed"]) == "waiting: Nothing is held so far."
+    assert found[CHECKED].missing == "the last check is from before the month's end"
     said = words_of(page(acme, "2026-10"))
     assert "○ October 2026 is not ready to be filed yet It ends at 2026-11-01 00:00 UTC; " in said
 
@@ -202,13 +198,12 @@ def test_a_batch_that_runs_is_listed_with_what_it_holds(go: Go, acme: Account) -
 
 
 def test_a_check_that_never_ran_or_is_overdue_is_waited_for(go: Go, acme: Account) -> None:
-    name = "The last check of the books is clean"
     go("2026-11-02T09:00+00:00")
-    assert stands(lines(acme)[name]) == "waiting: None has run yet."
+    assert stands(lines(acme)[CHECKED]) == "waiting: None has run yet."
     reconcile(now=timezone.now())
-    assert lines(acme)[name].standing == "done"
+    assert lines(acme)[CHECKED].standing == "done"
     go("2026-11-02T12:00+00:00")
-    assert lines(acme)[name].missing == "the last check is overdue"
+    assert lines(acme)[CHECKED].missing == "the last check is overdue"
 
 
 def test_closing_and_sealing_are_waited_for(go: Go, acme: Account) -> None:
@@ -248,12 +243,15 @@ def test_sign_offs_are_counted_and_hold_nothing_up(go: Go, acme: Account) -> Non
 def test_adjustments_are_listed_each_with_its_reason(go: Go, acme: Account) -> None:
     batch = Batch.objects.get()
     adjust(acme, 5, about=batch.pk)
+    go("2026-10-06T12:00+00:00")
+    adjust(acme, 3, Entry.Kind.ADJUSTMENT_OUT)
     finish(go)
     adjust(acme, 7)
     line = lines(acme)["Adjustments are listed with their reasons"]
-    assert stands(line) == "done: 1 adjustment."
+    assert stands(line) == "done: 2 adjustments."
     assert [(row.label, row.detail) for row in line.rows] == [
-        ("+5 credits", f"2026-10-05 12:00 UTC: Late delivery ({batch.pk})")
+        ("+5 credits", f"2026-10-05 12:00 UTC: Late delivery ({batch.pk})"),
+        ("−3 credits", "2026-10-06 12:00 UTC: Late delivery"),
     ]
 
 
@@ -269,7 +267,7 @@ def test_a_batch_that_is_no_equation_must_not_be_filed(go: Go, acme: Account) ->
     equations = found["Every final batch has reserved = settled + refunded"]
     assert (equations.standing, equations.missing) == ("wrong", "1 batch is not explained")
     assert any("10 credits unexplained" in row.detail for row in equations.rows)
-    assert found["The last check of the books is clean"].standing == "wrong"
+    assert found[CHECKED].standing == "wrong"
     statement = found["The statement adds up"]
     assert (statement.standing, statement.missing) == ("wrong", "the statement does not add up")
     assert any("differ from the closing settled credits by 10" in row.detail for row in statement.rows)
@@ -286,16 +284,28 @@ def test_a_failed_item_without_its_refund_must_not_be_filed(go: Go, acme: Accoun
 
 
 @unbooked
-def test_what_is_wrong_with_another_customer_is_not_said(go: Go, acme: Account) -> None:
+def test_what_is_wrong_with_another_customer_is_not_said(
+    go: Go, acme: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     globex = make_account(name="Globex")
     wrong = end_batch(make_batch(globex.api, 2))
     finish(go)
     tamper("UPDATE credit_ledger SET amount = 10 WHERE reference = %s AND kind = 'settle'", wrong.pk)
+    # Of two checks at one moment the first would count.
+    go("2026-11-02T10:00+00:00")
     reconcile(now=timezone.now())
     assert "✓ October 2026 is ready to be filed" in words_of(page(acme))
     # Of staff, who see all, the page is of one customer too.
-    assert "✓ October 2026 is ready to be filed" in words_of(staff().get(address(acme)))
+    response = staff().get(address(acme))
+    assert "✓ October 2026 is ready to be filed" in words_of(response)
+    assert {line.name: stands(line) for line in response.context["found"].lines} == {
+        name: stands(line) for name, line in lines(acme).items()
+    }
+    assert lines(globex)[CHECKED].standing == "wrong"
     assert "✕ October 2026 must not be filed yet" in words_of(staff().get(address(globex)))
+    # A check that found more than it lists says of no customer that they are not among it.
+    monkeypatch.setattr("batches.reconciliation_pages.LISTED", 0)
+    assert lines(acme)[CHECKED].missing == "the last check is being looked into"
 
 
 # --- the files -----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from batches.failures import FailureType
 from batches.providers import Accepted, JobStatus, Polled, openai_videos, singly
 from tests.batches.provider_faults import (
+    IMPATIENT,
     NOW,
     Answer,
     answer,
@@ -68,7 +69,7 @@ class Provider:
 def test_five_thousand_jobs_are_polled_with_fifty_requests() -> None:
     provider = Provider([video(job_id) for job_id in ids(5000)])
     with playing(provider.play) as server:
-        polled = openai(server.base_url, patience_seconds=20).poll(ids(5000), since=NOW)
+        polled = openai(server.base_url).poll(ids(5000), since=NOW)
     assert len(polled.verdicts) == 5000
     assert (provider.pages, provider.singles) == (50, [])
 
@@ -96,7 +97,7 @@ def test_reading_ends_at_jobs_that_are_older_than_ours() -> None:
     others = [video(f"other_{number}", created_at=old) for number in range(1000)]
     provider = Provider([*(video(job_id) for job_id in ids(4)), *others])
     with playing(provider.play) as server:
-        polled = openai(server.base_url, patience_seconds=20).poll([*ids(4), "forgotten"], since=NOW)
+        polled = openai(server.base_url).poll([*ids(4), "forgotten"], since=NOW)
     assert polled.verdicts.keys() == {*ids(4), "forgotten"}
     assert (provider.pages, provider.singles) == (2, ["forgotten"])
 
@@ -106,14 +107,14 @@ def test_jobs_within_the_clocks_difference_are_still_ours() -> None:
     others = [video(f"other_{number}") for number in range(100)]
     provider = Provider([*others, *(video(job_id, created_at=skewed) for job_id in ids(150))])
     with playing(provider.play) as server:
-        polled = openai(server.base_url, patience_seconds=20).poll(ids(150), since=NOW)
+        polled = openai(server.base_url).poll(ids(150), since=NOW)
     assert (len(polled.verdicts), provider.pages, provider.singles) == (150, 3, [])
 
 
 def test_a_huge_list_is_not_read_to_its_end() -> None:
     provider = Provider([video(f"other_{number}") for number in range(2000)])
     with playing(provider.play) as server:
-        polled = openai(server.base_url, patience_seconds=20).poll(ids(150), since=NOW)
+        polled = openai(server.base_url).poll(ids(150), since=NOW)
     assert provider.pages == 2 * 2 + 3
     assert sorted(provider.singles) == ids(150)
     assert {verdict.failure for verdict in polled.verdicts.values()} == {FailureType.PROVIDER_ERROR}
@@ -128,7 +129,7 @@ def test_a_list_that_is_slow_leaves_time_for_singles(monkeypatch: pytest.MonkeyP
         return provider.play(sent)
 
     with playing(slowly) as server:
-        polled = openai(server.base_url, patience_seconds=20).poll(ids(150), since=NOW)
+        polled = openai(server.base_url).poll(ids(150), since=NOW)
     assert (provider.pages, len(provider.singles), len(polled.verdicts)) == (1, 50, 150)
 
 
@@ -149,7 +150,7 @@ def test_singles_are_asked_at_once_but_not_all_in_one_poll_and_nobody_is_left_ou
         return answer(200, video(path_of(sent).rpartition("/")[2], "in_progress"))
 
     with playing(play) as server:
-        provider = openai(server.base_url, patience_seconds=20)
+        provider = openai(server.base_url)
         turns = [set(provider.poll(ids(700)).verdicts) for _ in range(3)]
     assert [len(turn) for turn in turns] == [singly.MOST] * 3
     assert turns[0] | turns[1] | turns[2] == set(ids(700))
@@ -214,7 +215,7 @@ TROUBLE: dict[str, Answer] = {
 def test_trouble_is_no_verdict_and_no_usable_answer(kind: str, count: int) -> None:
     with faulty(TROUBLE[kind]) as provider:
         started = time.monotonic()
-        assert openai(provider.base_url).poll(ids(count)) == Polled({}, answered=False)
+        assert openai(provider.base_url, patience=IMPATIENT).poll(ids(count)) == Polled({}, answered=False)
         assert time.monotonic() - started < 8
 
 

@@ -30,9 +30,11 @@ from batches.providers import veo_wire as wire
 from batches.providers.answers import Answer as HTTPAnswer
 from batches.providers.veo import Veo
 from tests.batches.provider_faults import (
+    IMPATIENT,
     KEY,
     MB,
     NOW,
+    PATIENT,
     Answer,
     answer,
     drip_header,
@@ -52,20 +54,20 @@ REFUSAL = "This prompt contains words that violate Gemini API's usage guidelines
 AUDIO = "We encountered an issue with the audio for your prompt, so your video was blocked."
 
 
-def veo(base_url: str) -> Veo:
+def veo(base_url: str, *, patience: float = PATIENT) -> Veo:
     return Veo(
         base_url,
         KEY,
-        connect_timeout_seconds=0.5,
-        submit_timeout_seconds=0.5,
-        read_timeout_seconds=0.5,
-        download_timeout_seconds=1.0,
+        connect_timeout_seconds=patience,
+        submit_timeout_seconds=patience,
+        read_timeout_seconds=patience,
+        download_timeout_seconds=2 * patience,
     )
 
 
-def submit_to(reply: bytes) -> SubmitOutcome:
+def submit_to(reply: Answer, *, patience: float = PATIENT) -> SubmitOutcome:
     with faulty(reply) as provider:
-        return veo(provider.base_url).submit(request(model=MODEL))
+        return veo(provider.base_url, patience=patience).submit(request(model=MODEL))
 
 
 def poll_one(reply: bytes) -> Verdict | None:
@@ -186,8 +188,7 @@ def test_a_refusal_is_certainly_no_job_and_says_why(reply: bytes, failure: Failu
     ],
 )
 def test_an_answer_that_settles_nothing_is_ambiguous(reply: Answer, answered: bool) -> None:
-    with faulty(reply) as provider:
-        outcome = veo(provider.base_url).submit(request(model=MODEL))
+    outcome = submit_to(reply, patience=IMPATIENT if reply in (silence, drip_header) else PATIENT)
     assert isinstance(outcome, Ambiguous)
     assert outcome.answered is answered
 
@@ -319,7 +320,7 @@ TROUBLE: dict[str, Answer] = {
 @pytest.mark.parametrize("kind", TROUBLE)
 def test_trouble_is_no_verdict_and_no_usable_answer(kind: str) -> None:
     with faulty(TROUBLE[kind]) as provider:
-        assert veo(provider.base_url).poll([NAME], since=NOW) == Polled({}, answered=False)
+        assert veo(provider.base_url, patience=IMPATIENT).poll([NAME], since=NOW) == Polled({}, answered=False)
 
 
 def test_many_operations_are_asked_for_at_once_and_in_turns() -> None:

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from batches.failures import FailureType
 from batches.models import Batch, Item
 from customers.models import Mode
 from ledger.models import Entry
-from tests.factories import Account, end_batch, end_items, make_account, make_batch
+from tests.batches.faults import tamper
+from tests.factories import Account, api_with_scopes, end_batch, end_items, make_account, make_batch
 from tests.people import member, staff, words_of
 
 pytestmark = pytest.mark.django_db
@@ -29,15 +29,6 @@ def batch(account: Account) -> Batch:
 
 def why(batch: Batch, figure: str) -> str:
     return words_of(staff("finance").get(f"/admin/batches/{batch.pk}/why/{figure}"))
-
-
-def tamper(statement: str) -> None:
-    """Do what only somebody can who goes around the triggers."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
-        for table in ("batches_batch", "batches_item", "credit_ledger"):
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        cursor.execute(statement)
 
 
 # --- a batch -------------------------------------------------------------------------------------------------------
@@ -176,7 +167,7 @@ def test_a_total_over_batches_is_the_sum_of_each_state(account: Account, batch: 
 
 def test_what_a_key_has_used_is_in_the_list_of_its_batches(account: Account, batch: Batch) -> None:
     key = account.keys[Mode.LIVE]
-    make_batch(account.test_api, 3, request_id="by-another-key")
+    make_batch(api_with_scopes(account.organization), 3, request_id="by-another-key")
     page = words_of(member(account.organization).get(f"/admin/batches/?by={key.pk}"))
     assert "order-123" in page
     assert "by-another-key" not in page
@@ -187,6 +178,6 @@ def test_what_a_key_has_used_is_in_the_list_of_its_batches(account: Account, bat
 
 def test_a_total_over_batches_is_of_those_that_the_filters_leave(account: Account, batch: Batch) -> None:
     make_batch(account.api, 3, request_id="other")
-    html = member(account.organization).get("/admin/batches/why/reserved?mode=live&q=order").content.decode()
-    assert 'href="/admin/batches/?mode=live&amp;q=order&amp;state=queued"' in html
-    assert Mode.LIVE.value in html
+    response = member(account.organization).get("/admin/batches/why/reserved?mode=live&q=order")
+    assert 'href="/admin/batches/?mode=live&amp;q=order&amp;state=queued"' in response.content.decode()
+    assert f"Reserved {batch.credits} ✓" in words_of(response)

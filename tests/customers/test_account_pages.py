@@ -64,6 +64,17 @@ def test_whoever_belongs_to_one_customer_is_led_to_its_account() -> None:
     assert "Acme Corp" in words_of(answer)
 
 
+def test_whoever_belongs_to_several_customers_finds_those_and_no_other() -> None:
+    acme, globex, _ = (make_account(name=name) for name in ("Acme Corp", "Globex", "Initech"))
+    client = member(acme.organization, "customer developer")
+    user = User.objects.get(memberships__organization=acme.organization)
+    Membership.objects.create(user=user, organization=globex.organization, role="customer developer")
+    page = words_of(client.get("/admin/customers/"))
+    assert "Acme Corp" in page
+    assert "Globex" in page
+    assert "Initech" not in page
+
+
 def test_the_list_counts_people_and_usable_keys_and_shows_credits_to_who_may_see_them(account: Account) -> None:
     for role in ("customer admin", "customer finance", "customer developer"):
         member(account.organization, role)

@@ -115,9 +115,9 @@ def test_a_copied_link_gives_the_video_alone_and_expires(
     settings.OUTPUT_URL_SECONDS = 600
     link = shared(member(account.organization, "customer developer"), item)
     assert got(client, link) == VIDEO
-    # It opens nothing else: not the page, and not the poster.
-    assert client.get(page_of(item)).status_code == 302
-    assert client.get(link.replace("/content/", "/poster/")).status_code == 404
+    # It opens nothing else: neither the page nor the poster, nor the same video without it.
+    assert {client.get(page_of(item) + part).status_code for part in ("", "/video", "/poster")} == {302}
+    assert client.get(link.rpartition("/")[0]).status_code == 401
     with time_machine.travel(timezone.now() + timedelta(seconds=590)):
         assert got(client, link) == VIDEO
     with time_machine.travel(timezone.now() + timedelta(seconds=602)):

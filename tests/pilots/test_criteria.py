@@ -13,14 +13,13 @@ from batches.failures import FailureType
 from batches.models import Batch
 from batches.signing_off import sign_off, signer_of
 from batches.stopping import cancel
-from customers.models import Membership
-from customers.services import create_member, create_staff
+from customers.services import create_staff
 from pilots.boundary import BOUNDARY
 from pilots.criteria import Judgement, judge
 from pilots.models import Pilot
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from sora2.ids import is_id, least_id_at, new_id
-from tests.factories import Api, code_of, end_batch, make_account, make_batch
+from tests.factories import Api, code_of, end_batch, make_account, make_batch, sign
 from tests.sora2.documents import DOCS
 from tests.sora2.test_openapi import check
 from webhooks.endpoints import change_endpoint, send_test
@@ -56,16 +55,6 @@ def answer(batch: Batch, status_code: int = 200, *, number: int = 1, **more: Any
     delivery = Delivery.objects.about(batch.pk).filter(event__type=EventType.BATCH_COMPLETED).order_by("pk")[0]
     given = {"at": timezone.now(), "duration_ms": 100, **more}
     return Attempt.objects.create(delivery=delivery, number=number, status_code=status_code, **given)
-
-
-def sign(batch: Batch) -> None:
-    username = new_id("usr")
-    user, _ = create_member(
-        organization=batch.organization, username=username, email="", role=Membership.Role.FINANCE.value
-    )
-    signer = signer_of(user, batch)
-    assert signer is not None
-    sign_off(batch=batch, signer=signer, note="", now=timezone.now())
 
 
 def test_a_new_pilot_has_met_nothing_and_is_told_what_to_do(provisioned: Provisioned, api: Api) -> None:
