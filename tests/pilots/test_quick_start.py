@@ -13,6 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from batches.models import Batch
 from customers.models import Mode
+from sora2.calls import KEYS
 from tests.commands import SUMMARY
 from tests.factories import Account, end_batch, make_account
 from tests.people import member
@@ -57,6 +58,7 @@ def test_the_commands_order_a_batch_and_follow_it_to_its_end(
 ) -> None:
     settings.PUBLIC_BASE_URL = live_server.url
     export, order, follow = shown(account, mode)
+    assert export == f"export {KEYS[mode]}=…"
     export = export.replace("…", account.secrets[mode], 1)
     answer = json.loads(run(export, order, directory=tmp_path))
     batch = Batch.objects.get()
