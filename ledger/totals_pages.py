@@ -77,9 +77,11 @@ def _sum_of(figure: str, suffix: str) -> Any:
 
 def _row_of_wallet(wallet: Wallet, figure: str, at: Month | None) -> Row:
     stored, made = int(vars(wallet)["stored"]), int(vars(wallet)["made"])
-    now = wallet_why_address(wallet.organization_id, wallet.mode, figure)
+    address = wallet_why_address(wallet.organization_id, wallet.mode, figure)
+    if at:
+        address = statement_address(wallet, month=at.month, tz=at.zone)
     fault = f"It says {stored:,}; after its last entry it is {made:,}." if stored != made else ""
-    return Row(str(wallet.organization), stored, statement_address(wallet, month=at.month) if at else now, fault=fault)
+    return Row(str(wallet.organization), stored, address, fault=fault)
 
 
 def _unlisted_faults(shown: tuple[Row, ...], sums: dict[str, Any], at: Month | None) -> tuple[Row, ...]:

@@ -17,6 +17,7 @@ from ledger.statements import Moved, OpenReserve, Statement, statement_of
 from ledger.why import ROWS_SHOWN, Row, Term, Why, listed
 from sora2.ids import is_id
 from sora2.pages import with_query
+from sora2.zones import UTC_NAME
 
 Kind = Entry.Kind
 # Up to so many, a wallet's entries are added up one by one; more, by the sums of their days.
@@ -135,13 +136,13 @@ def _row_of_reserve(reserve: OpenReserve) -> Row:
 
 
 def _settled_term(statement: Statement, moved: Moved, *, sign: int) -> Term:
-    """Return what was charged, month by month: the sums of days, which must make the sum of the entries."""
+    """Return what was charged, by months in UTC: the sums of days, which must make the sum of the entries."""
     wallet = statement.wallet
     rows = tuple(
         Row(
-            label=month_of(month).name,
+            label=month_of(month).label,
             credits=credits,
-            address=statement_address(wallet, month=month, kind=Kind.SETTLE.value),
+            address=statement_address(wallet, month=month, tz=UTC_NAME, kind=Kind.SETTLE.value),
             note=f"{count:,} {'batch' if count == 1 else 'batches'}",
         )
         for month, count, credits in settled_by_month(wallet)
