@@ -20,6 +20,8 @@ PROMPTS = (
     *("A lighthouse at night", "A field of sunflowers", "A kettle that sings", "Two robots playing chess"),
     *("Rain on a window", "A red kite over a beach"),
 )
+# What the commands take of their key.
+NEEDED = [Permission.BATCHES_READ.value, Permission.BATCHES_WRITE.value]
 # Who has run so many batches knows how.
 LEARNED_BATCHES = 3
 SHOWN = 3
@@ -27,7 +29,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class QuickStart:
-    """How to begin: the key to use, if there is one, and the commands. `is_learned` says that they know it already.
+    """How to begin: the key to use, if one may order, and the commands. `is_learned` says that they know it already.
 
     `export` has the place of the secret empty: nobody can show that any more. What is to be pasted has no words of
     people in it: not every shell takes what follows a # for a comment. `makers` are who can make a key.
@@ -46,7 +48,8 @@ class QuickStart:
 def quick_start(shown: Access, organization: Organization, *, mode: Mode, now: datetime) -> QuickStart:
     """Return the quick start of an organization in a mode, to which `shown` is narrowed."""
     variable = KEYS[mode]
-    key = ApiKey.objects.within(shown).usable(now).order_by("-created_at", "-pk").first()
+    keys = ApiKey.objects.within(shown).usable(now).filter(scopes__contains=NEEDED)
+    key = keys.order_by("-created_at", "-pk").first()
     ended = Batch.objects.within(shown).filter(state__in=FINAL_STATES)
     return QuickStart(
         key=key,

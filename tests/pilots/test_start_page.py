@@ -14,7 +14,9 @@ from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
 from batches.models import Batch
 from batches.reconciliation import reconcile
+from customers.access import Permission
 from customers.models import ApiKey, Membership, Mode, Organization, User
+from customers.services import create_api_key
 from ledger.models import Entry
 from pilots.boundary import BOUNDARY
 from pilots.models import Pilot
@@ -235,6 +237,14 @@ def test_the_newest_key_that_works_is_named_and_no_secret_is_shown(account: Acco
     assert newest.hint not in page.content.decode()
 
 
+def test_a_key_that_may_not_order_is_not_the_one_to_order_with(account: Account) -> None:
+    ours, live = account.organization, account.keys[Mode.LIVE]
+    create_api_key(organization=ours, mode=Mode.LIVE, name="Watcher", scopes=[Permission.BATCHES_READ])
+    assert "the secret of your key “Live”" in words_of(start(account, "customer developer"))
+    ApiKey.objects.filter(pk=live.pk).update(revoked_at=timezone.now())
+    assert "There is no live key yet that may order batches." in words_of(start(account, "customer developer"))
+
+
 def test_a_keys_name_is_in_no_command(account: Account) -> None:
     """A shell that people type in, such as zsh, takes what follows a # for words like any others."""
     ApiKey.objects.filter(pk=account.keys[Mode.LIVE].pk).update(name="x $(touch x)")
@@ -248,7 +258,7 @@ def test_without_a_key_it_is_said_who_can_make_one(account: Account) -> None:
     boss = User.objects.create_user(username="mia", first_name="Mia", last_name="Chen")
     Membership.objects.create(user=boss, organization=account.organization, role="customer admin")
     response = start(account, "customer developer")
-    assert "There is no live key that works yet. Mia Chen can make one: API keys." in words_of(response)
+    assert "There is no live key yet that may order batches. Mia Chen can make one: API keys." in words_of(response)
     assert f"/admin/customers/{account.organization.pk}/keys" in links_of(response)
     assert "Make one: API keys." in words_of(signed_in(boss).get("/admin/"))
 
