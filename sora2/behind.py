@@ -128,7 +128,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     ],
     "sink": "No call: this endpoint is ours, for trying things out. Your own one knows what it got.",
     # Customers.
-    "customer_list": OURS,
+    "customer_list": "No call: a key is of one organization, and here are several.",
     "account": ACCOUNT,
     "account_settings": ACCOUNT,
     "people": PEOPLE,
