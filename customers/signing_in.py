@@ -1,6 +1,6 @@
 """Signing in and out: the password, then the code of the app for whoever has one. Only then is there a session."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.auth.forms import AuthenticationForm
@@ -27,6 +27,15 @@ NAME_MAX = 150
 
 class SignInForm(AuthenticationForm):
     """Lets in our staff, and the people of customers."""
+
+    error_messages: ClassVar = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "This sign-in name and this password do not belong together. Capitals count in both.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "Sign-in name"
 
     def clean_username(self) -> str:
         """Refuse what is longer than any name: nobody has it, and no counter holds it."""
