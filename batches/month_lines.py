@@ -127,7 +127,8 @@ def of_check(month: Month, check: LastCheck | None) -> Line:
     name, home = "The last check of the books is clean", reverse("admin:index")
     if check is None:
         return Line(name, Standing.WAITING, "None has run yet.", home, "the books were not checked yet")
-    says = f"Checked {_at(check.checked_at)}: {check.batches:,} batches, {check.entries:,} entries"
+    batches = _count(check.batches, "batch", verb=False)
+    says = f"Checked {_at(check.checked_at)}: {batches}, {_count(check.entries, 'entry', 'entries', verb=False)}"
     if check.broken:
         rows = [Row(each.subject, each.address, f"{each.promise} {each.detail}") for each in check.findings[:LISTED]]
         found = f"{_count(check.broken, 'discrepancy', 'discrepancies', verb=False)} found"

@@ -23,10 +23,16 @@ from sora2.pages import Page, render, text_of
 
 CODE_MAX = 40
 NAME_MAX = 150
+MISMATCH = "This sign-in name and this password do not belong together. Capitals count in both."
 
 
 class SignInForm(AuthenticationForm):
     """Lets in our staff, and the people of customers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "Sign-in name"
+        self.error_messages = {**self.error_messages, "invalid_login": MISMATCH}
 
     def clean_username(self) -> str:
         """Refuse what is longer than any name: nobody has it, and no counter holds it."""

@@ -71,6 +71,7 @@ def start(access: Access, organization: Organization, *, mode: Mode, now: dateti
     """Return what the start page shows of an organization that somebody reaches."""
     own, shown = _narrowed(access, organization, None), _narrowed(access, organization, mode)
     money, work = access.may(Permission.LEDGER_READ), access.may(Permission.BATCHES_READ)
+    orders = access.may(Permission.BATCHES_WRITE)
     of_home = home(own, now=now, mode=mode)
     pilot = pilot_block(own, now=now) if work else None
     return Start(
@@ -78,7 +79,7 @@ def start(access: Access, organization: Organization, *, mode: Mode, now: dateti
         wallet=Wallet.objects.within(shown).first() if money else None,
         latest=_latest(shown, of_home.funds) if work else None,
         pilot=pilot,
-        quick_start=quick_start(shown, organization, now=now) if access.may(Permission.BATCHES_WRITE) else None,
+        quick_start=quick_start(shown, organization, mode=mode, now=now) if orders else None,
         reference=quick_reference(shown) if money else None,
         notices=_notices(shown, organization, of_home, pilot, now),
     )

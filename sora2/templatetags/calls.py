@@ -10,6 +10,12 @@ from sora2.calls import KEYS, lines
 register = template.Library()
 
 
+@register.filter
+def key_variable(mode: str) -> str:
+    """Return the variable of a shell that holds a key of this mode, in every command that pages show."""
+    return KEYS[mode]
+
+
 @register.inclusion_tag("admin/parts/calls.html", takes_context=True)
 def calls_behind(context: template.Context) -> dict[str, Any]:
     """Show the calls behind a page, as far as whoever looks at it may do the same themselves, or why there is none."""

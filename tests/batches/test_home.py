@@ -174,7 +174,7 @@ def test_who_belongs_to_two_customers_sees_both_behind_a_day_and_nobody_elses(ac
 
 def test_a_day_on_which_nothing_moved_says_so_and_one_that_is_none_is_not_found(account: Account) -> None:
     client = staff()
-    assert "Nothing moved on that day" in words_of(client.get("/admin/ledger/days/2026-01-24"))
+    assert "No batch moved credits on that day" in words_of(client.get("/admin/ledger/days/2026-01-24"))
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
     for text in ("2026-02-30", "20260124", "0001-01-01", "today", tomorrow.isoformat()):
         assert client.get(f"/admin/ledger/days/{text}").status_code == 404
@@ -189,7 +189,7 @@ def test_support_sees_no_credits_of_days(account: Account) -> None:
 
 def test_before_anything_moved_home_says_what_will_be_drawn() -> None:
     home = words_of(staff().get("/admin/"))
-    assert "Nothing moved in the last 30 days." in home
+    assert "No batch has moved credits in the last 30 days." in home
     assert "As table" not in home
 
 

@@ -120,7 +120,7 @@ def test_a_month_of_which_all_is_done_is_ready_to_be_filed(go: Go, acme: Account
             "reserved 0 + 0 = 0; settled 0 + 90 = 90."
         ),
         "The last check of the books is clean": (
-            "done: Checked 2026-11-02 09:00 UTC: 1 batches, 4 entries; nothing unexplained."
+            "done: Checked 2026-11-02 09:00 UTC: 1 batch, 4 entries; nothing unexplained."
         ),
         "Every failed item is refunded": "done: 1 of 1 failed items; 10 credits.",
         "Adjustments are listed with their reasons": "done: None.",

@@ -42,10 +42,10 @@ def test_axe_finds_nothing_on_the_way_in_nor_where_a_batch_is_priced(open_page: 
     door = open_page(**DARK_PHONE)
     door.goto("/admin/login/")
     found = {"login": findings(door)}
-    door.get_by_label("Username").fill("nobody")
+    door.get_by_label("Sign-in name").fill("nobody")
     door.get_by_label("Password").fill("wrong")
     door.get_by_role("button", name="Log in").click()
-    expect(door.get_by_text("Please enter a correct username")).to_be_visible()
+    expect(door.get_by_text("do not belong together")).to_be_visible()
     found["login refused"] = findings(door)
     page = sign_in(member(account.organization, "customer admin"), **DARK_PHONE)
     for name, prompts in (("nothing said", ""), ("priced", "A cat")):

@@ -46,7 +46,7 @@ class Customer:
         """Return the browser of somebody who has signed in by the door."""
         page = self.open_page()
         page.goto("/admin/")
-        page.get_by_label("Username").fill(username)
+        page.get_by_label("Sign-in name").fill(username)
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("navigation", name="Sections")).to_be_visible()

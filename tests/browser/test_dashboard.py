@@ -52,7 +52,7 @@ def test_finance_signs_in_and_follows_a_batch_to_its_proof(
     User.objects.create_superuser("finance", password="a password of length")
     page = browser.new_page(base_url=live_server.url)
     page.goto("/admin/")
-    page.get_by_label("Username").fill("finance")
+    page.get_by_label("Sign-in name").fill("finance")
     page.get_by_label("Password").fill("a password of length")
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("button", name="Check now").click()

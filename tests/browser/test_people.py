@@ -94,7 +94,7 @@ def test_whoever_lost_their_password_sets_a_new_one_by_a_link_and_signs_in_with_
     page.get_by_label("The same again").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
     expect(page.get_by_role("status")).to_contain_text("Your new password is set")
-    page.get_by_label("Username").fill(name)
+    page.get_by_label("Sign-in name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("navigation", name="Sections")).to_be_visible()

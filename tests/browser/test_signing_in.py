@@ -27,7 +27,7 @@ def finance() -> User:
 
 def give_password(page: Page, password: str = PASSWORD) -> None:
     page.goto("/admin/batches/?state=failed")
-    page.get_by_label("Username").fill("finance")
+    page.get_by_label("Sign-in name").fill("finance")
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
 

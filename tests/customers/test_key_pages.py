@@ -153,13 +153,14 @@ def test_a_key_that_was_made_works_and_its_first_call_is_ready(account: Account,
     )
 
 
+@pytest.mark.parametrize(("mode", "variable"), [("live", "SORA2_API_KEY"), ("test", "SORA2_TEST_API_KEY")])
 def test_the_page_with_the_secret_has_a_line_for_the_shell_and_a_call_that_the_key_may_make(
-    account: Account, admin: Client
+    account: Account, admin: Client, mode: str, variable: str
 ) -> None:
-    page = admin.post(f"{keys_of(account)}/new", {**opened(admin, account), **NIGHTLY})
+    page = admin.post(f"{keys_of(account)}/new", {**opened(admin, account, mode), **NIGHTLY})
     words = words_of(page)
-    assert f"export SORA2_API_KEY={secret_on(page)}" in words
-    assert '/api/enterprise/models" -H "X-API-Key: $SORA2_API_KEY"' in words
+    assert f"export {variable}={secret_on(page)}" in words
+    assert f'/api/enterprise/models" -H "X-API-Key: ${variable}"' in words
     assert "shown this once" in words
     assert "/docs/enterprise/quick-start" in page.content.decode()
 

@@ -13,6 +13,7 @@ from ledger.models import Entry, Wallet
 from ledger.services import Movement, refund, reserve, settle
 from tests.factories import Account, fund, make_account
 from tests.ledger.clock import turn_to
+from tests.markup import links_of
 from tests.people import member, staff, words_of
 
 pytestmark = pytest.mark.django_db
@@ -185,6 +186,17 @@ def test_a_total_at_the_end_of_a_month_is_that_of_its_last_entries(wallet: Walle
     month = f"{Entry.objects.latest('created_at').created_at:%Y-%m}"
     assert "Funded 1,000 ✓" in totals("funded", mode="live", month=month)
     assert staff("finance").get("/admin/ledger/why/funded?month=soon").status_code == 404
+
+
+def test_what_is_added_up_by_months_in_utc_leads_to_months_in_utc(wallet: Wallet) -> None:
+    """The statement begins in the customer's zone, whose months hold other entries than those that were added up."""
+    Organization.objects.filter(pk=wallet.organization_id).update(time_zone="Asia/Tokyo")
+    finance, own = staff("finance"), f"/admin/ledger/{wallet.organization_id}"
+    month = f"{Entry.objects.latest('created_at').created_at:%Y-%m}"
+    for page in (f"{own}/why/settled?mode=live", f"/admin/ledger/why/funded?mode=live&month={month}"):
+        leads = [link for link in links_of(finance.get(page)) if link.startswith(f"{own}?") and "month=" in link]
+        assert leads
+        assert all("tz=UTC" in link for link in leads)
 
 
 @pytest.mark.unbooked

@@ -15,6 +15,7 @@ from batches.models import Batch
 from customers.access import Permission
 from customers.models import Mode
 from customers.services import create_api_key
+from sora2.calls import KEYS
 from tests.commands import SUMMARY
 from tests.factories import Account, end_batch, make_account
 from tests.people import member, words_of
@@ -59,6 +60,7 @@ def test_the_commands_order_a_batch_and_follow_it_to_its_end(
 ) -> None:
     settings.PUBLIC_BASE_URL = live_server.url
     export, order, follow = shown(account, mode)
+    assert export == f"export {KEYS[mode]}=…"
     export = export.replace("…", account.secrets[mode], 1)
     answer = json.loads(run(export, order, directory=tmp_path))
     batch = Batch.objects.get()

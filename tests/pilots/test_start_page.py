@@ -14,7 +14,9 @@ from batches.failures import FailureType
 from batches.finalization import finalize_batch_credits
 from batches.models import Batch
 from batches.reconciliation import reconcile
+from customers.access import Permission
 from customers.models import ApiKey, Membership, Mode, Organization, User
+from customers.services import create_api_key
 from ledger.models import Entry
 from pilots.boundary import BOUNDARY
 from pilots.models import Pilot
@@ -234,6 +236,14 @@ def test_the_newest_key_that_works_is_named_and_no_secret_is_shown(account: Acco
     assert f"Put the secret of your key “Live” ({key.hint}…) in place of the dots." in words_of(page)
     assert account.secrets[Mode.LIVE] not in page.content.decode()
     assert newest.hint not in page.content.decode()
+
+
+def test_a_key_that_may_not_order_is_not_the_one_to_order_with(account: Account) -> None:
+    ours, live = account.organization, account.keys[Mode.LIVE]
+    create_api_key(organization=ours, mode=Mode.LIVE, name="Watcher", scopes=[Permission.BATCHES_READ])
+    assert "the secret of your key “Live”" in words_of(start(account, "customer developer"))
+    ApiKey.objects.filter(pk=live.pk).update(revoked_at=timezone.now())
+    assert "There is no live key yet that may order and see batches." in words_of(start(account, "customer developer"))
 
 
 def test_a_keys_name_is_in_no_command(account: Account) -> None:
