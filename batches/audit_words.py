@@ -40,6 +40,10 @@ ACTS: Mapping[str, str] = {
     "outputs.swept": "remove files that no record names",
     # customers
     "pilot.provision": "make a pilot",
+    "handover.make": "hand secrets over by a link",
+    "handover.renew": "make a new link for secrets",
+    "handover.withdraw": "withdraw secrets",
+    "handover.reveal": "reveal secrets by a link",
     "organization.settings": "change an account's settings",
     "organization.retention": "change how long videos are kept",
     "organization.rotate_default_secret": "rotate the default webhook secret",

@@ -27,6 +27,8 @@ class Permission(StrEnum):
     ROUTES_OPERATE = "routes:operate"
     ROUTES_WRITE = "routes:write"
     AUDIT_READ = "audit:read"
+    PILOTS_READ = "pilots:read"
+    PILOTS_WRITE = "pilots:write"
 
 
 # What an API key has if nothing else is said: all that it takes to run batches.
@@ -49,6 +51,7 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
         Permission.CREDITS_REQUEST,
         Permission.PERIODS_CLOSE,
         Permission.AUDIT_READ,
+        Permission.PILOTS_READ,
     },
     "finance approver": READ
     | {
@@ -57,8 +60,9 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
         Permission.CREDITS_APPROVE,
         Permission.PERIODS_CLOSE,
         Permission.AUDIT_READ,
+        Permission.PILOTS_READ,
     },
-    "sales ops": READ | {Permission.CATALOGUE_WRITE},
+    "sales ops": READ | {Permission.CATALOGUE_WRITE, Permission.PILOTS_READ, Permission.PILOTS_WRITE},
     "support": frozenset(
         {
             Permission.BATCHES_READ,
@@ -69,7 +73,7 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
             Permission.ROUTES_OPERATE,
         }
     ),
-    "auditor": READ | {Permission.AUDIT_READ},
+    "auditor": READ | {Permission.AUDIT_READ, Permission.PILOTS_READ},
 }
 CUSTOMER_ROLES: dict[str, frozenset[Permission]] = {
     "customer admin": frozenset(SCOPES)

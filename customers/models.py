@@ -10,7 +10,10 @@ from django.db.models import Value
 from django.utils import timezone
 
 from customers.access import SCOPES, Access, permissions_of_role
+from customers.handover_models import Handover as Handover
 from customers.invitation_models import OneTimeLink as OneTimeLink
+from customers.plan_models import Plan as Plan
+from customers.plan_models import PlanChange as PlanChange
 from customers.two_step_models import Authenticator as Authenticator
 from customers.two_step_models import RecoveryCode as RecoveryCode
 from sora2.ids import is_id, new_id
@@ -112,8 +115,20 @@ class Organization(models.Model):
     # Days after which a video's files are deleted; null keeps them.
     retention_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Set by customers.plans alone, which writes the history too.
+    plan = models.CharField(max_length=10, choices=Plan, default=Plan.PILOT, db_default=Plan.PILOT, editable=False)
+    # Of an enterprise: within how many hours a question to our support is answered.
+    support_response_hours = models.PositiveIntegerField(null=True, editable=False)
 
     objects = OrganizationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(plan="pilot", support_response_hours=None) | models.Q(plan="enterprise"),
+                name="customers_organization_plan_whole",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

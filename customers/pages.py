@@ -33,6 +33,8 @@ WORDS = {
     Permission.ROUTES_OPERATE: "to pause a route, and set its limits",
     Permission.ROUTES_WRITE: "to change where a route goes",
     Permission.AUDIT_READ: "to see the audit log",
+    Permission.PILOTS_READ: "to see pilots and leads",
+    Permission.PILOTS_WRITE: "to run pilots, and to change plans",
 }
 
 View = Callable[..., HttpResponseBase]

@@ -1,4 +1,4 @@
-"""The start page of a customer's person. It shows all that the other apps know of them, so it is mounted from here."""
+"""The start page of a customer's person, which shows all that the other apps know of them; and the pilots' pages."""
 
 from typing import Any
 
@@ -10,7 +10,15 @@ from customers.access import Permission
 from customers.models import Mode
 from customers.modes import mode_of
 from customers.pages import access_of, missing, own_organizations, refused
-from pilots import start_pages
+from pilots import (
+    admin_checklists,
+    admin_leads,
+    admin_mails,
+    admin_pilots,
+    admin_plans,
+    admin_provisioning,
+    start_pages,
+)
 from sora2.pages import render, text_of
 
 
@@ -30,3 +38,13 @@ def start(request: HttpRequest) -> HttpResponseBase:
         return render(request, "admin/start/latest.html", latest=latest, mode=mode, **given)
     found = start_pages.start(access, organization, mode=mode, now=timezone.now())
     return render(request, "admin/start.html", found=found, home=found.home, mode=mode, own=own, **given)
+
+
+PAGES = [
+    *admin_provisioning.PAGES,
+    *admin_pilots.PAGES,
+    *admin_checklists.PAGES,
+    *admin_mails.PAGES,
+    *admin_leads.PAGES,
+    *admin_plans.PAGES,
+]

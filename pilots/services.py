@@ -43,6 +43,7 @@ class PilotOrder:
     max_items: int = 50
     rate_limit: int = 60
     max_open_batches: int = 100
+    override_reason: str = "provisioned by a command"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def provision_pilot(*, order: PilotOrder, actor: str, now: datetime) -> Provisio
         activated_at=now,
         deadline=now + timedelta(hours=order.hours),
         created_by=actor,
+        override_reason=order.override_reason,
     )
     wallet_id = _fund(organization, pilot, actor)
     _, api_key = customers.create_api_key(organization=organization, mode=Mode.LIVE, name="Pilot")

@@ -136,6 +136,7 @@ def _pages() -> list[Page]:
     from customers.signing_in import PAGES as SIGNING_IN
     from customers.two_step_pages import PAGES as TWO_STEP
     from ledger.admin import PAGES as LEDGER
+    from pilots.admin import PAGES as PILOTS
     from webhooks.admin import PAGES as WEBHOOKS
 
     return [
@@ -151,6 +152,7 @@ def _pages() -> list[Page]:
         *ACCOUNTS,
         *CUSTOMERS,
         *KEYS,
+        *PILOTS,
     ]
 
 
@@ -166,6 +168,7 @@ def _sections(request: HttpRequest) -> list[Section]:
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
         ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
+        ("Pilots", ["pilot_list", "leads/"], access.may(Permission.PILOTS_READ)),
         ("Customers" if is_staff(request) else "Account", ["customer_list"], access.may(Permission.ACCOUNT_READ)),
         ("Settings", ["settings", *elsewhere], is_staff(request)),
     ]

@@ -127,6 +127,17 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
         call("POST /webhook-deliveries/{delivery_id}/redeliver", when="carried.act"),
     ],
     "sink": "No call: this endpoint is ours, for trying things out. Your own one knows what it got.",
+    # Pilots.
+    "pilot_list": OURS,
+    "pilot_new": OURS,
+    "pilot": OURS,
+    "pilot_checklists": OURS,
+    "preflight_list": OURS,
+    "pilot_mails": OURS,
+    "lead_list": OURS,
+    "pilot_review": OURS,
+    "sales_help": OURS,
+    "pilot_plan": OURS,
     # Customers.
     "customer_list": "No call: a key belongs to one organization, and knows no other.",
     "account": ACCOUNT,

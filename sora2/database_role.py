@@ -93,7 +93,14 @@ TABLES: dict[str, Rights] = {
     # who
     "customers_organization": Rights(
         insert=EVERY,
-        update=("retention_days", "contact_email", "technical_emails", "finance_emails", "time_zone"),
+        update=(
+            *("retention_days", "contact_email", "technical_emails", "finance_emails", "time_zone"),
+            *("plan", "max_items_per_batch", "rate_limit_per_minute", "max_open_batches", "support_response_hours"),
+        ),
+    ),
+    "customers_planchange": APPEND,
+    "customers_handover": Rights(
+        insert=EVERY, update=("content_encrypted", "token_sha256", "expires_at", "revealed_at", "withdrawn_at")
     ),
     "customers_user": Rights(insert=EVERY, update=EVERY),  # A changed password saves the whole row.
     "customers_user_groups": APPEND,
@@ -116,7 +123,25 @@ TABLES: dict[str, Rights] = {
     "axes_accessattemptexpiration": Rights(delete=True),  # Deleted with the attempt, though none is ever made.
     "axes_accessfailurelog": READ,
     "axes_accesslog": READ,
-    "pilots_pilot": APPEND,
+    # onboarding
+    "pilots_pilot": Rights(
+        insert=EVERY,
+        update=("activated_at", "deadline", "closed_at", "closed_by_id", "outcome", "lesson"),
+    ),
+    "pilots_pilotfailure": Rights(insert=EVERY, update=("withdrawn_at", "withdrawn_by_id", "withdrawn_reason")),
+    "pilots_tick": Rights(insert=EVERY, update=("undone_at", "undone_by_id")),
+    "pilots_reviewanswer": APPEND,
+    "pilots_preflight": Rights(insert=EVERY, update=("started_at", "ended_at", "ok", "checks", "organization_id")),
+    "pilots_lead": Rights(
+        insert=EVERY,
+        update=(
+            *("company", "contact_name", "contact_email", "stage", "organization_id"),
+            *("lost_at", "lost_reason"),
+        ),
+    ),
+    "pilots_leadstep": APPEND,
+    "pilots_signal": APPEND,
+    "pilots_salesmail": Rights(insert=EVERY, update=("sent_at", "fault")),
     "auth_group": APPEND,
     "auth_group_permissions": READ,
     "auth_permission": READ,

@@ -36,10 +36,10 @@ from ledger.approvals import approve, reject, request_credits
 from ledger.lows import set_threshold
 from ledger.models import CreditRequest, Entry, ReconciliationRun, Wallet
 from ledger.periods import close_period
-from pilots.models import Pilot
 from sora2.ids import new_id
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
 from tests.ledger.clock import turn_back, turn_to
+from tests.onboarding import Onboarding, make_onboarding
 from webhooks import delivery, sinks
 from webhooks.endpoints import create_default_secret, create_endpoint
 from webhooks.guarded import Answer
@@ -71,7 +71,6 @@ MEMBERS = {
     "customer developer": ("Ola", "Ek"),
 }
 HOOK, BROKEN_HOOK = "https://hooks.acme.example/sora2", "https://legacy.acme.example/video/callbacks"
-HOURS = timedelta(hours=48)
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,7 @@ class World:
     keys: Mapping[str, ApiKey]
     sink: Sink
     invitation: OneTimeLink
+    onboarding: Onboarding
     closed: str
     due: str
     run: ReconciliationRun
@@ -116,7 +116,7 @@ def _make(now: datetime) -> World:
         requests |= _asked(go, acme, globex, people, now)
         keys = _keys(go, acme.organization, people["customer admin"], now)
     began = now - timedelta(hours=6)
-    Pilot.objects.create(organization=acme.organization, credits=5_000, activated_at=began, deadline=began + HOURS)
+    onboarding = make_onboarding(acme, people, began)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)
@@ -150,6 +150,7 @@ def _make(now: datetime) -> World:
         keys=keys,
         sink=sink,
         invitation=invitation,
+        onboarding=onboarding,
         closed=f"{closed:%Y-%m}",
         due=f"{due:%Y-%m}",
         run=run,

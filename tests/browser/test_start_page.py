@@ -26,7 +26,8 @@ def account(transactional_db: Any) -> Account:
     """A new organization in its pilot, with credits and a batch that has ended."""
     account, now = make_account(), timezone.now()
     Pilot.objects.create(
-        organization=account.organization, credits=1000, created_by="usr_x", activated_at=now - timedelta(hours=20),
+        organization=account.organization, credits=1000, created_by="usr_x", override_reason="a test",
+        activated_at=now - timedelta(hours=20),
         deadline=now + timedelta(hours=28),
     )  # fmt: skip
     end_batch(make_batch(account.api, 10), failed={7: FailureType.TIMEOUT})

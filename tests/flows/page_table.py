@@ -12,13 +12,14 @@ from django.contrib import admin
 READ = "batches:read ledger:read webhooks:read account:read"
 STAFF = {
     "no role": "",
-    "finance": f"{READ} batches:sign_off credits:request periods:close audit:read",
-    "finance approver": f"{READ} batches:sign_off credits:request credits:approve periods:close audit:read",
-    "sales ops": f"{READ} catalogue:write",
+    "finance": f"{READ} batches:sign_off credits:request periods:close audit:read pilots:read",
+    "finance approver": f"{READ} batches:sign_off credits:request credits:approve periods:close audit:read pilots:read",
+    "sales ops": f"{READ} catalogue:write pilots:read pilots:write",
     "support": "batches:read batches:write webhooks:read webhooks:write account:read routes:operate",
-    "auditor": f"{READ} audit:read",
+    "auditor": f"{READ} audit:read pilots:read",
     "superuser": f"{READ} batches:write webhooks:write keys:write account:write people:write batches:sign_off "
-    "credits:request credits:approve periods:close catalogue:write routes:operate routes:write audit:read",
+    "credits:request credits:approve periods:close catalogue:write routes:operate routes:write audit:read "
+    "pilots:read pilots:write",
 }
 CUSTOMERS = {
     "customer admin": f"{READ} batches:write webhooks:write keys:write account:write people:write batches:sign_off",
@@ -112,6 +113,17 @@ PAGES: dict[str, Row] = {
     "delivery": Row("GET", "webhooks:read", OWN),
     "delivery_redeliver": Row("POST", "webhooks:write", OWN),
     "sink": Row("GET", "webhooks:read", OWN),
+    # Pilots.
+    "pilot_list": Row("GET", "pilots:read", OURS),
+    "pilot_new": Row("GET", "pilots:write", OURS),
+    "pilot": Row("GET", "pilots:read", OURS),
+    "pilot_checklists": Row("GET", "pilots:read", OURS),
+    "preflight_list": Row("GET", "pilots:read", OURS),
+    "pilot_mails": Row("GET", "pilots:read", OURS),
+    "lead_list": Row("GET", "pilots:read", OURS),
+    "pilot_review": Row("GET", "pilots:read", OURS),
+    "sales_help": Row("GET", "pilots:read", OURS),
+    "pilot_plan": Row("GET", "pilots:read", OURS),
     # Customers.
     "customer_list": Row("GET", "account:read", ALL),
     "account": Row("GET", "account:read", OWN),

@@ -45,7 +45,9 @@ def said(account: Account, role: str = "customer admin", **query: str) -> str:
 def pilot_of(account: Account, **given: Any) -> Pilot:
     now = timezone.now()
     given = {"activated_at": now - timedelta(hours=1), "deadline": now + timedelta(hours=47), **given}
-    return Pilot.objects.create(organization=account.organization, credits=1000, created_by="usr_x", **given)
+    return Pilot.objects.create(
+        organization=account.organization, credits=1000, created_by="usr_x", override_reason="a test", **given
+    )
 
 
 # --- who sees what -------------------------------------------------------------------------------------------------

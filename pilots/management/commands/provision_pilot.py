@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        order = PilotOrder(**{field: options[field] for field in PilotOrder.__dataclass_fields__})
+        order = PilotOrder(**{field: options[field] for field in PilotOrder.__dataclass_fields__ if field in options})
         try:
             provisioned = provision_pilot(order=order, actor="system", now=timezone.now()).as_json()
         except (InvalidPilot, ForbiddenTarget) as error:

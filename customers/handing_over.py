@@ -1,0 +1,106 @@
+"""Hand secrets over by a one-time link: they are shown once, to whoever holds it, and are nowhere else.
+
+The row is taken by a guarded update: of two who reveal at once, one is shown the content, and the other nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
+
+from customers.invitation_models import LINK_LIFE, new_token
+from customers.models import Handover, Organization
+from customers.services import audit
+from sora2.canonical import sha256_hex
+from sora2.crypto import decrypt, encrypt
+
+
+class HandoverUseless(Exception):
+    """The content was revealed, withdrawn, replaced or wiped, or never was. Which of these is nobody's business."""
+
+
+@transaction.atomic
+def hand_over(
+    *, organization: Organization, title: str, content: Mapping[str, str], actor: str, now: datetime
+) -> tuple[Handover, str]:
+    """Keep some secrets, by name, until they are revealed; return the handover and the token of its link.
+
+    For 72 hours. The token is not stored and cannot be shown again: `renew` makes another one.
+    """
+    token = new_token()
+    handover = Handover.objects.create(
+        organization=organization,
+        title=title,
+        names=list(content),
+        content_encrypted=encrypt(json.dumps(dict(content))),
+        token_sha256=sha256_hex(token),
+        made_by=actor,
+        made_at=now,
+        expires_at=now + LINK_LIFE,
+    )
+    _audit(handover, actor, "make")
+    return handover, token
+
+
+@transaction.atomic
+def renew(*, handover: Handover, actor: str, now: datetime) -> str:
+    """Return the token of a new link for what nobody has revealed yet; the old link is useless from this moment.
+
+    Raises HandoverUseless.
+    """
+    token = new_token()
+    rows = Handover.objects.open().filter(pk=handover.pk)
+    if not rows.update(token_sha256=sha256_hex(token), expires_at=now + LINK_LIFE):
+        raise HandoverUseless
+    _audit(handover, actor, "renew")
+    return token
+
+
+@transaction.atomic
+def withdraw(*, handover: Handover, actor: str, now: datetime) -> bool:
+    """Wipe what nobody has revealed yet; say whether there was something."""
+    if not Handover.objects.open().filter(pk=handover.pk).update(content_encrypted="", withdrawn_at=now):
+        return False
+    _audit(handover, actor, "withdraw")
+    return True
+
+
+def good_handover(*, token: str, now: datetime) -> Handover | None:
+    """Return the handover of a token with its organization, if it can be revealed; this uses nothing up."""
+    return Handover.objects.good(now).with_token(token).select_related("organization").first()
+
+
+@transaction.atomic
+def reveal(*, token: str, now: datetime) -> tuple[Handover, dict[str, str]]:
+    """Return the secrets by name, this once, and wipe them. Raises HandoverUseless."""
+    rows = Handover.objects.good(now).with_token(token)
+    handover = rows.select_related("organization").select_for_update(of=("self",)).first()
+    if handover is None:
+        raise HandoverUseless
+    content: dict[str, str] = json.loads(decrypt(handover.content_encrypted))
+    Handover.objects.filter(pk=handover.pk).update(content_encrypted="", revealed_at=now)
+    _audit(handover, handover.pk, "reveal")
+    return handover, content
+
+
+def wipe_expired(*, now: datetime) -> int:
+    """Wipe the content of links that ended unused; return of how many."""
+    return Handover.objects.open().filter(expires_at__lte=now).update(content_encrypted="")
+
+
+def link_of(token: str) -> str:
+    """Return the address that a token opens."""
+    return f"{settings.PUBLIC_BASE_URL}{reverse('admin:handover', args=[token])}"
+
+
+def _audit(handover: Handover, actor: str, act: str) -> None:
+    audit(
+        actor=actor,
+        action=f"handover.{act}",
+        organization_id=handover.organization_id,
+        subject=handover.pk,
+        detail={"title": handover.title, "names": handover.names},
+    )
