@@ -40,6 +40,8 @@ ACTS: Mapping[str, str] = {
     "outputs.swept": "remove files that no record names",
     # customers
     "pilot.provision": "make a pilot",
+    "pilot.close": "close a pilot",
+    "organization.plan": "change a customer's plan or its terms",
     "handover.make": "hand secrets over by a link",
     "handover.renew": "make a new link for secrets",
     "handover.withdraw": "withdraw secrets",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -31,6 +32,7 @@ def start(request: HttpRequest) -> HttpResponseBase:
     except (Http404, ValueError):
         return missing(request)
     given: dict[str, Any] = {"title": "Home", "organization": organization, "access": access}
+    given["support"] = settings.SUPPORT_EMAIL
     if request.headers.get("HX-Request") == "true":
         if not access.may(Permission.BATCHES_READ):
             return refused(request, Permission.BATCHES_READ)

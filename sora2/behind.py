@@ -138,6 +138,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "pilot_review": OURS,
     "sales_help": OURS,
     "pilot_plan": OURS,
+    "customer_plan": OURS,
     # Customers.
     "customer_list": "No call: a key belongs to one organization, and knows no other.",
     "account": ACCOUNT,

@@ -123,7 +123,8 @@ PAGES: dict[str, Row] = {
     "lead_list": Row("GET", "pilots:read", OURS),
     "pilot_review": Row("GET", "pilots:read", OURS),
     "sales_help": Row("GET", "pilots:read", OURS),
-    "pilot_plan": Row("GET", "pilots:read", OURS),
+    "pilot_plan": Row("GET POST", "pilots:read", OURS, "pilots:write"),
+    "customer_plan": Row("GET POST", "pilots:read", OURS, "pilots:write"),
     # Customers.
     "customer_list": Row("GET", "account:read", ALL),
     "account": Row("GET", "account:read", OWN),
