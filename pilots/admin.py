@@ -32,14 +32,14 @@ def start(request: HttpRequest) -> HttpResponseBase:
     except (Http404, ValueError):
         return missing(request)
     given: dict[str, Any] = {"title": "Home", "organization": organization, "access": access}
-    given["support"] = settings.SUPPORT_EMAIL
     if request.headers.get("HX-Request") == "true":
         if not access.may(Permission.BATCHES_READ):
             return refused(request, Permission.BATCHES_READ)
         latest = start_pages.latest(access, organization, mode=mode)
         return render(request, "admin/start/latest.html", latest=latest, mode=mode, **given)
     found = start_pages.start(access, organization, mode=mode, now=timezone.now())
-    return render(request, "admin/start.html", found=found, home=found.home, mode=mode, own=own, **given)
+    more = {"home": found.home, "own": own, "support": settings.SUPPORT_EMAIL}
+    return render(request, "admin/start.html", found=found, mode=mode, **more, **given)
 
 
 PAGES = [

@@ -148,6 +148,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "member_role-effect": f"{people}/{developer}/role?role=customer+finance",
         "member_role-last": f"{people}/{admin}/role?role=customer+finance",
         "member_remove-last": f"{people}/{admin}/remove",
+        "account-enterprise": f"/admin/customers/{world.globex.organization.pk}",
+        "customer_plan-enterprise": f"/admin/customers/{world.globex.organization.pk}/plan",
         "join-useless": "/admin/join/no-such-token",
         "index-missing": "/admin/batches/bat_00000000000000000000000000",
     }

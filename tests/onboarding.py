@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from customers.handing_over import hand_over
-from customers.models import Handover, User
+from customers.models import Handover, Organization, User
+from customers.plans import Terms, agreement_of, change_plan
 from pilots.leads import advance
 from pilots.models import Lead, LeadStep, Pilot, PilotFailure, Preflight, ReviewAnswer, SalesMail, Signal, Tick
 from tests.factories import Account
@@ -75,6 +76,20 @@ def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) 
     return Onboarding(pilot, lead, other, handover, mail, preflight, _said(pilot, acme, lead, sales, began))
 
 
+def make_enterprise(organization: Organization, sales: User, now: datetime) -> None:
+    """Make a customer an enterprise, and give it new terms later."""
+    for days, items, contract in ((40, 500, "MSA-2026-011"), (2, 10_000, "MSA-2026-011, annex 1")):
+        change_plan(
+            organization=organization,
+            terms=Terms(items, 600, 400, 4),
+            contract_reference=contract,
+            reason="They asked for larger batches",
+            by=sales,
+            seen=agreement_of(Organization.objects.get(pk=organization.pk)).seen,
+            now=now - timedelta(days=days),
+        )
+
+
 def _preflights(began: datetime, sales: User) -> Preflight:
     failed = [{"name": "sink", "ok": False, "seconds": 30.0, "detail": "Nothing arrived at the test endpoint."}]
     hour = timedelta(hours=1)
@@ -93,6 +108,7 @@ def _preflights(began: datetime, sales: User) -> Preflight:
 def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime) -> PilotFailure:
     given = {"organization": acme.organization, "lead": lead, "recorded_by": sales}
     Signal.objects.create(code=Signal.Code.MORE_EVENTS, note="item.failed", seen_at=began, **given)
+    Signal.objects.create(code=Signal.Code.CONTRACT_OR_SLA, note="Asked by their CFO", seen_at=began, **given)
     Tick.objects.create(
         pilot=pilot, item="raw_payloads", side=Tick.Side.CUSTOMER, ticked_at=began, ticked_by=sales, note="In S3"
     )

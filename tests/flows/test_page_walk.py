@@ -113,6 +113,14 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "member_role": ("member_role?role=customer+finance", {}),
     "member_remove": ("member_remove", {}),
     "member_password": ("member_password", {}),
+    "pilot_plan": (
+        "pilot_plan",
+        {"contract_reference": "C-1", "support_response_hours": "4", "reason": "Signed", "step": "confirm"},
+    ),
+    "customer_plan": (
+        "customer_plan",
+        {"contract_reference": "C-1", "support_response_hours": "4", "reason": "Signed", "step": "confirm"},
+    ),
     "password_change": ("password_change", {}),
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ from tests.customers.test_two_step import PASSWORD, code_of, give_password, next
 from tests.factories import Account, end_batch, make_batch
 from tests.markup import form_to, forms_of
 from tests.people import superuser
+from tests.pilots.plan_scenes import asking_pilot, record, sent
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
 from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
@@ -272,6 +273,14 @@ TABLE: dict[str, tuple[str, Act]] = {
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
     # customers
+    "pilot_plan": (
+        "organization.plan",
+        lambda s: sent(s.client, f"/admin/pilots/{asking_pilot(s.account.organization).pk}/plan"),
+    ),
+    "customer_plan": (
+        "organization.plan",
+        lambda s: (record(s.account.organization), sent(s.client, f"/admin/customers/{s.owner}/plan")),
+    ),
     "account_settings": ("organization.settings", new_settings),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
