@@ -7,14 +7,17 @@ import pytest
 from django.utils import timezone
 
 from customers.models import AuditEvent, Organization, Plan, PlanChange
-from customers.plans import InvalidTerms, agreement_of, change_plan
+from customers.plans import MOST, InvalidTerms, agreement_of, change_plan
 from pilots.models import OPENS_TRANSITION, Lead, LeadStep, Pilot, Signal
+from pilots.plan_forms import LABELS
+from pilots.plan_pages import SAME
 from pilots.signals import transition_opened_by
 from pilots.upgrading import NotAsked, upgrade
 from sora2.seen import ChangedMeanwhile
 from tests.factories import Account, end_batch, make_account, make_batch
 from tests.people import member, staff, words_of
 from tests.pilots.plan_scenes import TERMS, agreed, asking_pilot, make_pilot, record, sent
+from tests.sora2.documents import section
 
 pytestmark = pytest.mark.django_db
 
@@ -217,6 +220,13 @@ def test_faults_are_said_at_their_fields(account: Account) -> None:
     assert set(refused.context["form"].errors) == set(given)
     assert "Without a contract there are no such terms" in words_of(refused)
     assert is_pilot_still(account)
+
+
+def test_the_documentation_says_what_the_page_says() -> None:
+    said = section("enterprise/limits.md", "Pilot and Enterprise")
+    assert all(f"| {name.lower()} | {words} |" in said for name, words in SAME)
+    bounds = section("howto/plans.md", "From pilot to enterprise")
+    assert all(f"| {label.lower()} | 1 | {MOST[name]:,} |" in bounds for name, label in LABELS.items())
 
 
 def test_who_only_reads_sees_the_plan_and_changes_nothing(account: Account) -> None:
