@@ -138,7 +138,7 @@ def test_until_the_customer_asks_the_page_offers_nothing_and_says_what_to_record
 
 def test_the_effect_is_shown_in_figures_before_anything_happens(account: Account) -> None:
     address, client = plan_of(asking_pilot(account.organization)), staff("sales ops")
-    assert "✓ The customer asked: “Do we need a contract / SLA?”, In the review call" in words_of(client.get(address))
+    assert "✓ The customer asked: “Do we need a contract / SLA?” · In the review call" in words_of(client.get(address))
     shown = sent(client, address, "preview", lesson="Write a shorter guide")
     page = words_of(shown)
     for words in (
@@ -171,7 +171,7 @@ def test_a_confirmed_one_is_done_and_leads_to_what_comes_next(account: Account) 
         "The prepaid package: 102,000 credits for $5,000.00",
         "New terms, under a new contract",
         "pilot → enterprise MSA-7 Videos in a batch: 50 → 10,000 Requests in 60 seconds: 1,000 → 600 "
-        "Open batches: 100 → 400 Hours to an answer: – → 4 They asked for larger batches",
+        "Open batches: 100 → 400 Hours to an answer: best effort → 4 They asked for larger batches",
     ):
         assert words in page
     assert Lead.objects.get().stage == Lead.Stage.CONTRACT
