@@ -6,16 +6,32 @@ The row is taken by a guarded update: of two who reveal at once, one is shown th
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 
 from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
 
 from customers.invitation_models import LINK_LIFE, new_token
-from customers.models import Handover, Organization
+from customers.issuing import KeyOrder, issue_by_person
+from customers.models import Handover, Mode, Organization
 from customers.services import audit
 from sora2.canonical import sha256_hex
 from sora2.crypto import decrypt, encrypt
+
+
+class Named(StrEnum):
+    """What a secret is called in a handover; the page that reveals it says by its name what to do with it."""
+
+    LIVE_KEY = "Live API key"
+    TEST_KEY = "Test API key"
+    ENDPOINT_SECRET = "Webhook secret"  # noqa: S105 - a name.
+    DEFAULT_SECRET = "Default webhook secret"  # noqa: S105 - the same.
+    USERNAME = "Sign-in name"
+    PASSWORD = "Password"  # noqa: S105 - the same.
+
+
+KEY_NAMES = {Mode.LIVE: Named.LIVE_KEY, Mode.TEST: Named.TEST_KEY}
 
 
 class HandoverUseless(Exception):
@@ -34,8 +50,8 @@ def hand_over(
     handover = Handover.objects.create(
         organization=organization,
         title=title,
-        names=list(content),
-        content_encrypted=encrypt(json.dumps(dict(content))),
+        names=[str(name) for name in content],
+        content_encrypted=encrypt(json.dumps({str(name): secret for name, secret in content.items()})),
         token_sha256=sha256_hex(token),
         made_by=actor,
         made_at=now,
@@ -43,6 +59,20 @@ def hand_over(
     )
     _audit(handover, actor, "make")
     return handover, token
+
+
+@transaction.atomic
+def hand_over_new_key(
+    *, organization: Organization, mode: Mode, order: KeyOrder, key_id: str, actor: str, now: datetime
+) -> tuple[Handover, str]:
+    """Make a key as a person has ordered it, and hand its secret over: nobody of us sees it.
+
+    `key_id` is the id that it will have. Raises MadeBefore, TooManyKeys.
+    """
+    _, secret = issue_by_person(organization=organization, mode=mode, order=order, key_id=key_id, actor=actor, now=now)
+    name = KEY_NAMES[mode]
+    title = f"A new {name[0].lower()}{name[1:]}"
+    return hand_over(organization=organization, title=title, content={name: secret}, actor=actor, now=now)
 
 
 @transaction.atomic

@@ -12,6 +12,7 @@ from customers.modes import mode_of
 from customers.pages import access_of, missing, own_organizations, refused
 from pilots import (
     admin_checklists,
+    admin_handovers,
     admin_leads,
     admin_mails,
     admin_pilots,
@@ -42,6 +43,7 @@ def start(request: HttpRequest) -> HttpResponseBase:
 
 PAGES = [
     *admin_provisioning.PAGES,
+    *admin_handovers.PAGES,
     *admin_pilots.PAGES,
     *admin_checklists.PAGES,
     *admin_mails.PAGES,

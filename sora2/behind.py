@@ -138,6 +138,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "pilot_review": OURS,
     "sales_help": OURS,
     "pilot_plan": OURS,
+    "pilot_handovers": OURS,
     # Customers.
     "customer_list": "No call: a key belongs to one organization, and knows no other.",
     "account": ACCOUNT,
@@ -171,6 +172,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "login": SIGNING_IN,
     "login_code": SIGNING_IN,
     "join": SIGNING_IN,
+    "handover": "No call: what a link holds is shown to people, once.",
     "two_step": SIGNING_IN,
     "password_change": SIGNING_IN,
     "password_change_done": SIGNING_IN,

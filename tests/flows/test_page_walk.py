@@ -113,6 +113,11 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "member_role": ("member_role?role=customer+finance", {}),
     "member_remove": ("member_remove", {}),
     "member_password": ("member_password", {}),
+    "pilot_new": ("pilot_new", {"name": "Hooli", "reason": "Agreed in the call", "step": "confirm",
+                               "override_reason": "Ran by hand"}),
+    "handover_new_key": ("pilot_handovers", {}),
+    "handover_renew": ("pilot_handovers", {}),
+    "handover_withdraw": ("pilot_handovers", {}),
     "password_change": ("password_change", {}),
 }  # fmt: skip
 
