@@ -111,6 +111,6 @@ def _provision(
         "admin/pilots/provisioned.html",
         title="The pilot is made",
         pilot=made.pilot,
-        made=made,
+        links=made.links,
         tab="handovers",
     )
