@@ -4,6 +4,7 @@ The row is taken by a guarded update: of two who reveal at once, one is shown th
 """
 
 import json
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +15,7 @@ from django.urls import reverse
 
 from customers.invitation_models import LINK_LIFE, new_token
 from customers.issuing import KeyOrder, issue_by_person
-from customers.models import Handover, Mode, Organization
+from customers.models import Handover, Membership, Mode, Organization, User
 from customers.services import audit
 from sora2.canonical import sha256_hex
 from sora2.crypto import decrypt, encrypt
@@ -31,11 +32,16 @@ class Named(StrEnum):
     PASSWORD = "Password"  # noqa: S105 - the same.
 
 
+SIGN_IN_TITLE = "Sign-in to the dashboard"
 KEY_NAMES = {Mode.LIVE: Named.LIVE_KEY, Mode.TEST: Named.TEST_KEY}
 
 
 class HandoverUseless(Exception):
     """The content was revealed, withdrawn, replaced or wiped, or never was. Which of these is nobody's business."""
+
+
+class SignedInBefore(Exception):
+    """Nobody waits for a first password here: to replace one that was used is for whoever looks after people."""
 
 
 @transaction.atomic
@@ -73,6 +79,35 @@ def hand_over_new_key(
     name = KEY_NAMES[mode]
     title = f"A new {name[0].lower()}{name[1:]}"
     return hand_over(organization=organization, title=title, content={name: secret}, actor=actor, now=now)
+
+
+@transaction.atomic
+def hand_over_new_password(*, organization: Organization, actor: str, now: datetime) -> tuple[Handover, str]:
+    """Replace the password of the sign-in that we made for a customer, and hand it over: its link was lost.
+
+    Only as long as nobody has signed in with it. What waits of the old one is wiped. Raises SignedInBefore.
+    """
+    ours = User.objects.filter(
+        memberships__organization=organization, memberships__role=Membership.Role.ADMIN, memberships__invited_by=None
+    )
+    never = ours.filter(is_active=True, last_login=None).order_by("date_joined", "pk")
+    user = never.select_for_update(no_key=True, of=("self",)).first()
+    if user is None:
+        raise SignedInBefore
+    password = secrets.token_urlsafe(15)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    for waiting in Handover.objects.open().filter(organization=organization, names__contains=[Named.PASSWORD]):
+        withdraw(handover=waiting, actor=actor, now=now)
+    audit(
+        actor=actor,
+        action="person.replace_password",
+        organization_id=organization.pk,
+        subject=user.pk,
+        detail={"username": user.username},
+    )
+    content: dict[str, str] = {Named.USERNAME: user.username, Named.PASSWORD: password}
+    return hand_over(organization=organization, title=SIGN_IN_TITLE, content=content, actor=actor, now=now)
 
 
 @transaction.atomic

@@ -7,7 +7,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from customers.access import Access, Permission
-from customers.handing_over import HandoverUseless, hand_over_new_key, link_of, renew, withdraw
+from customers.handing_over import (
+    HandoverUseless,
+    SignedInBefore,
+    hand_over_new_key,
+    hand_over_new_password,
+    link_of,
+    renew,
+    withdraw,
+)
 from customers.issuing import KEYS_MOST, MadeBefore, TooManyKeys
 from customers.models import Handover, Mode
 from customers.pages import page
@@ -19,6 +27,11 @@ from sora2.pages import Page, render, render_once
 
 GONE = "Nothing was changed: it was revealed, withdrawn or wiped meanwhile. Make a new key and hand that over."
 MADE_BEFORE = "Nothing was made now: the same form has made its key before. If its link was lost, make a new one."
+
+IN_USE = (
+    "Nothing was changed: somebody has signed in with the sign-in that we made, or it is closed. Whoever lost their "
+    "password asks an administrator of theirs for a link to set a new one; a superuser can make it too."
+)
 
 
 @require_safe
@@ -82,10 +95,24 @@ def handover_new_key(request: HttpRequest, access: Access, pilot_id: str) -> Htt
     return _link(request, pilot, handover, token)
 
 
+@require_POST
+@page(Permission.PILOTS_WRITE)
+def handover_new_password(request: HttpRequest, access: Access, pilot_id: str) -> HttpResponseBase:
+    """Replace the password that nobody has signed in with yet, and show the link to it this once."""
+    pilot = reached_pilot(access, pilot_id=pilot_id)
+    try:
+        made = hand_over_new_password(organization=pilot.organization, actor=access.actor, now=timezone.now())
+    except SignedInBefore:
+        messages.error(request, IN_USE)
+        return _back(pilot)
+    return _link(request, pilot, *made)
+
+
 _AT = "pilots/<id:pilot_id>/handovers"
 PAGES = [
     Page(_AT, pilot_handovers, "pilot_handovers"),
     Page(f"{_AT}/new-key", handover_new_key, "handover_new_key"),
+    Page(f"{_AT}/new-password", handover_new_password, "handover_new_password"),
     Page(f"{_AT}/<id:handover_id>/renew", handover_renew, "handover_renew"),
     Page(f"{_AT}/<id:handover_id>/withdraw", handover_withdraw, "handover_withdraw"),
 ]

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from customers import services as customers
 from customers.access import DEFAULT_SCOPES
-from customers.handing_over import KEY_NAMES, Named, hand_over, link_of
+from customers.handing_over import KEY_NAMES, SIGN_IN_TITLE, Named, hand_over, link_of
 from customers.issuing import KeyOrder, issue_from_us
 from customers.models import Membership, Mode, Organization, User
 from ledger import services as ledger
@@ -189,7 +189,7 @@ def _hand_over(made: Provisioned, *, actor: str, now: datetime) -> Links:
 
     return Links(
         keys=link("API keys and webhook secrets", {name: secret for name, secret in keys.items() if secret}),
-        sign_in=link("Sign-in to the dashboard", {Named.USERNAME: made.username, Named.PASSWORD: made.password}),
+        sign_in=link(SIGN_IN_TITLE, {Named.USERNAME: made.username, Named.PASSWORD: made.password}),
     )
 
 

@@ -118,6 +118,7 @@ PAGES: dict[str, Row] = {
     "pilot_new": Row("GET POST", "pilots:write", OURS),
     "pilot_handovers": Row("GET", "pilots:read", OURS),
     "handover_new_key": Row("POST", "pilots:write", OURS),
+    "handover_new_password": Row("POST", "pilots:write", OURS),
     "handover_renew": Row("POST", "pilots:write", OURS),
     "handover_withdraw": Row("POST", "pilots:write", OURS),
     "pilot": Row("GET", "pilots:read", OURS),

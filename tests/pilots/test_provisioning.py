@@ -106,7 +106,7 @@ def test_one_form_makes_a_pilot_whose_secrets_only_its_people_see(sales: Client,
     assert "1,000 promotional credits of at most 100,000: no second person decides" in preview
     assert "Play money, test 0 10,000" in preview
     assert "Override The stack was tried by hand" in preview
-    assert "48 hours, from the confirmation" in preview
+    assert "48 hours, from the moment you confirm to about " in preview
     assert "◑ A batch" not in preview
     page = sales.post(NEW, {**sent, "step": "confirm"})
     assert page.status_code == 200
@@ -378,6 +378,23 @@ def test_a_new_key_goes_into_a_link_and_onto_no_page(sales: Client) -> None:
     assert "This is over." in words_of(wrong)
 
 
+def test_a_password_that_nobody_has_used_is_replaced_and_no_other(sales: Client) -> None:
+    old = doors_of(made_by(sales))[1]
+    tab = f"/admin/pilots/{Pilot.objects.get().pk}/handovers"
+    first = doors_of(sales.post(f"{tab}/new-password"))
+    assert Client().get(old).status_code == 404
+    lost = revealed(first[0])
+    [door] = doors_of(sales.post(f"{tab}/new-password"))
+    sign_in = revealed(door)
+    assert sign_in["Sign-in name"] == lost["Sign-in name"]
+    assert not signs_in(*lost.values())
+    assert signs_in(*sign_in.values())
+    again = sales.post(f"{tab}/new-password", follow=True)
+    assert "Nothing was changed: somebody has signed in" in words_of(again)
+    assert signs_in(*sign_in.values())
+    assert AuditEvent.objects.filter(action="person.replace_password").count() == 2
+
+
 def test_who_only_reads_sees_what_was_handed_over_and_no_form(sales: Client) -> None:
     made_by(sales)
     pilot, handover = Pilot.objects.get(), Handover.objects.earliest("pk")
@@ -387,7 +404,13 @@ def test_who_only_reads_sees_what_was_handed_over_and_no_form(sales: Client) -> 
         page = client.get(tab)
         assert "○ open" in words_of(page)
         assert not [form for form in forms_of(page) if "/pilots/" in form.action]
-        refused: Sequence[str] = (f"{tab}/{handover.pk}/renew", f"{tab}/{handover.pk}/withdraw", f"{tab}/new-key", NEW)
+        refused: Sequence[str] = (
+            f"{tab}/{handover.pk}/renew",
+            f"{tab}/{handover.pk}/withdraw",
+            f"{tab}/new-key",
+            f"{tab}/new-password",
+            NEW,
+        )
         assert {client.post(address).status_code for address in refused} == {403}
     other = provision_pilot(order=order(), actor="usr_1", now=timezone.now())
     assert sales.post(f"/admin/pilots/{other.pilot.pk}/handovers/{handover.pk}/renew").status_code == 404
