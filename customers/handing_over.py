@@ -41,7 +41,7 @@ class HandoverUseless(Exception):
 
 
 class SignedInBefore(Exception):
-    """Nobody waits for a first password here: to replace one that was used is for whoever looks after people."""
+    """Nobody waits for a first password here: whom a customer lets in is its own affair since somebody came in."""
 
 
 @transaction.atomic
@@ -76,17 +76,19 @@ def hand_over_new_key(
     `key_id` is the id that it will have. Raises MadeBefore, TooManyKeys.
     """
     _, secret = issue_by_person(organization=organization, mode=mode, order=order, key_id=key_id, actor=actor, now=now)
-    name = KEY_NAMES[mode]
-    title = f"A new {name[0].lower()}{name[1:]}"
-    return hand_over(organization=organization, title=title, content={name: secret}, actor=actor, now=now)
+    content: dict[str, str] = {KEY_NAMES[mode]: secret}
+    return hand_over(organization=organization, title=f"New {mode} API key", content=content, actor=actor, now=now)
 
 
 @transaction.atomic
 def hand_over_new_password(*, organization: Organization, actor: str, now: datetime) -> tuple[Handover, str]:
     """Replace the password of the sign-in that we made for a customer, and hand it over: its link was lost.
 
-    Only as long as nobody has signed in with it. What waits of the old one is wiped. Raises SignedInBefore.
+    Only as long as nobody of theirs has signed in: later it would be a way into somebody's house. What waits of the old
+    one is wiped. Raises SignedInBefore.
     """
+    if organization.memberships.filter(user__last_login__isnull=False).exists():
+        raise SignedInBefore
     ours = User.objects.filter(
         memberships__organization=organization, memberships__role=Membership.Role.ADMIN, memberships__invited_by=None
     )

@@ -27,10 +27,9 @@ from sora2.pages import Page, render, render_once
 
 GONE = "Nothing was changed: it was revealed, withdrawn or wiped meanwhile. Make a new key and hand that over."
 MADE_BEFORE = "Nothing was made now: the same form has made its key before. If its link was lost, make a new one."
-
 IN_USE = (
-    "Nothing was changed: somebody has signed in with the sign-in that we made, or it is closed. Whoever lost their "
-    "password asks an administrator of theirs for a link to set a new one; a superuser can make it too."
+    "Nothing was changed: somebody of theirs has signed in already. Whoever lost their password asks an administrator "
+    "of theirs for a link to set a new one; a superuser can make it too."
 )
 
 
@@ -98,7 +97,7 @@ def handover_new_key(request: HttpRequest, access: Access, pilot_id: str) -> Htt
 @require_POST
 @page(Permission.PILOTS_WRITE)
 def handover_new_password(request: HttpRequest, access: Access, pilot_id: str) -> HttpResponseBase:
-    """Replace the password that nobody has signed in with yet, and show the link to it this once."""
+    """Replace the first password of a customer of whom nobody has signed in yet, and show the link to it this once."""
     pilot = reached_pilot(access, pilot_id=pilot_id)
     try:
         made = hand_over_new_password(organization=pilot.organization, actor=access.actor, now=timezone.now())

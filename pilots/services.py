@@ -107,19 +107,7 @@ def provision_pilot(
     made = _equip(order, pilot, actor=actor, now=now, by_link=by_link)
     if order.lead is not None:
         _convert(order.lead, organization, actor=actor, now=now)
-    detail = {
-        "credits": order.credits,
-        "hours": order.hours,
-        "max_items": order.max_items,
-        "starts_at": timestamp(pilot.activated_at),
-        "reason": order.reason,
-        "preflight": pilot.preflight_id,
-        "override": pilot.override_reason,
-        "by_link": by_link,
-    }
-    customers.audit(
-        actor=actor, action="pilot.provision", organization_id=organization.pk, subject=pilot.pk, detail=detail
-    )
+    _audit(order, pilot, by_link=by_link)
     return made
 
 
@@ -199,6 +187,26 @@ def _convert(lead: Lead, organization: Organization, *, actor: str, now: datetim
         raise InvalidPilot(f"{lead.company} has its pilot already, or was given up: look at the lead again.", "lead")
     by = User.objects.filter(pk=actor).first()
     advance(lead=lead, stage=Lead.Stage.PILOT, by=by, now=now, note="Provisioned")
+
+
+def _audit(order: PilotOrder, pilot: Pilot, *, by_link: bool) -> None:
+    detail = {
+        "credits": order.credits,
+        "hours": order.hours,
+        "max_items": order.max_items,
+        "starts_at": timestamp(pilot.activated_at),
+        "reason": order.reason,
+        "preflight": pilot.preflight_id,
+        "override": pilot.override_reason,
+        "by_link": by_link,
+    }
+    customers.audit(
+        actor=pilot.created_by,
+        action="pilot.provision",
+        organization_id=pilot.organization_id,
+        subject=pilot.pk,
+        detail=detail,
+    )
 
 
 def _key(organization: Organization, mode: Mode, order: PilotOrder, *, actor: str, now: datetime) -> str:

@@ -166,7 +166,7 @@ def test_a_new_key_is_handed_over_once_however_often_it_is_asked_for(account: Ac
     handover, token = verbs.hand_over_new_key(**asked)
     with pytest.raises(MadeBefore):
         verbs.hand_over_new_key(**asked)
-    assert (handover.title, handover.names) == ("A new test API key", ["Test API key"])
+    assert (handover.title, handover.names) == ("New test API key", ["Test API key"])
     _, content = verbs.reveal(token=token, now=timezone.now())
     assert Api(content["Test API key"]).get("/wallet").status_code == 200
     assert ApiKey.objects.get(pk=asked["key_id"]).created_by == "usr_1"
