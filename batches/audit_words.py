@@ -55,6 +55,7 @@ ACTS: Mapping[str, str] = {
     "person.change_role": "change somebody's role",
     "person.remove": "remove somebody",
     "person.password_link": "make a link for a new password",
+    "person.replace_password": "replace a password that was never used",
     "person.set_password": "set a new password by a link",
     "key.create": "make an API key",
     "key.rotate": "rotate an API key",

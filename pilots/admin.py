@@ -13,6 +13,7 @@ from customers.modes import mode_of
 from customers.pages import access_of, missing, own_organizations, refused
 from pilots import (
     admin_checklists,
+    admin_handovers,
     admin_leads,
     admin_mails,
     admin_pilots,
@@ -44,6 +45,7 @@ def start(request: HttpRequest) -> HttpResponseBase:
 
 PAGES = [
     *admin_provisioning.PAGES,
+    *admin_handovers.PAGES,
     *admin_pilots.PAGES,
     *admin_checklists.PAGES,
     *admin_mails.PAGES,

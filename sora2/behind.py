@@ -139,6 +139,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "sales_help": OURS,
     "pilot_plan": OURS,
     "customer_plan": OURS,
+    "pilot_handovers": OURS,
     # Customers.
     "customer_list": "No call: a key belongs to one organization, and knows no other.",
     "account": ACCOUNT,
@@ -172,6 +173,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "login": SIGNING_IN,
     "login_code": SIGNING_IN,
     "join": SIGNING_IN,
+    "handover": "No call: what a link holds is shown to people, once.",
     "two_step": SIGNING_IN,
     "password_change": SIGNING_IN,
     "password_change_done": SIGNING_IN,

@@ -76,6 +76,7 @@ def parameters(world: World) -> dict[str, Any]:
         "key_id": acme.keys[Mode.LIVE].pk,
         "month": world.due,
         "name": SIMULATOR,
+        "handover_id": world.onboarding.handover.pk,
         "lead_id": world.onboarding.lead.pk,
         "mail_id": world.onboarding.mail.pk,
         "number": leaf.seal_id,
@@ -90,6 +91,7 @@ def parameters(world: World) -> dict[str, Any]:
         # A token that opens nothing: those that do are not kept.
         "join": {"token": "no-such-token"},
         "new_password": {"token": "no-such-token"},
+        "handover": {"token": "no-such-token"},
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
     }
@@ -151,6 +153,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "account-enterprise": f"/admin/customers/{world.globex.organization.pk}",
         "customer_plan-enterprise": f"/admin/customers/{world.globex.organization.pk}/plan",
         "join-useless": "/admin/join/no-such-token",
+        "handover-useless": "/admin/secret/no-such-token",
+        "pilot_new-lead": f"/admin/pilots/new?lead={world.onboarding.other_lead.pk}",
         "index-missing": "/admin/batches/bat_00000000000000000000000000",
     }
 

@@ -50,6 +50,9 @@ SIGNS = {
     "closed": ("−", "waiting"),
     "open": ("○", "active"),
     "expired": ("−", "waiting"),
+    # Of secrets that were handed over by a link; they may be open or expired too.
+    "revealed": ("✓", "good"),
+    "withdrawn": ("−", "waiting"),
     # Of an API key; a new secret of it may work beside the one before.
     "usable": ("✓", "good"),
     "expires soon": ("◑", "mixed"),

@@ -5,6 +5,7 @@ from django.utils import timezone
 from batches.catalogue import SIMULATOR
 from batches.failures import FailureType
 from batches.models import Attempt, Batch, CatalogueModel, Item, Price, PriceList, ProviderRoute
+from customers.handing_over import hand_over
 from customers.models import AuditEvent, Membership, Mode, User
 from customers.people import invite
 from customers.services import audit_key, create_api_key
@@ -44,6 +45,13 @@ def _customers(world: World) -> None:
             create_api_key(
                 organization=world.acme.organization, mode=Mode.LIVE, name=f"key {number}", created_by=maker.pk
             )
+        hand_over(
+            organization=world.acme.organization,
+            title=f"Secret {number}",
+            content={"Live API key": "none"},
+            actor=user.pk,
+            now=timezone.now(),
+        )
         invite(
             organization=world.acme.organization,
             email=f"new-{number}@acme.example",

@@ -115,7 +115,12 @@ PAGES: dict[str, Row] = {
     "sink": Row("GET", "webhooks:read", OWN),
     # Pilots.
     "pilot_list": Row("GET", "pilots:read", OURS),
-    "pilot_new": Row("GET", "pilots:write", OURS),
+    "pilot_new": Row("GET POST", "pilots:write", OURS),
+    "pilot_handovers": Row("GET", "pilots:read", OURS),
+    "handover_new_key": Row("POST", "pilots:write", OURS),
+    "handover_new_password": Row("POST", "pilots:write", OURS),
+    "handover_renew": Row("POST", "pilots:write", OURS),
+    "handover_withdraw": Row("POST", "pilots:write", OURS),
     "pilot": Row("GET", "pilots:read", OURS),
     "pilot_checklists": Row("GET", "pilots:read", OURS),
     "preflight_list": Row("GET", "pilots:read", OURS),
@@ -187,7 +192,7 @@ MODELS: dict[str, str] = {
 DJANGOS = {"autocomplete", "view_on_site", "app_list"}
 DOORS = {
     *("login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"),
-    *("join", "new_password"),
+    *("join", "new_password", "handover"),
 }
 
 # Taken; sent to sign in; the method is none of the page's; refused; not there.

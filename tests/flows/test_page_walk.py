@@ -56,7 +56,7 @@ pytestmark = pytest.mark.django_db
 Answers = dict[tuple[str, str, str], str]
 
 # Acts that change no row here: their forms only lead on, say what is wrong, or move a switch of the session.
-SHOWN_FIRST = {"password_change", "batch_new", "switch_mode"}
+SHOWN_FIRST = {"password_change", "batch_new", "switch_mode", "handover_new_password"}
 PAUSED = "openai"
 ID = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
 
@@ -121,6 +121,12 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "customer_plan",
         {"contract_reference": "C-1", "support_response_hours": "4", "reason": "Signed", "step": "confirm"},
     ),
+    "pilot_new": ("pilot_new", {"name": "Hooli", "reason": "Agreed in the call", "step": "confirm",
+                               "override_reason": "Ran by hand"}),
+    "handover_new_key": ("pilot_handovers", {}),
+    "handover_new_password": ("pilot_handovers", {}),
+    "handover_renew": ("pilot_handovers", {}),
+    "handover_withdraw": ("pilot_handovers", {}),
     "password_change": ("password_change", {}),
 }  # fmt: skip
 

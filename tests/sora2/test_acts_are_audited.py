@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib import admin
+from django.db.models import Q
 from django.test import Client
+from django.utils import timezone
 
 from batches.audit_words import ACTS
 from batches.failures import FailureType
@@ -21,6 +23,8 @@ from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
+from pilots.provisioning_forms import KeyHandoverForm, PilotForm
+from pilots.services import PilotOrder, provision_pilot
 from tests.batches.test_acts import retry_form
 from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
 from tests.batches.test_ordering import confirm, of_staff
@@ -202,6 +206,28 @@ def by_password_link(scene: Scene) -> None:
     Client().post(urlsplit(shown).path, {"new_password1": PASSWORD, "new_password2": PASSWORD})
 
 
+def provisioning(scene: Scene) -> Any:
+    form = {"token": PilotForm.new_token(), "name": "Hooli", "credits": "100", "reason": "Agreed", "hours": "48"}
+    limits = {"max_items": "50", "rate_limit": "60", "max_open_batches": "9", "override_reason": "Tried by hand"}
+    return scene.client.post("/admin/pilots/new", {**form, **limits, **CONFIRM})
+
+
+def on_handover(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about what was handed over to the customer of a pilot."""
+
+    def acting(scene: Scene) -> Any:
+        made = provision_pilot(order=PilotOrder("Hooli", 100), actor="system", now=timezone.now(), by_link=True)
+        handover = made.pilot.organization.handovers.earliest("pk")
+        return scene.client.post(f"/admin/pilots/{made.pilot.pk}/handovers/{act.format(handover.pk)}", form)
+
+    return acting
+
+
+def revealing(_: Scene) -> Any:
+    made = provision_pilot(order=PilotOrder("Hooli", 100), actor="system", now=timezone.now(), by_link=True)
+    return Client().post(urlsplit(made.links.keys if made.links else "").path)
+
+
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
@@ -272,6 +298,16 @@ TABLE: dict[str, tuple[str, Act]] = {
         "route.change",
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
+    # pilots
+    "pilot_new": ("pilot.provision", provisioning),
+    "handover_renew": ("handover.renew", on_handover("{}/renew")),
+    "handover_withdraw": ("handover.withdraw", on_handover("{}/withdraw")),
+    "handover_new_key": (
+        "handover.make",
+        on_handover("new-key", token=KeyHandoverForm.new_token(), mode="live", name="Again"),
+    ),
+    "handover_new_password": ("person.replace_password", on_handover("new-password")),
+    "handover": ("handover.reveal", revealing),
     # customers
     "pilot_plan": (
         "organization.plan",
@@ -349,7 +385,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Collection[str]]:
     def request(client: Client, **asked: Any) -> Any:
         before = set(AuditEvent.objects.values_list("pk", flat=True))
         response = send(client, **asked)
-        events = AuditEvent.objects.exclude(pk__in=before).filter(outcome="done", actor__startswith="usr_")
+        # Who reveals a handover is known by its link alone.
+        somebody = Q(actor__startswith="usr_") | Q(actor__startswith="hnd_")
+        events = AuditEvent.objects.exclude(pk__in=before).filter(somebody, outcome="done")
         found[response.resolver_match.url_name or ""] |= {event.action for event in events}
         return response
 
