@@ -205,6 +205,11 @@ WORDS = {
 }
 
 
+def words_of(name: str) -> str:
+    """Return what a check is called; what is none of them is a run that was cut off."""
+    return WORDS.get(name, "The run went to its end")
+
+
 # --- what they share ------------------------------------------------------------------------------------------------
 
 

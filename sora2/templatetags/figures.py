@@ -55,6 +55,10 @@ SIGNS = {
     "expires soon": ("◑", "mixed"),
     "rotating": ("◐", "active"),
     "revoked": ("−", "waiting"),
+    # Of a preflight.
+    "asked": ("○", "waiting"),
+    "passed": ("✓", "good"),
+    "died": ("✕", "bad"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),

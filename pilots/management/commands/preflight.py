@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from pilots import preflight
 from pilots.models import Preflight
-from pilots.preflight_checks import WORDS
+from pilots.preflight_checks import words_of
 
 
 class Command(BaseCommand):
@@ -35,7 +35,7 @@ def _as_json(ended: Preflight) -> dict[str, Any]:
 
 def _as_text(ended: Preflight) -> str:
     lines = [
-        f"{'✓' if check['ok'] else '✕'} {check['seconds']:6.1f} s  {WORDS.get(check['name'], check['name'])}\n"
+        f"{'✓' if check['ok'] else '✕'} {check['seconds']:6.1f} s  {words_of(check['name'])}\n"
         f"             {check['detail']}"
         for check in ended.checks
     ]
