@@ -40,6 +40,9 @@ ACTS: Mapping[str, str] = {
     "outputs.swept": "remove files that no record names",
     # customers
     "pilot.provision": "make a pilot",
+    "pilot.tick": "tick a line of a pilot's checklist",
+    "pilot.untick": "take back a tick of a pilot's checklist",
+    "preflight.run": "run the preflight",
     "handover.make": "hand secrets over by a link",
     "handover.renew": "make a new link for secrets",
     "handover.withdraw": "withdraw secrets",
