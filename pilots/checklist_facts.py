@@ -15,6 +15,8 @@ from pilots.models import Pilot, Preflight, ReviewAnswer, SalesMail, Tick
 from webhooks.models import Attempt, Endpoint
 
 ITEMS_LEAST, ITEMS_MOST = 10, 50
+# What a live key is called where secrets are handed over.
+LIVE_KEY = "Live API key"
 # What the mails that hand something over hold of it.
 IN_MAILS = {"guide": "/docs/enterprise/webhooks", "example": "batch_basic.ts", "boundary": BOUNDARY}
 REQUIRED_FIELDS = (
@@ -57,8 +59,9 @@ class Facts:
 
     @cached_property
     def handed_over(self) -> bool:
-        """Whether somebody has opened a one-time link with the customer's secrets."""
-        return Handover.objects.filter(organization=self.organization_id, revealed_at__isnull=False).exists()
+        """Whether somebody has opened a one-time link with a live key."""
+        links = Handover.objects.filter(organization=self.organization_id, names__contains=[LIVE_KEY])
+        return links.filter(revealed_at__isnull=False).exists()
 
     @cached_property
     def mailed(self) -> dict[str, datetime | None]:

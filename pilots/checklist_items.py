@@ -77,7 +77,7 @@ LISTS: tuple[tuple[str, str, tuple[Item, ...]], ...] = (
     ),
     (
         "Day 0",
-        "What the customer prepares",
+        "Customer prerequisites",
         (
             Item(
                 "https_endpoint",
