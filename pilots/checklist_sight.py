@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.urls import reverse
+from django.utils.text import Truncator
 
 from batches.finding import batch_address, sign_off_address
+from batches.models import Batch
 from customers.access import Permission
 from pilots.checklist_facts import Facts
 from sora2.pages import with_query
@@ -70,15 +72,15 @@ def by_endpoint(facts: Facts) -> Seen | None:
 def by_any_batch(facts: Facts) -> Seen | None:
     """Look for a live batch."""
     batch = facts.batch
-    return Seen(True, batch.request_id, batch_address(batch.pk)) if batch else None
+    return Seen(True, _name(batch), batch_address(batch.pk)) if batch else None
 
 
 def by_sized_batch(facts: Facts) -> Seen | None:
     """Look for a live batch of the advised size."""
     if batch := facts.sized_batch:
-        return Seen(True, f"{batch.request_id}: {batch.total} items", batch_address(batch.pk))
+        return Seen(True, f"{_name(batch)}: {batch.total} items", batch_address(batch.pk))
     if batch := facts.batch:
-        return Seen(False, f"{batch.request_id} has {batch.total} items", batch_address(batch.pk))
+        return Seen(False, f"{_name(batch)} has {batch.total} items", batch_address(batch.pk))
     return None
 
 
@@ -88,7 +90,7 @@ def by_metadata(facts: Facts) -> Seen | None:
     if batch is None:
         return None
     words = "by metadata or custom_id" if facts.is_distinguishable else "some items have none, or the same"
-    return Seen(facts.is_distinguishable, f"{batch.request_id}: {words}", batch_address(batch.pk))
+    return Seen(facts.is_distinguishable, f"{_name(batch)}: {words}", batch_address(batch.pk))
 
 
 def by_delivery(facts: Facts) -> Seen | None:
@@ -129,3 +131,7 @@ def by_answers(facts: Facts) -> Seen | None:
     address = reverse("admin:pilot_review", args=[facts.pilot.pk])
     words = f"{facts.answers} answer{'' if facts.answers == 1 else 's'} recorded"
     return Seen(True, words, address, Permission.PILOTS_READ)
+
+
+def _name(batch: Batch) -> str:
+    return Truncator(batch.request_id).chars(40)

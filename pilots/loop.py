@@ -120,7 +120,9 @@ def observe(
 ) -> tuple[dict[str, Any], str]:
     """Follow the batch to its end; return it, and the statuses that were seen, in their order."""
     seen = ["pending"]
-    for _ in waiting("the batch's end", seconds, lambda: "Do a worker of two processes and the simulator run? See their logs."):
+    for _ in waiting(
+        "the batch's end", seconds, lambda: "Do a worker of two processes and the simulator run? See their logs."
+    ):
         batch = api.get(f"/video-batch/{batch_id}")
         if batch["status"] != seen[-1]:
             seen.append(batch["status"])
