@@ -1,6 +1,8 @@
 """Make the onboarding document's internal checklist for real, against the running system."""
 
 import json
+import signal
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -22,7 +24,12 @@ class Command(BaseCommand):
             taken = preflight.begin(by="system", now=timezone.now())
         except preflight.AlreadyRunning as error:
             raise CommandError(str(error)) from error
-        ended = preflight.run(taken)
+        # So that what the run was given is taken away then too.
+        before = signal.signal(signal.SIGTERM, _leave)
+        try:
+            ended = preflight.run(taken)
+        finally:
+            signal.signal(signal.SIGTERM, before)
         self.stdout.write(json.dumps(_as_json(ended)) if options["json"] else _as_text(ended))
         if not ended.ok:
             failed = sum(not check["ok"] for check in ended.checks)
@@ -41,3 +48,7 @@ def _as_text(ended: Preflight) -> str:
     ]
     end = "✓ Ready to onboard a customer" if ended.ok else "✕ Do not onboard a customer yet"
     return "\n".join([*lines, f"{end} ({ended.pk}, {ended.seconds:.1f} s)."])
+
+
+def _leave(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
