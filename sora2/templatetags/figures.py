@@ -58,6 +58,10 @@ SIGNS = {
     "expires soon": ("◑", "mixed"),
     "rotating": ("◐", "active"),
     "revoked": ("−", "waiting"),
+    # Of a preflight.
+    "asked": ("○", "waiting"),
+    "passed": ("✓", "good"),
+    "died": ("✕", "bad"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),

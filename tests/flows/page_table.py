@@ -30,9 +30,10 @@ NOBODY, STRANGER = "nobody", "another customer's admin"
 VISITORS = (NOBODY, *STAFF, *CUSTOMERS, STRANGER)
 PERMISSIONS: Mapping[str, str] = {**STAFF, **CUSTOMERS, STRANGER: CUSTOMERS["customer admin"]}
 
-# Whose a page is: everybody's who may enter; one customer's, and so not there for another; our own people's; Django's
+# Whose a page is: everybody's who may enter; one customer's, and so not there for another; our own people's; one
+# customer's and not ours; Django's
 # page of a model, which is ours too, and refuses the others; a superuser's.
-ALL, OWN, OURS, MODEL, ROOT = "all", "own", "ours", "model", "root"
+ALL, OWN, OURS, THEIRS, MODEL, ROOT = "all", "own", "ours", "theirs", "model", "root"
 
 
 class Row(NamedTuple):
@@ -123,7 +124,10 @@ PAGES: dict[str, Row] = {
     "handover_withdraw": Row("POST", "pilots:write", OURS),
     "pilot": Row("GET", "pilots:read", OURS),
     "pilot_checklists": Row("GET", "pilots:read", OURS),
+    "pilot_tick": Row("POST", "pilots:write", OURS),
+    "own_tick": Row("POST", "batches:write batches:sign_off webhooks:write", THEIRS),
     "preflight_list": Row("GET", "pilots:read", OURS),
+    "preflight_run": Row("POST", "pilots:write", OURS),
     "pilot_mails": Row("GET", "pilots:read", OURS),
     "lead_list": Row("GET", "pilots:read", OURS),
     "pilot_review": Row("GET", "pilots:read", OURS),
@@ -211,7 +215,12 @@ def expected(row: Row, visitor: str, method: str) -> str:
     granted = PERMISSIONS[visitor].split()
     if (row.opens and not {*row.opens.split()} & {*granted}) or (row.whose == MODEL and visitor not in STAFF):
         return REFUSED
-    outside = {OWN: visitor == STRANGER, OURS: visitor not in STAFF, ROOT: visitor != "superuser"}
+    outside = {
+        OWN: visitor == STRANGER,
+        OURS: visitor not in STAFF,
+        THEIRS: visitor not in CUSTOMERS,
+        ROOT: visitor != "superuser",
+    }
     if outside.get(row.whose):
         return MISSING
     return REFUSED if method == "POST" and row.acts and row.acts not in granted else OK

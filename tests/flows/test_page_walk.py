@@ -128,6 +128,9 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "handover_renew": ("pilot_handovers", {}),
     "handover_withdraw": ("pilot_handovers", {}),
     "password_change": ("password_change", {}),
+    "pilot_tick": ("pilot_checklists", {"item": "webhook_guide", "act": "tick"}),
+    "own_tick": ("index", {"item": "fields_read", "act": "tick"}),
+    "preflight_run": ("preflight_list", {}),
 }  # fmt: skip
 
 
@@ -177,7 +180,7 @@ def bodies(client: Client, world: World, where: Mapping[str, str]) -> dict[str, 
 
 def _body(client: Client, name: str, where: Mapping[str, str], **known: str) -> dict[str, str]:
     page, filled = ACTS[name]
-    if name == "switch_mode":  # Staff have no switch, so the form does not stand on their pages.
+    if name in ("switch_mode", "own_tick"):  # Customers' own: staff have no such form on their pages.
         return dict(filled)
     page, _, query = page.format(**known).partition("?")
     address = where[name].rsplit("/", 1)[0] if name == "route_resume" else f"{where[page]}?{query}"

@@ -32,8 +32,9 @@ from tests.batches.test_route_pages import provider
 from tests.customers.test_two_step import PASSWORD, code_of, give_password, next_code, set_up
 from tests.factories import Account, end_batch, make_batch
 from tests.markup import form_to, forms_of
-from tests.people import superuser
+from tests.people import member, superuser
 from tests.pilots.plan_scenes import asking_pilot, record, sent
+from tests.pilots.test_start_page import pilot_of
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
 from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
@@ -44,6 +45,7 @@ pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("sora2", "customers", "ledger", "webhooks", "batches", "pilots")
 CONFIRM = {"step": "confirm"}
+TICK = {"item": "webhook_guide", "act": "tick"}
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,11 @@ def grant(scene: Scene) -> Any:
     asked = {"organization": scene.owner, "mode": "live", "kind": "grant", "amount": "5", "reference": "INV-1"}
     more = {"about": "", "reason": "Paid", "evidence_url": "https://tickets.example/1"}
     return scene.client.post("/admin/ledger/requests/new", {**asked, **more, **CONFIRM})
+
+
+def tick_by_a_customer(scene: Scene) -> Any:
+    address = f"/admin/pilots/{pilot_of(scene.account).pk}/own-checklist/tick"
+    return member(scene.account.organization).post(address, {**TICK, "item": "fields_read"})
 
 
 def new_settings(scene: Scene) -> None:
@@ -330,6 +337,13 @@ TABLE: dict[str, tuple[str, Act]] = {
         lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
     ),
     "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
+    # onboarding
+    "pilot_tick": (
+        "pilot.tick",
+        lambda s: s.client.post(f"/admin/pilots/{pilot_of(s.account).pk}/checklists/tick", TICK),
+    ),
+    "own_tick": ("pilot.tick", tick_by_a_customer),
+    "preflight_run": ("preflight.run", lambda s: s.client.post("/admin/pilots/preflight/run")),
     # telling
     "endpoint_new": ("webhook_endpoint.create", make_endpoint),
     "endpoint_change": ("webhook_endpoint.change", change_endpoint_on_a_page),
