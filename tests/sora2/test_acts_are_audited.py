@@ -21,6 +21,7 @@ from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
+from sora2.seen import seen_name
 from tests.batches.test_acts import retry_form
 from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
 from tests.batches.test_ordering import confirm, of_staff
@@ -29,6 +30,7 @@ from tests.customers.test_two_step import PASSWORD, code_of, give_password, next
 from tests.factories import Account, end_batch, make_batch
 from tests.markup import form_to, forms_of
 from tests.people import superuser
+from tests.pilots.test_start_page import pilot_of
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
 from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
@@ -201,6 +203,28 @@ def by_password_link(scene: Scene) -> None:
     Client().post(urlsplit(shown).path, {"new_password1": PASSWORD, "new_password2": PASSWORD})
 
 
+def on_lead(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about a lead, whose page was seen as it was made."""
+
+    def acting(scene: Scene) -> Any:
+        contact = {"company": "Initech", "contact_name": "Bill", "contact_email": "bill@initech.example"}
+        made = scene.client.post("/admin/leads/new", {**contact, "note": "Met at a fair"}).headers["Location"]
+        seen = seen_name(contact) if act == "change" else "cold_mail"
+        return scene.client.post(f"{made}/{act}", {**contact, "seen": seen, **form}) if act else made
+
+    return acting
+
+
+def in_review(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser writes down about a pilot."""
+
+    def acting(scene: Scene) -> Any:
+        pilot = pilot_of(scene.account)
+        return scene.client.post(f"/admin/pilots/{pilot.pk}/review/{act}", form)
+
+    return acting
+
+
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
@@ -271,6 +295,18 @@ TABLE: dict[str, tuple[str, Act]] = {
         "route.change",
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
+    # leads, and the review of a pilot
+    "lead_new": ("lead.create", on_lead("")),
+    "lead_change": ("lead.change", on_lead("change", contact_name="Bill L.")),
+    "lead_move": ("lead.move", on_lead("move", stage="reply")),
+    "lead_note": ("lead.note", on_lead("note", note="Wants prices")),
+    "lead_lost": ("lead.lose", on_lead("lost", lost="yes", reason="No budget")),
+    "lead_signal": ("signal.record", on_lead("signals", code="asks_pilot", seen_at="2026-01-24 10:00")),
+    "review_answer": (
+        "review.answer",
+        in_review("answer", question="most_confusing", answer="The signature", answered_by="Ola"),
+    ),
+    "signal_record": ("signal.record", in_review("signal", code="more_events", seen_at="2026-01-24 10:00")),
     # customers
     "account_settings": ("organization.settings", new_settings),
     # money
