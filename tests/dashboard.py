@@ -94,7 +94,7 @@ def parameters(world: World) -> dict[str, Any]:
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
         # One that is no customer yet: people move it.
-        **dict.fromkeys(LEAD_PAGES, {"lead_id": world.onboarding.other_lead.pk}),
+        **{name: {"lead_id": world.onboarding.other_lead.pk} for name in LEAD_PAGES},
     }
 
 
