@@ -212,7 +212,6 @@ def _lead_page(request: HttpRequest, access: Access, found: Lead, **refused: Any
         title=found.company,
         lead=found,
         found=pages.lead_page(found, why_not_moved=leads.why_not_moved(found)),
-        stages=STAGES,
         help=sales_help.for_stage(found.stage),
         forms=forms | refused,
         may_act=access.may(Permission.PILOTS_WRITE),

@@ -11,7 +11,7 @@ from pilots import signals
 from pilots.leads import is_after
 from pilots.models import OPENS_TRANSITION, Lead, LeadStep, Pilot, SalesMail, Signal
 from pilots.sale_rules import MEANINGS, Meaning
-from pilots.sale_steps import BY_STAGE, STEPS, Step
+from pilots.sale_steps import STEPS, Step
 from sora2.pages import rows_after
 
 LEADS_SHOWN, STEPS_SHOWN, MAILS_SHOWN, SIGNALS_SHOWN = 50, 100, 50, 50
@@ -74,11 +74,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class LeadPage:
-    """One lead with all that there is about it, and what to say at its stage."""
+    """One lead with all that there is about it; of each stage whether it has come so far."""
 
     lead: Lead
     pilot: Pilot | None
-    step: Step
+    stages: list[tuple[Step, bool]]
     steps: list[Happened]
     mails: list[SalesMail]
     seen: list[Seen]
@@ -115,7 +115,7 @@ def lead_page(lead: Lead, *, why_not_moved: str) -> LeadPage:
     return LeadPage(
         lead=lead,
         pilot=getattr(lead.organization, "pilot", None),
-        step=BY_STAGE[lead.stage],
+        stages=[(step, not is_after(step.stage, lead.stage)) for step in STEPS],
         steps=_happened(lead),
         mails=list(SalesMail.objects.filter(mails).select_related("created_by").order_by("-pk")[:MAILS_SHOWN]),
         seen=seen_of(signals.about_lead(lead)),

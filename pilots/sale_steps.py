@@ -11,10 +11,11 @@ Stage = Lead.Stage
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail of the step: its template, and what it is called."""
+    """A mail of the step: its template, what it is called, and whether it is written about a pilot."""
 
     template: str
     words: str
+    to_pilot: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ STEPS = (
             Claim("Mention “financial safety”.", Shown("Ledger and reconciliation", docs="reconciliation")),
             Claim("Say clearly: no subscription lock-in.", Shown("Questions", docs="faq")),
         ),
-        (Mail("cold_mail", "First cold mail"),),
+        (Mail("cold_mail", "First cold mail", to_pilot=False),),
     ),
     Step(
         Stage.REPLY,
@@ -57,7 +58,7 @@ STEPS = (
             ),
             Claim("Offer a small pilot yourself, 10–20 videos: it makes the decision easy."),
         ),
-        (Mail("billing_answer", "Billing answer"),),
+        (Mail("billing_answer", "Billing answer", to_pilot=False),),
         "Sounds interesting, how is billing handled?",
     ),
     Step(
@@ -71,7 +72,7 @@ STEPS = (
             Claim("They are to see the whole flow, look at the dashboard, and check how refunds work."),
             Claim("The follow-up says nothing of 99.9 % or an SLA: before a contract none is promised."),
         ),
-        (Mail("call_follow_up", "Follow-up after the call"),),
+        (Mail("call_follow_up", "Follow-up after the call", to_pilot=False),),
     ),
     Step(
         Stage.PILOT,
@@ -91,7 +92,7 @@ STEPS = (
         ),
         (
             Mail("pilot_ready", "Pilot ready"),
-            Mail("pilot_setup", "Pilot batch set-up"),
+            Mail("pilot_batch_setup", "Pilot batch set-up"),
             Mail("success_confirmation", "Success confirmation"),
             Mail("pilot_results", "Pilot results"),
             Mail("review_invitation", "Review invitation"),
@@ -111,7 +112,7 @@ STEPS = (
             Claim("Higher limits and priority support come with the upgrade of the plan."),
             Claim("First the invoice, then the credits, then they start: in this order."),
         ),
-        (Mail("prepaid_package", "Prepaid package"), Mail("welcome", "Welcome to Enterprise")),
+        (Mail("prepaid_package", "Prepaid package"), Mail("welcome_enterprise", "Welcome to Enterprise")),
         "Can we prepay $5k and increase limits?",
     ),
 )

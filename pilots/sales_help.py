@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from pilots import objections, sale_rules
+from pilots.evidence import Claim
 from pilots.models import KIND_OF, OPENS_TRANSITION, Lead, Signal, SignalKind
 from pilots.objections import OBJECTIONS, Objection
 from pilots.review import NEVER_ASKED, QUESTIONS, Question, Side
@@ -60,6 +61,13 @@ class SalesHelp:
     no_criteria: tuple[str, ...]
     in_short: str
     why: tuple[str, ...]
+
+    @property
+    def tested(self) -> list[Claim]:
+        """Return what we say that a test shows."""
+        said = (claim for sentence in self.sentences for claim in (*sentence.explained, *sentence.detail))
+        of_steps = (claim for step in self.steps for claim in step.points)
+        return [claim for claim in (*said, *of_steps) if claim.test]
 
 
 def everything() -> SalesHelp:

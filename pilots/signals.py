@@ -64,7 +64,8 @@ def about_organization(organization: Organization) -> QuerySet[Signal]:
 
 def transition_opened_by(organization: Organization) -> Signal | None:
     """Return the signal that has opened the transition from pilot to enterprise; None as long as there is none."""
-    return about_organization(organization).filter(code__in=OPENS_TRANSITION).order_by("seen_at", "pk").first()
+    asked = about_organization(organization).filter(code__in=OPENS_TRANSITION).select_related("recorded_by")
+    return asked.order_by("seen_at", "pk").first()
 
 
 def dangers_of_leads(leads: Collection[Lead]) -> dict[str, Signal]:

@@ -103,5 +103,8 @@ def test_the_page_says_all_of_it_with_an_index() -> None:
     assert [each for each in said if each not in words] == []
     assert html.count('lang="zh"') == 4 + 4
     anchors = [link[1:] for link in links_of(page) if link.startswith("#") and link != "#content-start"]
-    assert len(anchors) >= 7
+    assert len(anchors) == 8
+    assert [claim.test for claim in CLAIMS if claim.test not in words] == []
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
     assert [anchor for anchor in anchors if f'id="{anchor}"' not in html] == []
