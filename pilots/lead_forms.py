@@ -53,11 +53,11 @@ class MoveForm(PlainForm):
 
     def __init__(self, *given: Any, lead: Lead, **more: Any) -> None:
         super().__init__(*given, **{"auto_id": "move-%s", **more})
-        if not self.is_bound:
-            offered = [stage for stage in leads.BY_HAND if stage != lead.stage]
-            later = [stage for stage in offered if leads.is_after(stage, lead.stage)]
-            self.initial["stage"] = (later or offered)[0].value
-            self.fields["stage"].widget.choices = [(stage.value, STAGES[stage.value]) for stage in offered]
+        offered = [stage for stage in leads.BY_HAND if stage != lead.stage]
+        later = [stage for stage in offered if leads.is_after(stage, lead.stage)]
+        self.initial["stage"] = (later or offered)[0].value
+        # What is offered; what is asked for all the same is refused with its reason.
+        self.fields["stage"].widget.choices = [(stage.value, STAGES[stage.value]) for stage in offered]
 
 
 class NoteForm(PlainForm):
