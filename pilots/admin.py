@@ -19,6 +19,7 @@ from pilots import (
     admin_pilots,
     admin_plans,
     admin_provisioning,
+    admin_review,
     start_pages,
 )
 from sora2.pages import render, text_of
@@ -50,5 +51,6 @@ PAGES = [
     *admin_checklists.PAGES,
     *admin_mails.PAGES,
     *admin_leads.PAGES,
+    *admin_review.PAGES,
     *admin_plans.PAGES,
 ]

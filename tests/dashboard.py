@@ -21,6 +21,7 @@ from tests.world import World
 from webhooks.models import Delivery
 
 MODEL_PAGES = ("changelist", "add", "change", "delete", "history")
+LEAD_PAGES = ("lead", "lead_change", "lead_move", "lead_note", "lead_lost", "lead_signal")
 # What stands for a parameter in a route: `<id:batch_id>`, and in Django's one regular expression more.
 PARAMETER = re.compile(r"\^?\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>")
 # Django's own, which show nothing by themselves, or are covered by pages of ours.
@@ -94,6 +95,8 @@ def parameters(world: World) -> dict[str, Any]:
         "handover": {"token": "no-such-token"},
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
+        # One that is no customer yet: people move it.
+        **{name: {"lead_id": world.onboarding.other_lead.pk} for name in LEAD_PAGES},
     }
 
 
@@ -152,6 +155,9 @@ def _other_states(world: World) -> Mapping[str, str]:
         "member_remove-last": f"{people}/{admin}/remove",
         "account-enterprise": f"/admin/customers/{world.globex.organization.pk}",
         "customer_plan-enterprise": f"/admin/customers/{world.globex.organization.pk}/plan",
+        "lead-customer": f"/admin/leads/{world.onboarding.lead.pk}",
+        "lead_list-none": "/admin/leads/?customer=nobody",
+        "lead_list-lost": "/admin/leads/?show=lost",
         "join-useless": "/admin/join/no-such-token",
         "handover-useless": "/admin/secret/no-such-token",
         "pilot_new-lead": f"/admin/pilots/new?lead={world.onboarding.other_lead.pk}",

@@ -131,6 +131,15 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "pilot_tick": ("pilot_checklists", {"item": "webhook_guide", "act": "tick"}),
     "own_tick": ("index", {"item": "fields_read", "act": "tick"}),
     "preflight_run": ("preflight_list", {}),
+    "lead_new": ("lead_new", {"company": "Hooli", "contact_name": "Gavin", "contact_email": "g@hooli.example",
+                              "note": "By mail"}),
+    "lead_change": ("lead_change", {"contact_name": "Bill L."}),
+    "lead_move": ("lead", {"stage": "reply"}),
+    "lead_note": ("lead", {"note": "Wants prices"}),
+    "lead_lost": ("lead", {"reason": "No budget"}),
+    "lead_signal": ("lead", {}),
+    "review_answer": ("pilot_review", {"answer": "The signature", "answered_by": "Ola Ek"}),
+    "signal_record": ("pilot_review", {}),
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
 from pilots.provisioning_forms import KeyHandoverForm, PilotForm
 from pilots.services import PilotOrder, provision_pilot
+from sora2.seen import seen_name
 from tests.batches.test_acts import retry_form
 from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
 from tests.batches.test_ordering import confirm, of_staff
@@ -230,9 +231,31 @@ def on_handover(act: str, **form: str) -> Callable[[Scene], Any]:
     return acting
 
 
+def on_lead(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about a lead, whose page was seen as it was made."""
+
+    def acting(scene: Scene) -> Any:
+        contact = {"company": "Initech", "contact_name": "Bill", "contact_email": "bill@initech.example"}
+        made = scene.client.post("/admin/leads/new", {**contact, "note": "Met at a fair"}).headers["Location"]
+        seen = seen_name(contact) if act == "change" else "cold_mail"
+        return scene.client.post(f"{made}/{act}", {**contact, "seen": seen, **form}) if act else made
+
+    return acting
+
+
 def revealing(_: Scene) -> Any:
     made = provision_pilot(order=PilotOrder("Hooli", 100), actor="system", now=timezone.now(), by_link=True)
     return Client().post(urlsplit(made.links.keys if made.links else "").path)
+
+
+def in_review(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser writes down about a pilot."""
+
+    def acting(scene: Scene) -> Any:
+        pilot = pilot_of(scene.account)
+        return scene.client.post(f"/admin/pilots/{pilot.pk}/review/{act}", form)
+
+    return acting
 
 
 Act = Callable[[Scene], Any]
@@ -315,6 +338,18 @@ TABLE: dict[str, tuple[str, Act]] = {
     ),
     "handover_new_password": ("person.replace_password", on_handover("new-password")),
     "handover": ("handover.reveal", revealing),
+    # leads, and the review of a pilot
+    "lead_new": ("lead.create", on_lead("")),
+    "lead_change": ("lead.change", on_lead("change", contact_name="Bill L.")),
+    "lead_move": ("lead.move", on_lead("move", stage="reply")),
+    "lead_note": ("lead.note", on_lead("note", note="Wants prices")),
+    "lead_lost": ("lead.lose", on_lead("lost", lost="yes", reason="No budget")),
+    "lead_signal": ("signal.record", on_lead("signals", code="asks_pilot", seen_at="2026-01-24 10:00")),
+    "review_answer": (
+        "review.answer",
+        in_review("answer", question="most_confusing", answer="The signature", answered_by="Ola"),
+    ),
+    "signal_record": ("signal.record", in_review("signal", code="more_events", seen_at="2026-01-24 10:00")),
     # customers
     "pilot_plan": (
         "organization.plan",
