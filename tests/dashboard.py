@@ -92,6 +92,9 @@ def parameters(world: World) -> dict[str, Any]:
         "new_password": {"token": "no-such-token"},
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
+        "sales_mail": {"mail_id": world.onboarding.unsent.pk},
+        "pilot_mail": {"template": "pilot_ready"},
+        "lead_mail": {"template": "billing_answer"},
     }
 
 
@@ -148,6 +151,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "member_role-effect": f"{people}/{developer}/role?role=customer+finance",
         "member_role-last": f"{people}/{admin}/role?role=customer+finance",
         "member_remove-last": f"{people}/{admin}/remove",
+        "sales_mail-sent": f"/admin/mails/{world.onboarding.mail.pk}",
+        "pilot_mail-not_yet": f"/admin/pilots/{world.onboarding.pilot.pk}/mails/welcome_enterprise",
         "join-useless": "/admin/join/no-such-token",
         "index-missing": "/admin/batches/bat_00000000000000000000000000",
     }

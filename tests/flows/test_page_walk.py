@@ -113,6 +113,9 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "member_role": ("member_role?role=customer+finance", {}),
     "member_remove": ("member_remove", {}),
     "member_password": ("member_password", {}),
+    "pilot_mail": ("pilot_mail", {"act": "send"}),
+    "lead_mail": ("lead_mail", {"act": "copy"}),
+    "sales_mail": ("sales_mail", {}),
     "password_change": ("password_change", {}),
 }  # fmt: skip
 
