@@ -118,7 +118,7 @@ PATTERNS: Mapping[Kind, tuple[str, ...]] = {
     REACH: (
         r"seo|search[ -]engines?(?: [a-z]+)?|search (?:ranking\w*|traffic|visibility)",
         r"first page of (?:google|search\w*)",
-        r"(?:website |site |organic |more |web )*traffic",
+        r"(?:(?:website|site|organic|more|web) )?traffic",
         r"rankings?|ranks? (?:higher|better|first|top|on|in|at|#? ?1)|page ?ranks?",
         r"go(?:es)? viral|more (?:views|clicks|visitors|impressions|followers|conversions)|organic (?:reach|growth)",
         r"流量|排名|搜索引擎|引流|搜索优化|收录",
@@ -148,13 +148,14 @@ PATTERNS: Mapping[Kind, tuple[str, ...]] = {
 LOOK_ALIKES = str.maketrans(
     {
         **dict(zip("авеёзікмнорсѕтухјԁԛԝһӏҽɡ", "abee3ikmhopcstyxjdqwhleg", strict=True)),
+        **dict(zip("ᎪᏟᎬᎻᏞᎷᏢᎡᏚᎢᎳ", "acehlmprstw", strict=True)),
         **dict(zip("αβγεζηικνορστυχω", "abyeznikvopotuxw", strict=True)),
         **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢıłøſ", "abcdefghijklmnoprstuvwyzilos", strict=True)),
         **{chr(start + i): chr(97 + i) for start in (0x1F150, 0x1F170, 0x1F1E6) for i in range(26)},
         **dict.fromkeys("‐‑‒–—―−﹣－", "-"),
         **dict.fromkeys("‘’‛′ʼ`´", "'"),
         **dict.fromkeys("٪﹪", "%"),
-        **dict.fromkeys("۔⸱‧∙⋅•", "."),
+        **dict.fromkeys("٫۔⸱‧∙⋅•", "."),
         **dict.fromkeys("\u115f\u1160\u2800", " "),
         **dict.fromkeys("\u2028\u2029\x85\x0b\x0c", "\n"),
     }
@@ -165,9 +166,9 @@ UNSEEN = frozenset({"Cc", "Cf", "Mn", "Me"})
 
 def promises_in(text: str) -> list[Promise]:
     """Return what a text promises and may not, each kind once, in the words in which it was first found."""
-    plain = DENIED.sub(" … ", plainly(text))
+    plain = DENIED.sub(" … ", re.sub(r"[ \t]+", " ", plainly(text)))
     # A line may end between two words, or within one.
-    readings = (re.sub(r"\s+", " ", plain), re.sub(r"-?[ \t]*\n\s*", "", plain))
+    readings = (re.sub(r"\s+", " ", plain), re.sub(r"-? ?\n\s*", "", plain))
     found: dict[Kind, Promise] = {}
     for kind, pattern in COMPILED:
         match = next(filter(None, map(pattern.search, readings)), None)
@@ -189,5 +190,5 @@ def _whole(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])")
 
 
-DENIED = _whole("|".join(DENIALS).replace(" ", r"\s+"))
+DENIED = _whole("|".join(DENIALS).replace(" ?", r"\s?").replace(" ", r"\s+"))
 COMPILED = tuple((kind, _whole(pattern)) for kind, patterns in PATTERNS.items() for pattern in patterns)

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib import admin
 from django.test import Client
+from django.utils import timezone
 
 from batches.audit_words import ACTS
 from batches.failures import FailureType
@@ -21,6 +23,8 @@ from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
+from pilots.boundary import BOUNDARY
+from pilots.models import Lead, Pilot, SalesMail
 from tests.batches.test_acts import retry_form
 from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
 from tests.batches.test_ordering import confirm, of_staff
@@ -47,6 +51,10 @@ class Scene:
 
     account: Account
     client: Client
+
+    @property
+    def user(self) -> User:
+        return User.objects.get(pk=self.client.session["_auth_user_id"])
 
     @property
     def owner(self) -> str:
@@ -131,6 +139,33 @@ def order_on_a_page(scene: Scene) -> None:
 def retry_on_its_page(scene: Scene) -> None:
     batch = end_batch(make_batch(scene.account.api), failed={0: FailureType.TIMEOUT})
     scene.client.post(f"/admin/batches/{batch.pk}/retry", retry_form(scene.client, batch, reason="Asked for"))
+
+
+def by_form(scene: Scene, address: str, **changed: str) -> None:
+    form = form_to(forms_of(scene.client.get(address)), address)
+    scene.client.post(address, {**form.fields, **changed})
+
+
+def mail_to_a_lead(scene: Scene) -> None:
+    lead = Lead.objects.create(
+        company="Initech", contact_name="Bill", contact_email="b@i.example", created_by=scene.user
+    )
+    by_form(scene, f"/admin/leads/{lead.pk}/mails/cold_mail", act="copy", body="Hello")
+
+
+def mail_to_a_pilot(scene: Scene) -> None:
+    deadline = timezone.now() + timedelta(hours=48)
+    given = {"created_by": scene.user.pk, "override_reason": "For a test"}
+    pilot = Pilot.objects.create(organization_id=scene.owner, credits=1, deadline=deadline, **given)
+    address = f"/admin/pilots/{pilot.pk}/mails/pilot_ready"
+    by_form(scene, address, act="send", recipients="b@i.example", body=BOUNDARY)
+
+
+def mail_again(scene: Scene) -> None:
+    given = {"template": "cold_mail", "recipients": ["b@i.example"], "subject": "Hello", "body": "Hello", "way": "sent"}
+    more = {"created_at": timezone.now(), "created_by": scene.user, "fault": "Timed out"}
+    mail = SalesMail.objects.create(organization_id=scene.owner, **given, **more)
+    by_form(scene, f"/admin/mails/{mail.pk}")
 
 
 def address_of_item(batch: Batch) -> str:
@@ -273,6 +308,10 @@ TABLE: dict[str, tuple[str, Act]] = {
     ),
     # customers
     "account_settings": ("organization.settings", new_settings),
+    # sales
+    "pilot_mail": ("sales_mail.send", mail_to_a_pilot),
+    "lead_mail": ("sales_mail.copy", mail_to_a_lead),
+    "sales_mail": ("sales_mail.send", mail_again),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
     "credit_request_new": ("credits.request", grant),
