@@ -116,6 +116,7 @@ def _form_page(request: HttpRequest, draft: Draft, pilot: Pilot | None, form: Ma
         title=f"{draft.template.name}: {draft.organization or draft.lead}",
         draft=draft,
         pilot=pilot,
+        tab="mails",
         form=form,
         waiting=pages.waiting(draft.organization),
     )
