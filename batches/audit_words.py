@@ -57,6 +57,8 @@ ACTS: Mapping[str, str] = {
     "handover.renew": "make a new link for secrets",
     "handover.withdraw": "withdraw secrets",
     "handover.reveal": "reveal secrets by a link",
+    "sales_mail.send": "send a mail of sales",
+    "sales_mail.copy": "copy a mail of sales",
     "organization.settings": "change an account's settings",
     "organization.retention": "change how long videos are kept",
     "organization.rotate_default_secret": "rotate the default webhook secret",

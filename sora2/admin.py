@@ -168,7 +168,7 @@ def _sections(request: HttpRequest) -> list[Section]:
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
         ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
-        ("Pilots", ["pilot_list", "leads/"], access.may(Permission.PILOTS_READ)),
+        ("Pilots", ["pilot_list", "leads/", "mails/"], access.may(Permission.PILOTS_READ)),
         ("Customers" if is_staff(request) else "Account", ["customer_list"], access.may(Permission.ACCOUNT_READ)),
         ("Settings", ["settings", *elsewhere], is_staff(request)),
     ]

@@ -97,6 +97,9 @@ def parameters(world: World) -> dict[str, Any]:
         "catalogue_model": {"name": "sora-2"},
         # One that is no customer yet: people move it.
         **{name: {"lead_id": world.onboarding.other_lead.pk} for name in LEAD_PAGES},
+        "sales_mail": {"mail_id": world.onboarding.unsent.pk},
+        "pilot_mail": {"template": "pilot_ready"},
+        "lead_mail": {"template": "billing_answer"},
     }
 
 
@@ -158,6 +161,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "lead-customer": f"/admin/leads/{world.onboarding.lead.pk}",
         "lead_list-none": "/admin/leads/?customer=nobody",
         "lead_list-lost": "/admin/leads/?show=lost",
+        "sales_mail-sent": f"/admin/mails/{world.onboarding.mail.pk}",
+        "pilot_mail-not_yet": f"/admin/pilots/{world.onboarding.pilot.pk}/mails/welcome_enterprise",
         "join-useless": "/admin/join/no-such-token",
         "handover-useless": "/admin/secret/no-such-token",
         "pilot_new-lead": f"/admin/pilots/new?lead={world.onboarding.other_lead.pk}",

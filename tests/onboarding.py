@@ -27,6 +27,7 @@ class Onboarding:
     other_lead: Lead
     handover: Handover
     mail: SalesMail
+    unsent: SalesMail
     preflight: Preflight
     failure: PilotFailure
 
@@ -61,19 +62,23 @@ def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) 
         actor=sales.pk,
         now=began,
     )
-    mail = SalesMail.objects.create(
-        organization=acme.organization,
-        lead=lead,
-        template="pilot_ready",
-        recipients=["mia@acme.example"],
-        subject="Sora2 Enterprise Pilot — Getting Started",
-        body="Hi Mia,\n\nYour pilot access is ready.\n",
-        way=SalesMail.Way.SENT,
-        created_at=began,
-        created_by=sales,
-        sent_at=began,
+    mail, unsent = (
+        SalesMail.objects.create(
+            organization=acme.organization,
+            lead=lead,
+            template="pilot_ready",
+            recipients=["mia@acme.example"],
+            subject="Sora2 Enterprise Pilot — Getting Started",
+            body="Hi Mia,\n\nYour pilot access is ready.\n",
+            way=SalesMail.Way.SENT,
+            created_at=began,
+            created_by=sales,
+            sent_at=sent_at,
+            fault="" if sent_at else "The mail server did not take it: timed out",
+        )
+        for sent_at in (began, None)
     )
-    return Onboarding(pilot, lead, other, handover, mail, preflight, _said(pilot, acme, lead, sales, began))
+    return Onboarding(pilot, lead, other, handover, mail, unsent, preflight, _said(pilot, acme, lead, sales, began))
 
 
 def make_enterprise(organization: Organization, sales: User, now: datetime) -> None:

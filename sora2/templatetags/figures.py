@@ -71,6 +71,10 @@ SIGNS = {
     "to come": ("○", "waiting"),
     "past": ("−", "waiting"),
     "replaced": ("−", "waiting"),
+    # Of a mail.
+    "sent": ("✓", "good"),
+    "copied": ("✓", "waiting"),
+    "not sent": ("✕", "bad"),
     # Of a route.
     "works": ("✓", "good"),
     "held": ("◐", "mixed"),

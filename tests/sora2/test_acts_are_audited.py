@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
+from pilots.boundary import BOUNDARY
+from pilots.models import Lead, Pilot, SalesMail
 from pilots.provisioning_forms import KeyHandoverForm, PilotForm
 from pilots.services import PilotOrder, provision_pilot
 from sora2.seen import seen_name
@@ -55,6 +58,10 @@ class Scene:
 
     account: Account
     client: Client
+
+    @property
+    def user(self) -> User:
+        return User.objects.get(pk=self.client.session["_auth_user_id"])
 
     @property
     def owner(self) -> str:
@@ -144,6 +151,33 @@ def order_on_a_page(scene: Scene) -> None:
 def retry_on_its_page(scene: Scene) -> None:
     batch = end_batch(make_batch(scene.account.api), failed={0: FailureType.TIMEOUT})
     scene.client.post(f"/admin/batches/{batch.pk}/retry", retry_form(scene.client, batch, reason="Asked for"))
+
+
+def by_form(scene: Scene, address: str, **changed: str) -> None:
+    form = form_to(forms_of(scene.client.get(address)), address)
+    scene.client.post(address, {**form.fields, **changed})
+
+
+def mail_to_a_lead(scene: Scene) -> None:
+    lead = Lead.objects.create(
+        company="Initech", contact_name="Bill", contact_email="b@i.example", created_by=scene.user
+    )
+    by_form(scene, f"/admin/leads/{lead.pk}/mails/cold_mail", act="copy", body="Hello")
+
+
+def mail_to_a_pilot(scene: Scene) -> None:
+    deadline = timezone.now() + timedelta(hours=48)
+    given = {"created_by": scene.user.pk, "override_reason": "For a test"}
+    pilot = Pilot.objects.create(organization_id=scene.owner, credits=1, deadline=deadline, **given)
+    address = f"/admin/pilots/{pilot.pk}/mails/pilot_ready"
+    by_form(scene, address, act="send", recipients="b@i.example", body=BOUNDARY)
+
+
+def mail_again(scene: Scene) -> None:
+    given = {"template": "cold_mail", "recipients": ["b@i.example"], "subject": "Hello", "body": "Hello", "way": "sent"}
+    more = {"created_at": timezone.now(), "created_by": scene.user, "fault": "Timed out"}
+    mail = SalesMail.objects.create(organization_id=scene.owner, **given, **more)
+    by_form(scene, f"/admin/mails/{mail.pk}")
 
 
 def address_of_item(batch: Batch) -> str:
@@ -360,6 +394,10 @@ TABLE: dict[str, tuple[str, Act]] = {
         lambda s: (record(s.account.organization), sent(s.client, f"/admin/customers/{s.owner}/plan")),
     ),
     "account_settings": ("organization.settings", new_settings),
+    # sales
+    "pilot_mail": ("sales_mail.send", mail_to_a_pilot),
+    "lead_mail": ("sales_mail.copy", mail_to_a_lead),
+    "sales_mail": ("sales_mail.send", mail_again),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
     "credit_request_new": ("credits.request", grant),
