@@ -40,6 +40,10 @@ ACTS: Mapping[str, str] = {
     "outputs.swept": "remove files that no record names",
     # customers
     "pilot.provision": "make a pilot",
+    "pilot.move_start": "move the start of a pilot",
+    "pilot.record_failure": "record a pilot's failure",
+    "pilot.withdraw_failure": "withdraw a pilot's failure",
+    "pilot.close": "close a pilot",
     "handover.make": "hand secrets over by a link",
     "handover.renew": "make a new link for secrets",
     "handover.withdraw": "withdraw secrets",

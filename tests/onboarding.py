@@ -28,10 +28,11 @@ class Onboarding:
     mail: SalesMail
     preflight: Preflight
     failure: PilotFailure
+    scheduled: Pilot
 
 
-def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) -> Onboarding:
-    """Make a pilot that began then, and all that there is about it."""
+def make_onboarding(acme: Account, globex: Account, people: Mapping[str, User], began: datetime) -> Onboarding:
+    """Make a pilot that began then, and all that there is about it; and one whose clock has not begun."""
     sales = people["sales ops"]
     preflight = _preflights(began, sales)
     pilot = Pilot.objects.create(
@@ -72,7 +73,16 @@ def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) 
         created_by=sales,
         sent_at=began,
     )
-    return Onboarding(pilot, lead, other, handover, mail, preflight, _said(pilot, acme, lead, sales, began))
+    failure = _said(pilot, acme, lead, sales, began)
+    scheduled = Pilot.objects.create(
+        organization=globex.organization,
+        credits=1_200,
+        activated_at=began + HOURS,
+        deadline=began + 2 * HOURS,
+        created_by=sales.pk,
+        override_reason="Their engineer is here this week only",
+    )
+    return Onboarding(pilot, lead, other, handover, mail, preflight, failure, scheduled)
 
 
 def _preflights(began: datetime, sales: User) -> Preflight:
@@ -104,7 +114,7 @@ def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime)
         at=began,
         recorded_by=sales,
     )
-    return PilotFailure.objects.create(
+    PilotFailure.objects.create(
         pilot=pilot,
         condition=PilotFailure.Condition.WEBHOOK,
         note="They took the retry for a second order",
@@ -113,4 +123,11 @@ def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime)
         withdrawn_at=began,
         withdrawn_by=sales,
         withdrawn_reason="It was the other system",
+    )
+    return PilotFailure.objects.create(
+        pilot=pilot,
+        condition=PilotFailure.Condition.DEMO_OR_API,
+        note="Asked in the call, before they had read the page about it",
+        recorded_at=began,
+        recorded_by=sales,
     )

@@ -227,7 +227,7 @@ def test_what_is_met_after_the_deadline_is_said_and_changes_no_verdict(provision
     answer(batch)
     sign(batch)
     found = judged(provisioned)
-    assert ([c.is_met for c in found.criteria], found.status) == ([True, True, True], "expired")
+    assert ([c.is_met for c in found.criteria], found.status) == ([True, True, True], "failed")
     assert "but not before the deadline" in found.next
 
 

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib import admin
 from django.test import Client
+from django.utils import timezone
 
 from batches.audit_words import ACTS
 from batches.failures import FailureType
@@ -21,6 +23,7 @@ from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
+from pilots.models import Pilot
 from tests.batches.test_acts import retry_form
 from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
 from tests.batches.test_ordering import confirm, of_staff
@@ -201,6 +204,23 @@ def by_password_link(scene: Scene) -> None:
     Client().post(urlsplit(shown).path, {"new_password1": PASSWORD, "new_password2": PASSWORD})
 
 
+def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], Any]:
+    """Return what is done about a pilot whose clock begins in so many hours."""
+
+    def acting(scene: Scene) -> Any:
+        at = timezone.now() + timedelta(hours=begins)
+        given = {"credits": 1, "created_by": "system", "override_reason": "A test"}
+        pilot = Pilot.objects.create(
+            organization=scene.account.organization, activated_at=at, deadline=at + timedelta(hours=48), **given
+        )
+        failure = pilot.failures.create(
+            condition=3, note="No time", recorded_at=at, recorded_by=User.objects.get(is_superuser=True)
+        )
+        return scene.owned(f"pilots/{pilot.pk}/{act.format(failure.pk)}", **form)
+
+    return acting
+
+
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
@@ -273,6 +293,11 @@ TABLE: dict[str, tuple[str, Act]] = {
     ),
     # customers
     "account_settings": ("organization.settings", new_settings),
+    # pilots
+    "pilot_start": ("pilot.move_start", on_pilot("start", begins=5, at="now", reason="They are ready")),
+    "pilot_failure": ("pilot.record_failure", on_pilot("failures", condition="4", note="In the call")),
+    "pilot_failure_withdraw": ("pilot.withdraw_failure", on_pilot("failures/{}/withdraw", reason="It was not so")),
+    "pilot_close": ("pilot.close", on_pilot("close", seen="failed", lesson="The way in is too hard")),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
     "credit_request_new": ("credits.request", grant),
