@@ -103,7 +103,7 @@ COMPONENTS: dict[str, Schema] = {
         criteria=list_of(ref("PilotCriterion"), minItems=3, maxItems=3),
         failures=said(
             list_of(ref("PilotFailure"), minItems=4, maxItems=4),
-            "The conditions by which a pilot fails, in their order.",
+            "The four by which a pilot fails.",
         ),
         steps=said(list_of(ref("PilotStep"), minItems=4, maxItems=4), "How long each step took from the activation."),
         next=said(TEXT, "What to do next, in one sentence."),
