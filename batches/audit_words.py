@@ -40,7 +40,6 @@ ACTS: Mapping[str, str] = {
     "outputs.swept": "remove files that no record names",
     # customers
     "pilot.provision": "make a pilot",
-    "pilot.close": "close a pilot",
     "organization.plan": "change a customer's plan or its terms",
     "pilot.tick": "tick a line of a pilot's checklist",
     "pilot.untick": "take back a tick of a pilot's checklist",
@@ -53,6 +52,10 @@ ACTS: Mapping[str, str] = {
     "lead.take_up": "take a lead up again",
     "signal.record": "record a signal",
     "review.answer": "record an answer of a review",
+    "pilot.move_start": "move the start of a pilot",
+    "pilot.record_failure": "record a pilot's failure",
+    "pilot.withdraw_failure": "withdraw a pilot's failure",
+    "pilot.close": "close a pilot",
     "handover.make": "hand secrets over by a link",
     "handover.renew": "make a new link for secrets",
     "handover.withdraw": "withdraw secrets",

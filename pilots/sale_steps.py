@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pilots.evidence import Claim, Shown
+from pilots.claims import Claim, Shown
 from pilots.models import Lead
 
 Stage = Lead.Stage

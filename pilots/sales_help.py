@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from pilots import objections, sale_rules
-from pilots.evidence import Claim
+from pilots.claims import Claim
 from pilots.models import KIND_OF, OPENS_TRANSITION, Lead, Signal, SignalKind
 from pilots.objections import OBJECTIONS, Objection
 from pilots.review import NEVER_ASKED, QUESTIONS, Question, Side

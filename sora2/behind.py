@@ -131,6 +131,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "pilot_list": OURS,
     "pilot_new": OURS,
     "pilot": OURS,
+    "pilot_close": OURS,
     "pilot_checklists": OURS,
     "preflight_list": OURS,
     "pilot_mails": OURS,

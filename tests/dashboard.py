@@ -68,6 +68,7 @@ def parameters(world: World) -> dict[str, Any]:
     return {
         "batch_id": partial.pk,
         "day": f"{timezone.now():%Y-%m-%d}",
+        "failure_id": world.onboarding.failure.pk,
         "entry_id": Entry.objects.filter(reference=partial.pk, kind=Entry.Kind.SETTLE).latest("pk").pk,
         "figure": "settled",
         "delivery_id": failing.latest("pk").pk,
@@ -100,6 +101,7 @@ def parameters(world: World) -> dict[str, Any]:
         "sales_mail": {"mail_id": world.onboarding.unsent.pk},
         "pilot_mail": {"template": "pilot_ready"},
         "lead_mail": {"template": "billing_answer"},
+        "pilot_start": {"pilot_id": world.onboarding.scheduled.pk},
     }
 
 
@@ -138,6 +140,9 @@ def _other_states(world: World) -> Mapping[str, str]:
         "statement-none": f"{ledger}?kind=adjustment_out&reference=nothing",
         "month_end-current": f"{ledger}/month-end?month={timezone.now():%Y-%m}",
         "month_end-closed": f"{ledger}/month-end?month={world.closed}",
+        "pilot_list-none": "/admin/pilots/?customer=nobody",
+        "pilot-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}",
+        "pilot_close-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}/close",
         "wallet_list-none": "/admin/ledger/?customer=nobody",
         "wallet_list-test": "/admin/ledger/?mode=test",
         "seal_list-customer": f"/admin/ledger/seals/?customer={world.acme.organization.pk}",

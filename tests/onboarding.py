@@ -30,10 +30,11 @@ class Onboarding:
     unsent: SalesMail
     preflight: Preflight
     failure: PilotFailure
+    scheduled: Pilot
 
 
-def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) -> Onboarding:
-    """Make a pilot that began then, and all that there is about it."""
+def make_onboarding(acme: Account, globex: Account, people: Mapping[str, User], began: datetime) -> Onboarding:
+    """Make a pilot that began then, and all that there is about it; and one whose clock has not begun."""
     sales = people["sales ops"]
     preflight = _preflights(began, sales)
     pilot = Pilot.objects.create(
@@ -78,7 +79,16 @@ def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) 
         )
         for sent_at in (began, None)
     )
-    return Onboarding(pilot, lead, other, handover, mail, unsent, preflight, _said(pilot, acme, lead, sales, began))
+    failure = _said(pilot, acme, lead, sales, began)
+    scheduled = Pilot.objects.create(
+        organization=globex.organization,
+        credits=1_200,
+        activated_at=began + HOURS,
+        deadline=began + 2 * HOURS,
+        created_by=sales.pk,
+        override_reason="Their engineer is here this week only",
+    )
+    return Onboarding(pilot, lead, other, handover, mail, unsent, preflight, failure, scheduled)
 
 
 def make_enterprise(organization: Organization, sales: User, now: datetime) -> None:
@@ -125,7 +135,7 @@ def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime)
         at=began,
         recorded_by=sales,
     )
-    return PilotFailure.objects.create(
+    PilotFailure.objects.create(
         pilot=pilot,
         condition=PilotFailure.Condition.WEBHOOK,
         note="They took the retry for a second order",
@@ -134,4 +144,11 @@ def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime)
         withdrawn_at=began,
         withdrawn_by=sales,
         withdrawn_reason="It was the other system",
+    )
+    return PilotFailure.objects.create(
+        pilot=pilot,
+        condition=PilotFailure.Condition.DEMO_OR_API,
+        note="Asked in the call, before they had read the page about it",
+        recorded_at=began,
+        recorded_by=sales,
     )

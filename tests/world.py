@@ -116,7 +116,7 @@ def _make(now: datetime) -> World:
         requests |= _asked(go, acme, globex, people, now)
         keys = _keys(go, acme.organization, people["customer admin"], now)
     began = now - timedelta(hours=6)
-    onboarding = make_onboarding(acme, people, began)
+    onboarding = make_onboarding(acme, globex, people, began)
     make_enterprise(globex.organization, people["sales ops"], now)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()

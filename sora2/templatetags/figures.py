@@ -21,6 +21,7 @@ SIGNS = {
     "approved": ("✓", "good"),
     "rejected": ("✕", "bad"),
     "pending": ("○", "waiting"),
+    "scheduled": ("○", "waiting"),
     "processing": ("◐", "active"),
     "running": ("◐", "active"),
     "sending": ("◐", "active"),

@@ -1,5 +1,7 @@
 """A world with many rows of everything that a page lists."""
 
+from datetime import timedelta
+
 from django.utils import timezone
 
 from batches.catalogue import SIMULATOR
@@ -13,9 +15,10 @@ from ledger import seals
 from ledger.approvals import approve, request_credits
 from ledger.models import Entry, ReconciliationRun
 from pilots.leads import create_lead
-from pilots.models import Lead, LeadStep, ReviewAnswer, Signal
+from pilots.models import Lead, LeadStep, Pilot, PilotFailure, ReviewAnswer, Signal
 from sora2.ids import new_id
 from tests.factories import end_batch, make_account, make_batch
+from tests.onboarding import HOURS
 from tests.webhooks.page_scenes import State, tell, tried
 from tests.world import World
 from webhooks.endpoints import create_endpoint
@@ -39,8 +42,20 @@ def grow(world: World) -> Batch:
 
 
 def _customers(world: World) -> None:
+    began = timezone.now() - timedelta(hours=50)
     for number in range(8):
         other = make_account(name=f"Customer {number}")
+        pilot = Pilot.objects.create(
+            organization=other.organization,
+            credits=1_000,
+            activated_at=began,
+            deadline=began + HOURS,
+            created_by=world.people["sales ops"].pk,
+            override_reason="A test",
+        )
+        PilotFailure.objects.create(
+            pilot=pilot, condition=3, note="No time", recorded_at=began, recorded_by=world.people["sales ops"]
+        )
         user = User.objects.create_user(username=new_id("usr"))
         for organization in (world.acme.organization, other.organization):
             Membership.objects.create(user=user, organization=organization, role="customer developer")

@@ -130,6 +130,10 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "pilot_mail": ("pilot_mail", {"act": "send"}),
     "lead_mail": ("lead_mail", {"act": "copy"}),
     "sales_mail": ("sales_mail", {}),
+    "pilot_start": ("pilot-scheduled", {"at": "now", "reason": "They are ready"}),
+    "pilot_failure": ("pilot", {"condition": "2", "note": "They took a retry for a second order"}),
+    "pilot_failure_withdraw": ("pilot", {"reason": "It was the other system"}),
+    "pilot_close": ("pilot_close", {"lesson": "The guide to webhooks comes too late"}),
     "password_change": ("password_change", {}),
     "pilot_tick": ("pilot_checklists", {"item": "webhook_guide", "act": "tick"}),
     "own_tick": ("index", {"item": "fields_read", "act": "tick"}),
@@ -164,6 +168,7 @@ def walked(world: World) -> dict[str, str]:
         "batch_cancel": f"/admin/batches/{world.batches['processing'].pk}/cancel",
         "route_resume": f"/admin/routes/{PAUSED}/resume",
         "endpoint_replay": f"/admin/webhooks/endpoints/{healthy}/replay",
+        "pilot-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}",
     }
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pilots.boundary import BOUNDARY
-from pilots.evidence import Claim
+from pilots.claims import Claim
 from pilots.models import PilotFailure
 from pilots.objections import BY_CODE, OBJECTIONS
 from pilots.review import NEVER_ASKED, QUESTIONS

@@ -292,6 +292,23 @@ def in_review(act: str, **form: str) -> Callable[[Scene], Any]:
     return acting
 
 
+def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], Any]:
+    """Return what is done about a pilot whose clock begins in so many hours."""
+
+    def acting(scene: Scene) -> Any:
+        at = timezone.now() + timedelta(hours=begins)
+        given = {"credits": 1, "created_by": "system", "override_reason": "A test"}
+        pilot = Pilot.objects.create(
+            organization=scene.account.organization, activated_at=at, deadline=at + timedelta(hours=48), **given
+        )
+        failure = pilot.failures.create(
+            condition=3, note="No time", recorded_at=at, recorded_by=User.objects.get(is_superuser=True)
+        )
+        return scene.owned(f"pilots/{pilot.pk}/{act.format(failure.pk)}", **form)
+
+    return acting
+
+
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
@@ -398,6 +415,11 @@ TABLE: dict[str, tuple[str, Act]] = {
     "pilot_mail": ("sales_mail.send", mail_to_a_pilot),
     "lead_mail": ("sales_mail.copy", mail_to_a_lead),
     "sales_mail": ("sales_mail.send", mail_again),
+    # pilots
+    "pilot_start": ("pilot.move_start", on_pilot("start", begins=5, at="now", reason="They are ready")),
+    "pilot_failure": ("pilot.record_failure", on_pilot("failures", condition="4", note="In the call")),
+    "pilot_failure_withdraw": ("pilot.withdraw_failure", on_pilot("failures/{}/withdraw", reason="It was not so")),
+    "pilot_close": ("pilot.close", on_pilot("close", seen="failed", lesson="The way in is too hard")),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
     "credit_request_new": ("credits.request", grant),
