@@ -9,9 +9,8 @@ from django.db import transaction
 
 from customers.models import Organization, User
 from customers.plans import Terms, change_plan
-from customers.services import audit
-from pilots.criteria import judge
 from pilots.leads import advance
+from pilots.life import close_by_contract
 from pilots.models import OPENS_TRANSITION, Lead, Pilot, Signal
 from pilots.signals import transition_opened_by
 
@@ -51,7 +50,7 @@ def upgrade(
     if not changed:
         return False
     for pilot in Pilot.objects.filter(organization=organization):
-        _close(pilot, lesson, by, now)
+        close_by_contract(pilot=pilot, lesson=lesson, by=by, now=now)
     for lead in Lead.objects.filter(organization=organization):
         advance(lead=lead, stage=Lead.Stage.CONTRACT, by=by, now=now, note=f"Contract {contract_reference}")
     return True
@@ -61,18 +60,3 @@ def not_asked() -> str:
     """Say which signals open the way from a pilot to an enterprise."""
     opening = " or ".join(f"“{code.label}”" for code in Signal.Code if code in OPENS_TRANSITION)
     return f"The customer has not asked for a contract yet. Once it does, record the signal: {opening}."
-
-
-def _close(pilot: Pilot, lesson: str, by: User, now: datetime) -> None:
-    """Close a pilot that is not closed yet, as it stands."""
-    outcome = judge(pilot=pilot, now=now).status.value
-    rows = Pilot.objects.filter(pk=pilot.pk, closed_at=None)
-    if not rows.update(closed_at=now, closed_by=by, outcome=outcome, lesson=lesson):
-        return
-    audit(
-        actor=by.pk,
-        action="pilot.close",
-        organization_id=pilot.organization_id,
-        subject=pilot.pk,
-        detail={"outcome": outcome, "lesson": lesson},
-    )
