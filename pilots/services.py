@@ -4,6 +4,7 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -142,12 +143,7 @@ def _equip(order: PilotOrder, pilot: Pilot, *, actor: str, now: datetime, by_lin
     keys = {mode: _key(organization, mode, order, actor=actor, now=now) for mode in Mode}
     endpoint_id, webhook_secret = _endpoint(organization, order, actor)
     default_secret = webhooks.create_default_secret(organization=organization)
-    user, password = customers.create_member(
-        organization=organization,
-        username=_username(order.name),
-        email=order.contact,
-        role=Membership.Role.ADMIN,
-    )
+    user, password = _administrator(organization, order)
     made = Provisioned(
         pilot=pilot,
         wallet_id=wallet_id,
@@ -250,8 +246,14 @@ def _endpoint(organization: Organization, order: PilotOrder, actor: str) -> tupl
     return None, None
 
 
-def _username(name: str) -> str:
-    """Return a login such as `acme-corp`, with a suffix when it is taken."""
-    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "customer"
-    taken = User.objects.filter(username=stem).exists()
-    return f"{stem}-{secrets.token_hex(3)}" if taken else stem
+def _administrator(organization: Organization, order: PilotOrder) -> tuple[User, str]:
+    """Make a sign-in such as `acme-corp`, with a suffix where somebody has that name."""
+    stem = re.sub(r"[^a-z0-9]+", "-", order.name.lower()).strip("-")[:40] or "customer"
+    member = partial(
+        customers.create_member, organization=organization, email=order.contact, role=Membership.Role.ADMIN
+    )
+    try:
+        with transaction.atomic():  # Two at once may want the same name: the second waits here for the first.
+            return member(username=stem)
+    except IntegrityError:
+        return member(username=f"{stem}-{secrets.token_hex(3)}")
