@@ -64,7 +64,7 @@ def test_the_list_says_how_each_stands_and_what_is_next(sales: Client) -> None:
     assert "◐ running 1 d 20 h left ○ waiting ○ waiting ○ waiting They have not ordered a live batch yet." in page
     assert "✕ failed over" in page
     assert "✕ not met ✕ not met ✕ not met The time is over" in page
-    assert "✕ By condition 1." in page
+    assert "Failed by condition 1." in page
     assert "○ scheduled begins in 2 h 59 min" in page
     assert "3 pilots" in page
     for query, wanted in (
@@ -97,7 +97,7 @@ def test_the_list_goes_on_by_cursor_and_asks_as_often_for_many(sales: Client) ->
         with CaptureQueriesContext(connection) as captured:
             page = sales.get("/admin/pilots/")
         costs.append(len(captured))
-    assert costs[0] == costs[1]
+    assert costs[1] <= costs[0]  # None of these fifty has evidence that is loaded.
     [more] = {link for link in links_of(page) if "after=" in link}
     rest = words_of(sales.get(f"/admin/pilots/{more}"))
     assert "57 pilots" in words_of(page)
@@ -132,7 +132,7 @@ def test_the_page_shows_each_evidence_the_times_and_what_it_stands_on(made: Prov
         "Note on the sign-off: Their CFO by phone",
         "All three are met in time. Send the confirmation, hold the review, and close the pilot. Mails · Review",
         "First live batch accepted 3 h",
-        "Provisioned by system Without one They wait already Credits granted 1,000 Available now 910",
+        "Provisioned by system Without preflight They wait already Credits granted 1,000 Available now 910",
         "This pilot runs on a best-effort basis with prepaid credits.",
         "○ no 1. No batch ran in time The clock says this one by itself.",
     ):
@@ -173,7 +173,7 @@ def test_a_failure_is_recorded_and_withdrawn_with_its_why(made: Provisioned, sal
     at = f"/failures/{failure.pk}/withdraw"
     assert send(sales, made, at, reason="").status_code == 422
     page = words_of(send(sales, made, at, reason="It was the bank's export"))
-    assert "− withdrawn 3." in page
+    assert "withdrawn 3." in page
     assert "Withdrawn: “It was the bank's export”" in page
     assert "◐ running" in page
     other = provision("Globex")
