@@ -169,6 +169,10 @@ def test_a_failure_is_recorded_and_withdrawn_with_its_why(made: Provisioned, sal
     assert "✕ The pilot has failed: 3. Finance could not complete the reconciliation" in page
     assert "The clock runs on: it succeeds all the same once all three hold in time." in page
     assert "✕ it holds 3. Finance could not complete the reconciliation “The export was not understood”" in page
+    twice = sales.post(
+        f"/admin/pilots/{made.pilot.pk}/failures", {"condition": "3", "note": "Clicked twice"}, follow=True
+    )
+    assert "It was recorded already: nothing was changed." in words_of(twice)
     failure = made.pilot.failures.get()
     at = f"/failures/{failure.pk}/withdraw"
     assert send(sales, made, at, reason="").status_code == 422
