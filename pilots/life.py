@@ -93,9 +93,17 @@ def close_pilot(*, pilot: Pilot, seen: str, lesson: str, by: User, now: datetime
         raise PilotRefused(fault)
     if status != seen:
         raise PilotRefused(f"It stands otherwise by now: {status}. Look at it again.")
-    rows = Pilot.objects.filter(pk=held.pk, closed_at=None)
-    rows.update(closed_at=now, closed_by=by, outcome=status, lesson=lesson)
-    _audit(held, by, action="pilot.close", detail={"outcome": status, "lesson": lesson})
+    _close(held, status, lesson, by, now)
+    return True
+
+
+@transaction.atomic
+def close_by_contract(*, pilot: Pilot, lesson: str, by: User, now: datetime) -> bool:
+    """Close a pilot as it stands, whether or not its time is over: a contract ends it. Say whether it was open."""
+    held = _held(pilot)
+    if held.closed_at:
+        return False
+    _close(held, judge(pilot=held, now=now).status, lesson, by, now)
     return True
 
 
@@ -109,6 +117,12 @@ def why_not_closed(status: Status, pilot: Pilot, now: datetime) -> str:
     if status == Status.SCHEDULED:
         return "It cannot be closed before its clock has begun."
     return "It cannot be closed while its clock runs: all three criteria may still be met."
+
+
+def _close(held: Pilot, status: Status, lesson: str, by: User, now: datetime) -> None:
+    rows = Pilot.objects.filter(pk=held.pk, closed_at=None)
+    rows.update(closed_at=now, closed_by=by, outcome=status, lesson=lesson)
+    _audit(held, by, action="pilot.close", detail={"outcome": status, "lesson": lesson})
 
 
 def _held(pilot: Pilot) -> Pilot:

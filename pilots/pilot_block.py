@@ -8,18 +8,23 @@ from django.urls import reverse
 from batches.finding import batch_address, sign_off_address
 from batches.models import Batch, Side, SignOff
 from customers.access import Access, Permission
-from customers.models import ApiKey, Mode
+from customers.models import Mode
 from pilots.boundary import BOUNDARY
+from pilots.checklist_facts import Facts
+from pilots.checklist_items import THEIRS
+from pilots.checklists import Group, Sides, checklists
 from pilots.clock import Clock, clock_of
 from pilots.criteria import Criterion, Judgement, judge
 from pilots.models import Pilot
 from pilots.next_steps import Missing, answer_of
 from sora2.pages import with_query
-from webhooks.models import Attempt, Endpoint
+from webhooks.models import Attempt
 from webhooks.trail import host_of
 
 # The review is held on the second or third day; after that a pilot is history.
 SHOWN_AFTER_DEADLINE = timedelta(days=14)
+# Who ticks the customer's lines has one of these.
+MAY_TICK = (Permission.BATCHES_WRITE, Permission.BATCHES_SIGN_OFF, Permission.WEBHOOKS_WRITE)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class PilotBlock:
     criteria: list[Shown]
     steps: list[Link]
     days: list[Day]
+    checklist: list[Group]
     boundary: str
 
 
@@ -72,12 +78,14 @@ def pilot_block(own: Access, *, now: datetime) -> PilotBlock | None:
     if pilot is None:
         return None
     judgement = judge(pilot=pilot, now=now)
+    facts = Facts(judgement)
     return PilotBlock(
         judgement=judgement,
         clock=clock_of(pilot, now=now),
         criteria=[shown(own, criterion) for criterion in judgement.criteria],
         steps=_steps(own, judgement),
-        days=_days(own, judgement),
+        days=_days(own, facts),
+        checklist=checklists(facts, shown=own, ticks=_ticks(own), only=THEIRS),
         boundary=BOUNDARY,
     )
 
@@ -124,19 +132,21 @@ def _endpoints() -> Link:
     return Link("Webhook endpoints", with_query("admin:endpoint_list", mode=Mode.LIVE.value))
 
 
-def _days(own: Access, judgement: Judgement) -> list[Day]:
+def _days(own: Access, facts: Facts) -> list[Day]:
     """Return the onboarding document's quick reference for engineers, checked where the system can check it."""
-    organization_id = judgement.pilot.organization_id
-    ran, received, signed = judgement.criteria
-    used = ApiKey.objects.filter(organization=organization_id, mode=Mode.LIVE, last_used_at__isnull=False)
-    there = Endpoint.objects.present().filter(organization=organization_id, mode=Mode.LIVE, enabled=True, sink=None)
+    ran, received, signed = facts.judgement.criteria
     may_see_keys = own.may(Permission.ACCOUNT_READ)
-    keys = Link("API keys", reverse("admin:key_list", args=[organization_id])) if may_see_keys else None
+    keys = Link("API keys", reverse("admin:key_list", args=[facts.organization_id])) if may_see_keys else None
     return [
-        Day("Day 0", "Get API key: a live key was used", used.exists(), keys),
-        Day("Day 0", "Set up webhook endpoint: one of your own is there", there.exists(), _endpoints()),
+        Day("Day 0", "Get API key: a live key was used", facts.key_used, keys),
+        Day("Day 0", "Set up webhook endpoint: one of your own is there", facts.endpoint is not None, _endpoints()),
         Day("Day 1", "Run first batch (10-50 items)", ran.is_met),
         Day("Day 1", "Verify webhook receipt", received.is_met),
         Day("Day 2", "Check ledger matches webhook: a batch is signed off", signed.is_met),
         Day("Day 2", "Share feedback with your contact", None),
     ]
+
+
+def _ticks(own: Access) -> Sides:
+    """Return whose lines somebody may tick on the start page: those of who works on the pilot, as own_tick asks."""
+    return (THEIRS,) if any(own.may(each) for each in MAY_TICK) else ()

@@ -12,7 +12,7 @@ from django.utils import timezone
 from batches.failures import FailureType
 from batches.signing_off import sign_off, signer_of
 from customers.services import create_staff
-from pilots.models import Pilot
+from pilots.models import Lead, Pilot
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from tests.factories import Account, Api, end_batch, make_account, make_batch
 from tests.markup import form_to, forms_of, links_of
@@ -107,6 +107,13 @@ def test_the_list_goes_on_by_cursor_and_asks_as_often_for_many(sales: Client) ->
 
 def test_the_search_box_finds_a_pilot_for_who_may_see_it(made: Provisioned, sales: Client) -> None:
     address = f"/admin/pilots/{made.pilot.pk}"
+    lead = Lead.objects.create(
+        company="Acme", contact_name="Mia", contact_email="mia@acme.example", created_by=create_staff(
+            username="cleo", role="sales ops"
+        )[0],
+    )  # fmt: skip
+    assert sales.get("/admin/find", {"q": lead.pk}).headers["Location"] == f"/admin/leads/{lead.pk}"
+    assert lead.pk not in staff("support").get("/admin/find", {"q": lead.pk}).headers["Location"].partition("?")[0]
     assert sales.get("/admin/find", {"q": made.pilot.pk}).headers["Location"] == address
     for other in (staff("support"), member(made.pilot.organization, "customer admin")):
         assert address not in other.get("/admin/find", {"q": made.pilot.pk}).headers["Location"]
