@@ -13,7 +13,7 @@ from customers.access import Access, Permission
 from customers.pages import page, person_of
 from pilots import life
 from pilots import pilot_pages as pages
-from pilots.criteria import OF_PEOPLE, Status
+from pilots.criteria import Status, judge
 from pilots.models import Pilot
 from pilots.pages import reached_pilot
 from pilots.pilot_forms import CloseForm, FailureForm, StartForm, WithdrawForm
@@ -49,8 +49,7 @@ def pilot(request: HttpRequest, access: Access, pilot_id: str) -> HttpResponseBa
 def pilot_failure(request: HttpRequest, access: Access, pilot_id: str) -> HttpResponseBase:
     """Record that a pilot has failed by one of the conditions that people see."""
     pilot, now = reached_pilot(access, pilot_id=pilot_id), timezone.now()
-    found = pages.pilot_page(access, pilot, now=now)
-    form = FailureForm(request.POST, failures=_open_conditions(found))
+    form = FailureForm(request.POST, failures=judge(pilot=pilot, now=now).failures)
     if not form.is_valid():
         return _pilot_page(request, access, pilot, failure_form=form)
     given = {"condition": form.cleaned_data["condition"], "note": form.cleaned_data["note"]}
@@ -123,17 +122,12 @@ PAGES = [
 ]
 
 
-def _open_conditions(found: pages.PilotPage) -> list[Any]:
-    """Return the conditions that people can record now."""
-    return [each for each in found.judgement.failures if each.number in OF_PEOPLE and not each.holds]
-
-
 def _pilot_page(request: HttpRequest, access: Access, pilot: Pilot, **forms: Any) -> HttpResponseBase:
     """Show a pilot; a form that was refused comes along."""
     now = timezone.now()
     found = pages.pilot_page(access, pilot, now=now)
     given = {
-        "failure_form": FailureForm(failures=_open_conditions(found)),
+        "failure_form": FailureForm(failures=found.judgement.failures),
         "withdraw_form": WithdrawForm(),
         "start_form": StartForm(now=now, initial={"at": pilot.activated_at}),
         **forms,

@@ -33,7 +33,7 @@ from customers.access import CUSTOMER_ROLES, Permission
 from customers.models import Membership, Mode
 from pilots.models import Pilot, PilotFailure
 from sora2.ids import ALPHABET
-from webhooks.models import Attempt, AttemptQuerySet, Delivery, Endpoint, EventType
+from webhooks.models import Attempt, AttemptQuerySet, Delivery, Endpoint, Event, EventQuerySet, EventType
 from webhooks.sinks import elsewhere
 
 # Who of a customer can meet the third criterion.
@@ -54,8 +54,8 @@ class Status(StrEnum):
 class Evidence:
     """What is known of one pilot. `accepted` is its first live batch, `ran` the first that ran to its end.
 
-    `refused` is the latest attempt of what has not arrived yet at an address of theirs. `signers` says whether there
-    is anybody of theirs who may sign off, `signer_came` whether one of them has ever signed in.
+    `refused` is the latest attempt of what has not arrived yet at an address of theirs. `signer_came` says
+    whether anybody of theirs who may sign off has ever signed in.
     """
 
     status: Status
@@ -67,7 +67,6 @@ class Evidence:
     canceled: Batch | None
     refused: Attempt | None
     has_endpoint: bool
-    signers: bool
     signer_came: bool
     failures: Sequence[PilotFailure]
 
@@ -79,7 +78,7 @@ def status_at(now: datetime) -> Case:
     whatever people have written down.
     """
     ran = Exists(_in_time(_ran(), "finished_at", id__lt=_least_id("bat")))
-    received = Exists(_in_time(_receipts(), "ended", delivery_id__lt=_least_id("dlv")))
+    received = Exists(_in_time(_receipts(), "ended", delivery__event__in=_told_in_time()))
     signed = Exists(_in_time(_signed(), "signed_at"))
     recorded = Exists(PilotFailure.objects.filter(pilot=OuterRef("pk"), withdrawn_at=None))
     over = Q(deadline__lt=now)
@@ -114,7 +113,6 @@ def evidence_of(pilots: Sequence[Pilot], *, now: datetime) -> dict[str, Evidence
             canceled=batches.get(row["canceled"]),
             refused=attempts.get(row["refused"]),
             has_endpoint=row["has_endpoint"],
-            signers=row["signers"],
             signer_came=row["signer_came"],
             failures=failures[row["id"]],
         )
@@ -129,14 +127,14 @@ def _records() -> dict[str, Any]:
     """Return the keys of the records that matter. Of each criterion the earliest in time, else the first late one."""
     ran, receipts, made = _ran(), _receipts(), _batches().order_by("id")
     in_time = _in_time(ran, "finished_at", id__lt=_least_id("bat")).order_by("finished_at", "id")
-    received = _in_time(receipts, "ended", delivery_id__lt=_least_id("dlv")).order_by("ended", "delivery_id")
+    received = _in_time(receipts, "ended", delivery__event__in=_told_in_time()).order_by("ended", "delivery_id")
     return {
         "accepted": _first(made),
         "ran": Coalesce(_first(in_time), _first(ran.order_by("id"))),
         "received": Coalesce(_first(received), _first(receipts.order_by("delivery_id", "at"))),
         "signed": _first(_signed().order_by("signed_at", "id")),
         "open_batch": _first(made.open()),
-        "canceled": _first(made.filter(canceled_at__isnull=False)),
+        "canceled": _first(made.filter(canceled_at__isnull=False, id__lt=_least_id("bat"))),
         "refused": _first(_refused()),
     }
 
@@ -149,7 +147,6 @@ def _facts() -> dict[str, Any]:
     own = Endpoint.objects.present().filter(mode=Mode.LIVE, enabled=True, sink=None)
     return {
         "has_endpoint": Exists(own.filter(organization=OuterRef("organization"))),
-        "signers": Exists(signers),
         "signer_came": Exists(signers.filter(user__last_login__isnull=False)),
     }
 
@@ -172,6 +169,14 @@ def _ends_told() -> AttemptQuerySet:
         delivery__event__created_at__gte=OuterRef("activated_at"),
         duration_ms__isnull=False,
     )
+
+
+def _told_in_time() -> EventQuerySet:
+    """Return the events that can have arrived in time, two levels inside of a pilot's row."""
+    # Served by webhooks_event_by_type.
+    of_the_customer = {"organization": OuterRef(OuterRef("organization")), "mode": Mode.LIVE}
+    deadline = OuterRef(OuterRef("deadline"))
+    return Event.objects.filter(**of_the_customer, type=EventType.BATCH_COMPLETED, id__lt=_least_id("evt", deadline))
 
 
 def _receipts() -> AttemptQuerySet:
@@ -200,12 +205,12 @@ def _first(rows: QuerySet[Any]) -> Subquery:
     return Subquery(rows.values("pk")[:1])
 
 
-def _least_id(prefix: str) -> Func:
+def _least_id(prefix: str, at: OuterRef | None = None) -> Func:
     """Return what ids made by the deadline are less than: as `least_id_at`, a moment later, in SQL."""
     milliseconds = "((extract(epoch FROM %(expressions)s) * 1000)::bigint + 1)"
     letters = (f"substr('{ALPHABET}', ({milliseconds} >> {shift} & 31)::int + 1, 1)" for shift in range(45, -1, -5))
     text = " || ".join([f"'{prefix}_'", *letters])
-    return Func(OuterRef("deadline"), template=f"({text})", output_field=CharField())
+    return Func(at or OuterRef("deadline"), template=f"({text})", output_field=CharField())
 
 
 # --- what was found --------------------------------------------------------------------------------------------------

@@ -23,4 +23,4 @@ def _leads(access: Access, ids: set[str]) -> Found:
     if not access.may(Permission.PILOTS_READ):
         return []
     rows = Lead.objects.filter(pk__in=ids).values_list("pk", "company")
-    return [(pk, reverse("admin:lead_list"), who) for pk, who in rows]
+    return [(pk, reverse("admin:lead", args=[pk]), who) for pk, who in rows]

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from pilots.criteria import Failure
+from pilots.criteria import OF_PEOPLE, Failure, FailureState
 from pilots.models import PilotFailure
 from sora2.forms import MomentField, PlainForm
 
@@ -27,9 +27,10 @@ class FailureForm(PlainForm):
 
     def __init__(self, *given: Any, failures: Iterable[Failure], **more: Any) -> None:
         super().__init__(*given, **more)
-        # Suggested ones first.
-        open_ones = sorted(failures, key=lambda failure: (failure.state != "suggested", failure.number))
-        choices = [(each.number, f"{each.number}. {each.name}") for each in open_ones]
+        # Suggested ones first. One that holds already is no choice; who sends it twice is told so.
+        of_people = [each for each in failures if each.number in OF_PEOPLE and (self.is_bound or not each.holds)]
+        of_people.sort(key=lambda failure: (failure.state != FailureState.SUGGESTED, failure.number))
+        choices = [(each.number, f"{each.number}. {each.name}") for each in of_people]
         self.fields["condition"].choices = choices  # type: ignore[attr-defined]
 
 

@@ -242,6 +242,25 @@ def test_the_earliest_receipt_counts_also_of_a_later_batch(provisioned: Provisio
     assert judged(provisioned).criteria[1].evidence == taken
 
 
+@pytest.mark.owner
+def test_what_is_met_at_the_very_deadline_is_in_time_and_a_moment_later_is_late(
+    provisioned: Provisioned, api: Api
+) -> None:
+    batch = end_batch(make_batch(api))
+    answer(batch, duration_ms=0)
+    sign(batch)
+    last = max(each.met_at for each in judged(provisioned).criteria if each.met_at)
+    for deadline, status in ((last, "succeeded"), (last - timedelta(microseconds=1), "expired")):
+        Pilot.objects.filter(pk=provisioned.pilot.pk).update(deadline=deadline)
+        found = judged(provisioned, after=timedelta(hours=1))
+        assert (found.status, all(each.in_time for each in found.criteria)) == (status, status == "succeeded")
+    assert batch.finished_at is not None
+    for deadline, status in ((batch.finished_at, "expired"), (batch.finished_at - timedelta(microseconds=1), "failed")):
+        Pilot.objects.filter(pk=provisioned.pilot.pk).update(deadline=deadline)
+        found = judged(provisioned, after=timedelta(hours=1))
+        assert (found.status, found.criteria[0].in_time) == (status, status == "expired")
+
+
 def test_ids_made_from_a_moment_on_come_after_its_bound() -> None:
     before, now = new_id("bat"), timezone.now()
     bound = least_id_at("bat", now + timedelta(milliseconds=1))

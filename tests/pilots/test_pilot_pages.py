@@ -12,7 +12,7 @@ from django.utils import timezone
 from batches.failures import FailureType
 from batches.signing_off import sign_off, signer_of
 from customers.services import create_staff
-from pilots.models import Pilot
+from pilots.models import Lead, Pilot
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from tests.factories import Account, Api, end_batch, make_account, make_batch
 from tests.markup import form_to, forms_of, links_of
@@ -64,7 +64,7 @@ def test_the_list_says_how_each_stands_and_what_is_next(sales: Client) -> None:
     assert "◐ running 1 d 20 h left ○ waiting ○ waiting ○ waiting They have not ordered a live batch yet." in page
     assert "✕ failed over" in page
     assert "✕ not met ✕ not met ✕ not met The time is over" in page
-    assert "✕ By condition 1." in page
+    assert "Failed by condition 1." in page
     assert "○ scheduled begins in 2 h 59 min" in page
     assert "3 pilots" in page
     for query, wanted in (
@@ -97,7 +97,7 @@ def test_the_list_goes_on_by_cursor_and_asks_as_often_for_many(sales: Client) ->
         with CaptureQueriesContext(connection) as captured:
             page = sales.get("/admin/pilots/")
         costs.append(len(captured))
-    assert costs[0] == costs[1]
+    assert costs[1] <= costs[0]  # None of these fifty has evidence that is loaded.
     [more] = {link for link in links_of(page) if "after=" in link}
     rest = words_of(sales.get(f"/admin/pilots/{more}"))
     assert "57 pilots" in words_of(page)
@@ -107,6 +107,13 @@ def test_the_list_goes_on_by_cursor_and_asks_as_often_for_many(sales: Client) ->
 
 def test_the_search_box_finds_a_pilot_for_who_may_see_it(made: Provisioned, sales: Client) -> None:
     address = f"/admin/pilots/{made.pilot.pk}"
+    lead = Lead.objects.create(
+        company="Acme", contact_name="Mia", contact_email="mia@acme.example", created_by=create_staff(
+            username="cleo", role="sales ops"
+        )[0],
+    )  # fmt: skip
+    assert sales.get("/admin/find", {"q": lead.pk}).headers["Location"] == f"/admin/leads/{lead.pk}"
+    assert lead.pk not in staff("support").get("/admin/find", {"q": lead.pk}).headers["Location"].partition("?")[0]
     assert sales.get("/admin/find", {"q": made.pilot.pk}).headers["Location"] == address
     for other in (staff("support"), member(made.pilot.organization, "customer admin")):
         assert address not in other.get("/admin/find", {"q": made.pilot.pk}).headers["Location"]
@@ -132,7 +139,7 @@ def test_the_page_shows_each_evidence_the_times_and_what_it_stands_on(made: Prov
         "Note on the sign-off: Their CFO by phone",
         "All three are met in time. Send the confirmation, hold the review, and close the pilot. Mails · Review",
         "First live batch accepted 3 h",
-        "Provisioned by system Without one They wait already Credits granted 1,000 Available now 910",
+        "Provisioned by system Without preflight They wait already Credits granted 1,000 Available now 910",
         "This pilot runs on a best-effort basis with prepaid credits.",
         "○ no 1. No batch ran in time The clock says this one by itself.",
     ):
@@ -169,11 +176,15 @@ def test_a_failure_is_recorded_and_withdrawn_with_its_why(made: Provisioned, sal
     assert "✕ The pilot has failed: 3. Finance could not complete the reconciliation" in page
     assert "The clock runs on: it succeeds all the same once all three hold in time." in page
     assert "✕ it holds 3. Finance could not complete the reconciliation “The export was not understood”" in page
+    twice = sales.post(
+        f"/admin/pilots/{made.pilot.pk}/failures", {"condition": "3", "note": "Clicked twice"}, follow=True
+    )
+    assert "It was recorded already: nothing was changed." in words_of(twice)
     failure = made.pilot.failures.get()
     at = f"/failures/{failure.pk}/withdraw"
     assert send(sales, made, at, reason="").status_code == 422
     page = words_of(send(sales, made, at, reason="It was the bank's export"))
-    assert "− withdrawn 3." in page
+    assert "withdrawn 3." in page
     assert "Withdrawn: “It was the bank's export”" in page
     assert "◐ running" in page
     other = provision("Globex")
