@@ -428,7 +428,7 @@ def test_keys_go_in_as_links_made_at_sending_and_what_is_kept_opens_nothing(scen
     )
     scene.post("pilot_ready")
     [sent], mail, now = outbox.outbox, kept(), timezone.now()
-    tokens = TOKEN.findall(sent.body)
+    tokens = TOKEN.findall(str(sent.body))
     assert [good_handover(token=token, now=now) for token in tokens] == [scene.handover, other]
     assert "   Keys and secrets (opens once, until " in sent.body
     assert good_handover(token=scene.token, now=now) is None, "the link of before is useless"
