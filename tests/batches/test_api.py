@@ -72,6 +72,20 @@ def test_the_answer_to_a_creation_is_as_documented(account: Account) -> None:
     assert account.figures() == (900, 100, 0)
 
 
+def test_the_order_of_the_pilot_mail_is_taken(account: Account) -> None:
+    body = {
+        "items": [{"prompt": f"A cat playing piano, {number}", "model": "sora-2"} for number in range(20)],
+        "webhook_url": "https://your-domain.com/webhook",
+        "x-request-id": "pilot-1769248800",
+    }
+    response = account.api.post("/video-batch", body)
+    assert response.status_code == 201
+    answer = response.json()
+    assert answer["batch_id"].startswith("bat_")
+    assert (answer["state"], answer["request_id"], answer["summary"]["total"]) == ("queued", "pilot-1769248800", 20)
+    assert answer["webhook_url"] == "https://your-domain.com/webhook"
+
+
 def test_a_test_key_spends_the_test_wallet(account: Account) -> None:
     assert account.test_api.post("/video-batch", order()).json()["livemode"] is False
     assert account.figures(Mode.TEST) == (990, 10, 0)

@@ -134,6 +134,16 @@ def test_finalizing_twice_moves_no_credit() -> None:
     assert (figures(customer), Entry.objects.count(), Event.objects.count()) == before
 
 
+def test_what_was_refunded_pays_for_the_next_batch_at_once() -> None:
+    customer = customer_with(30)
+    batch = submit(customer, ["a", "b", "c"])
+    end(batch, failed=range(3))
+    assert finalize(batch)
+    assert figures(customer) == (30, 0, 0)
+    submit(customer, ["d", "e", "f"])
+    assert figures(customer) == (0, 30, 0)
+
+
 def test_a_batch_with_an_open_item_is_not_finalized() -> None:
     customer = customer_with(100)
     batch = submit(customer, ["a", "b"])

@@ -255,8 +255,10 @@ def is_run_elsewhere(block: Block) -> bool:
     return place(block) in ELSEWHERE
 
 
-@pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: page.stem)
-def test_a_page_can_be_followed(customer: Customer, given: dict[str, str], tmp_path: Path, page: Path) -> None:
+# Not `page`: that is the name of the browser's fixture, and such tests run where those of the browser do, which would
+# start the system of this module a second time.
+@pytest.mark.parametrize("path", FOLLOWED, ids=lambda path: path.stem)
+def test_a_page_can_be_followed(customer: Customer, given: dict[str, str], tmp_path: Path, path: Path) -> None:
     with reader_of(customer, tmp_path, **given) as reader:
-        reader.follow(block for block in blocks_of(page) if not is_run_elsewhere(block))
-        FOLLOWED[page](reader, customer)
+        reader.follow(block for block in blocks_of(path) if not is_run_elsewhere(block))
+        FOLLOWED[path](reader, customer)
