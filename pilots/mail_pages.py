@@ -110,7 +110,7 @@ def next_of(figures: PilotFigures, *, written: frozenset[str]) -> str:
         ("pilot_results", has_run),
         ("pilot_batch_setup", not has_run),
         ("prepaid_package", wants_package),
-        ("review_invitation", figures.judged.status != "running"),
+        ("review_invitation", figures.is_over),
     )
     if figures.organization.plan == Plan.ENTERPRISE and "welcome_enterprise" in written:
         return ""

@@ -63,7 +63,7 @@ def _ended_batch(figures: PilotFigures) -> list[str]:
 
 
 def _ended_pilot(figures: PilotFigures) -> list[str]:
-    if figures.judged.status != "running":
+    if figures.is_over:
         return []
     until = f"{figures.pilot.deadline:%Y-%m-%d %H:%M} UTC"
     return [f"The review comes after the pilot, which runs until {until} or its success. Next: {figures.judged.next}"]

@@ -217,7 +217,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "- What additional webhook events would help?",
         "- Is the ledger clear?",
         "- Can you export for reconciliation?",
-        '- Any "unexplained money"?',
+        "- Any “unexplained money”?",
     ),
     "prepaid_package": (
         "Re: Enterprise Prepaid Package",
