@@ -68,7 +68,7 @@ class PackageFigures:
 class PilotFigures(Figures):
     """What a mail to a pilot knows besides. `ran`, `received` and `signed` are the evidence of the three criteria.
 
-    `questions` are those of the review, by whom they are for. `example` is a body that the API takes; `endpoint` is where
+    `questions` are those of the review, by whom they are for. `example` is a body that the API takes, `endpoint` where
     the customer's own first endpoint is, without its path.
     """
 
