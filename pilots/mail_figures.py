@@ -15,6 +15,7 @@ from pilots.boundary import BOUNDARY
 from pilots.criteria import Judgement, judge
 from pilots.models import Lead, Pilot
 from pilots.quick_start import PROMPTS
+from pilots.review import QUESTIONS, Side
 from sora2.api import BASE_PATH
 from webhooks.models import Attempt, Endpoint
 from webhooks.trail import host_of
@@ -67,7 +68,8 @@ class PackageFigures:
 class PilotFigures(Figures):
     """What a mail to a pilot knows besides. `ran`, `received` and `signed` are the evidence of the three criteria.
 
-    `example` is a body that the API takes; `endpoint` is where the customer's own first endpoint is, without its path.
+    `questions` are those of the review, by whom they are for. `example` is a body that the API takes, `endpoint` where
+    the customer's own first endpoint is, without its path.
     """
 
     pilot: Pilot
@@ -81,6 +83,7 @@ class PilotFigures(Figures):
     keys: Keys
     wallet: Wallet
     package: PackageFigures
+    questions: dict[str, list[str]]
     batches: str
     example: str
     endpoint: str
@@ -89,6 +92,11 @@ class PilotFigures(Figures):
     def succeeded(self) -> bool:
         """Say whether the pilot has succeeded."""
         return self.judged.status == "succeeded"
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether the pilot has come to its end, however that was."""
+        return self.judged.status not in ("scheduled", "running")
 
     @property
     def is_enterprise(self) -> bool:
@@ -124,6 +132,7 @@ def figures_of_pilot(pilot: Pilot, *, by: User, now: datetime) -> PilotFigures:
         keys=_keys(organization),
         wallet=Wallet.objects.get(organization=organization, mode=Mode.LIVE),
         package=_package(now),
+        questions={side.name: [each.words for each in QUESTIONS if each.side == side] for side in Side},
         batches=f"{settings.PUBLIC_BASE_URL}{BASE_PATH}/video-batch",
         example=_example(organization, now),
         endpoint=host_of(first.url) if first else "",

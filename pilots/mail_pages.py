@@ -9,10 +9,10 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from customers.access import Access
-from customers.models import Handover, Organization, Plan, User
+from customers.models import Handover, Organization, User
 from pilots.key_links import KEPT
 from pilots.mail_figures import PilotFigures, figures_of_pilot
-from pilots.mail_templates import TEMPLATES, TO_LEADS, TO_PILOTS, Template
+from pilots.mail_templates import TEMPLATES, TO_PILOTS, Template
 from pilots.mails import HANDED
 from pilots.models import Lead, Pilot, SalesMail, Signal
 from sora2.pages import Rows, rows_after
@@ -52,7 +52,7 @@ class Offered:
 
 @dataclass(frozen=True)
 class Mails:
-    """The mails of a lead or a pilot. `lead` is who it was before, if we knew them."""
+    """The mails of a pilot. `lead` is who the customer was before, if we knew them."""
 
     offered: list[Offered]
     written: list[Written]
@@ -84,19 +84,9 @@ def mails_of_pilot(pilot: Pilot, *, by: User, now: datetime, cursor: str = "") -
         )
         for template in TO_PILOTS.values()
     ]
-    return _mails(offered, about, lead, cursor)
-
-
-def mails_of_lead(lead: Lead, *, cursor: str = "") -> Mails:
-    """Return what was written to a lead, and what can be; for its page."""
-    about = Q(lead=lead)
-    last = _last_written(about)
-    following = next((slug for slug in TO_LEADS if slug not in last), "")
-    offered = [
-        Offered(each, reverse("admin:lead_mail", args=[lead.pk, slug]), [], last.get(slug), slug == following)
-        for slug, each in TO_LEADS.items()
-    ]
-    return _mails(offered, about, lead, cursor)
+    kept = SalesMail.objects.filter(about).select_related("created_by")
+    rows = rows_after(kept, key="-id", cursor=cursor, size=SHOWN)
+    return Mails(offered, [written(mail) for mail in rows.rows], rows, lead)
 
 
 def next_of(figures: PilotFigures, *, written: frozenset[str]) -> str:
@@ -110,9 +100,9 @@ def next_of(figures: PilotFigures, *, written: frozenset[str]) -> str:
         ("pilot_results", has_run),
         ("pilot_batch_setup", not has_run),
         ("prepaid_package", wants_package),
-        ("review_invitation", figures.judged.status != "running"),
+        ("review_invitation", figures.is_over),
     )
-    if figures.organization.plan == Plan.ENTERPRISE and "welcome_enterprise" in written:
+    if figures.is_enterprise and "welcome_enterprise" in written:
         return ""
     return next((slug for slug, holds in in_turn if holds and slug not in written), "")
 
@@ -135,12 +125,6 @@ def reached_mail(access: Access, *, mail_id: str) -> SalesMail:
         raise Http404
     kept = SalesMail.objects.select_related("lead", "organization__pilot", "created_by")
     return get_object_or_404(kept, pk=mail_id)
-
-
-def _mails(offered: list[Offered], about: Q, lead: Lead | None, cursor: str) -> Mails:
-    kept = SalesMail.objects.filter(about).select_related("created_by")
-    rows = rows_after(kept, key="-id", cursor=cursor, size=SHOWN)
-    return Mails(offered, [written(mail) for mail in rows.rows], rows, lead)
 
 
 def _last_written(about: Q) -> dict[str, datetime]:

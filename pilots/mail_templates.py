@@ -44,10 +44,6 @@ class Draft:
     organization: Organization | None
 
 
-def _nothing(_: PilotFigures) -> list[str]:
-    return []
-
-
 def _success(figures: PilotFigures) -> list[str]:
     if figures.succeeded and figures.ran and figures.received and figures.signed:
         return []
@@ -63,7 +59,7 @@ def _ended_batch(figures: PilotFigures) -> list[str]:
 
 
 def _ended_pilot(figures: PilotFigures) -> list[str]:
-    if figures.judged.status != "running":
+    if figures.is_over:
         return []
     until = f"{figures.pilot.deadline:%Y-%m-%d %H:%M} UTC"
     return [f"The review comes after the pilot, which runs until {until} or its success. Next: {figures.judged.next}"]
@@ -97,10 +93,8 @@ TO_LEADS: Mapping[str, Template] = {
 TO_PILOTS: Mapping[str, Template] = {
     each.slug: each
     for each in (
-        Template("pilot_ready", "Pilot is ready", "As soon as it is provisioned, with the keys.", True, _nothing),
-        Template(
-            "pilot_batch_setup", "Set up the first batch", "When their webhook endpoint is ready.", True, _nothing
-        ),
+        Template("pilot_ready", "Pilot is ready", "As soon as it is provisioned, with the keys.", True),
+        Template("pilot_batch_setup", "Set up the first batch", "When their webhook endpoint is ready.", True),
         Template("success_confirmation", "Pilot complete", "All three criteria are met in time.", True, _success),
         Template("pilot_results", "Results of the batch", "A live batch has run to its end.", True, _ended_batch),
         Template("review_invitation", "Invitation to the review", "On the second or third day.", True, _ended_pilot),
