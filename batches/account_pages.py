@@ -10,6 +10,7 @@ from batches.models import Batch, BatchQuerySet
 from customers.access import Access, Permission
 from customers.account_pages import reached_organization, with_counts
 from customers.models import ApiKey, ApiKeyQuerySet, Membership, Mode, Organization
+from customers.plans import Agreement, agreement_of
 from ledger.models import LowNotice, Wallet
 from sora2.pages import Rows, rows_after
 
@@ -42,6 +43,7 @@ class Account:
     open: Mapping[str, int]
     wallets: list[Wallet]
     mails: list[LowNotice]
+    agreement: Agreement
 
 
 def account(access: Access, *, organization_id: str, now: datetime) -> Account:
@@ -58,6 +60,7 @@ def account(access: Access, *, organization_id: str, now: datetime) -> Account:
         open=_by_mode(Batch.objects.within(access).open().filter(organization=organization)),
         wallets=list(wallets),
         mails=list(mails[:MAILS_SHOWN]),
+        agreement=agreement_of(organization),
     )
 
 

@@ -1,7 +1,7 @@
 """Where an id leads: the page of whatever somebody reaches, from the id alone."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from django.urls import reverse
@@ -30,8 +30,8 @@ def places(access: Access, ids: Iterable[str]) -> dict[str, Place]:
     return {
         name: Place(address, who)
         for prefix, names in by_prefix.items()
-        if prefix in _LOOKUPS
-        for name, address, who in _LOOKUPS[prefix](access, names)
+        if prefix in LOOKUPS
+        for name, address, who in LOOKUPS[prefix](access, names)
     }
 
 
@@ -118,7 +118,8 @@ def _batch_webhooks(batch_id: str) -> str:
     return reverse("admin:batch_webhooks", args=[batch_id])
 
 
-_LOOKUPS: Mapping[str, Callable[[Access, set[str]], Found]] = {
+# What lies above registers here what it has.
+LOOKUPS: dict[str, Callable[[Access, set[str]], Found]] = {
     "bat": _batches,
     "itm": _items,
     "wal": _wallets,

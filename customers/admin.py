@@ -44,6 +44,8 @@ class OrganizationAdmin(AuditedAdmin):
         "technical_emails",
         "finance_emails",
         "time_zone",
+        "plan",
+        "support_response_hours",
         "max_items_per_batch",
         "rate_limit_per_minute",
         "max_open_batches",

@@ -114,9 +114,11 @@ def issue_by_person(
 
 
 @transaction.atomic
-def issue_from_us(*, organization: Organization, mode: Mode, order: KeyOrder, now: datetime) -> tuple[ApiKey, str]:
+def issue_from_us(
+    *, organization: Organization, mode: Mode, order: KeyOrder, now: datetime, actor: str = "system"
+) -> tuple[ApiKey, str]:
     """Make a key that no other key has asked for, and return it with its secret: an organization's first, for one."""
-    return _create(organization, mode, order, actor="system", now=now)
+    return _create(organization, mode, order, actor=actor, now=now)
 
 
 def rotate(*, asker: ApiKey, key: ApiKey, overlap_hours: int, now: datetime) -> tuple[ApiKey, str]:

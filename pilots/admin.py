@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -12,11 +13,13 @@ from customers.modes import mode_of
 from customers.pages import access_of, missing, own_organizations, refused
 from pilots import (
     admin_checklists,
+    admin_handovers,
     admin_leads,
     admin_mails,
     admin_pilots,
     admin_plans,
     admin_provisioning,
+    admin_review,
     start_pages,
 )
 from sora2.pages import render, text_of
@@ -37,14 +40,17 @@ def start(request: HttpRequest) -> HttpResponseBase:
         latest = start_pages.latest(access, organization, mode=mode)
         return render(request, "admin/start/latest.html", latest=latest, mode=mode, **given)
     found = start_pages.start(access, organization, mode=mode, now=timezone.now())
-    return render(request, "admin/start.html", found=found, home=found.home, mode=mode, own=own, **given)
+    more = {"home": found.home, "own": own, "support": settings.SUPPORT_EMAIL}
+    return render(request, "admin/start.html", found=found, mode=mode, **more, **given)
 
 
 PAGES = [
     *admin_provisioning.PAGES,
+    *admin_handovers.PAGES,
     *admin_pilots.PAGES,
     *admin_checklists.PAGES,
     *admin_mails.PAGES,
     *admin_leads.PAGES,
+    *admin_review.PAGES,
     *admin_plans.PAGES,
 ]

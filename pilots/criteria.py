@@ -1,32 +1,38 @@
-"""When a pilot has succeeded: three criteria, judged from the live records as they are now.
+"""When a pilot has succeeded, and when it has failed: judged from the live records as they are now.
 
-They say that the system can be trusted, controlled and audited. How well the videos turned out, and how many of them,
-is none of them: a batch counts however its items ended. Test batches never count.
+It succeeds if, and only if, three criteria are met by its deadline. They say that the system can be trusted, controlled
+and audited. How well the videos turned out, and how many of them, is none of them: a batch counts however its items
+ended. It fails by one of four conditions: the clock sees the first, people record the others.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
 
-from django.db.models import Model, QuerySet
+from batches.models import Batch, SignOff
+from pilots.evidence import Evidence, evidence_of
+from pilots.evidence import Status as Status
+from pilots.models import Pilot, PilotFailure
+from pilots.next_steps import Missing, help_with, missing_of, next_step
+from webhooks.models import Attempt
 
-from batches.models import FINAL_STATES, Batch, SignOff
-from customers.models import Mode
-from pilots.models import Pilot
-from sora2.ids import least_id_at
-from webhooks.models import Attempt, Endpoint, EventType
-from webhooks.sinks import elsewhere
-
-M = TypeVar("M", bound=Model)
-
-
-class Status(StrEnum):
-    """How a pilot stands. What is met after the deadline is said, and the pilot stays expired: people decide then."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    EXPIRED = "expired"
+Condition = PilotFailure.Condition
+# In words for both sides; docs/enterprise/pilot.md has the same.
+FAILURES = {
+    Condition.NO_BATCH: "No batch ran in time",
+    Condition.WEBHOOK: "The webhook did not arrive, or was misunderstood",
+    Condition.RECONCILIATION: "Finance could not complete the reconciliation",
+    Condition.DEMO_OR_API: "Somebody had to ask: “Is the demo the same as the API?”",
+}
+STEPS = {
+    "batch_accepted": "First live batch accepted",
+    "batch_ended": "A batch ran to its end",
+    "webhook_received": "Webhook received",
+    "signed_off": "Signed off",
+}
+# What the clock and the records cannot say by themselves.
+OF_PEOPLE = [condition for condition in Condition if condition != Condition.NO_BATCH]
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Criterion:
     number: int
     name: str
     met_at: datetime | None
+    in_time: bool
     evidence: Batch | Attempt | SignOff | None
 
     @property
@@ -44,95 +51,130 @@ class Criterion:
         return self.met_at is not None
 
 
+class FailureState(StrEnum):
+    """How a condition of failure stands."""
+
+    NOT = "not"
+    SUGGESTED = "suggested"  # The time is over and the evidence lacks: people look whether it was so.
+    RECORDED = "recorded"
+    WITHDRAWN = "withdrawn"
+    BY_THE_CLOCK = "by the clock"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One of the four conditions; `record` is what people have written of it last, `at` since when it holds."""
+
+    number: int
+    name: str
+    state: FailureState
+    record: PilotFailure | None
+    at: datetime | None
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the pilot has failed by it, unless it has succeeded all the same."""
+        return self.at is not None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the way, when it was done, and how long after the activation."""
+
+    name: str
+    words: str
+    at: datetime | None
+    took: timedelta | None
+
+
 @dataclass(frozen=True)
 class Judgement:
-    """A pilot by its criteria, and in one sentence what to do next."""
+    """A pilot by its criteria and its failures; `next` is for the customer, `help` for our people.
+
+    `missing` is what both are about, and `evidence` what else is known of it.
+    """
 
     pilot: Pilot
     status: Status
     criteria: tuple[Criterion, Criterion, Criterion]
+    failures: tuple[Failure, ...]
+    steps: tuple[Step, ...]
+    missing: Missing
+    evidence: Evidence
     next: str
+    help: str
+
+    @property
+    def holding(self) -> list[Failure]:
+        """Return the conditions of failure that hold."""
+        return [failure for failure in self.failures if failure.holds]
 
 
 def judge(*, pilot: Pilot, now: datetime) -> Judgement:
     """Return how a pilot stands."""
-    batch, received, signed = _batch_run(pilot), _webhook_received(pilot), _signed_off(pilot)
-    criteria = (
-        Criterion(1, "Ran at least 1 batch", batch.finished_at if batch else None, batch),
-        Criterion(2, "Customer system received batch.completed", received.ended_at if received else None, received),
-        Criterion(3, "Finance verified: reserved = settled + refunded", signed.signed_at if signed else None, signed),
+    [judgement] = judge_all([pilot], now=now)
+    return judgement
+
+
+def judge_all(pilots: Sequence[Pilot], *, now: datetime) -> list[Judgement]:
+    """Return how each pilot stands, in their order, with as many queries for a hundred as for one."""
+    found = evidence_of(pilots, now=now)
+    return [_judgement(pilot, found[pilot.pk], now) for pilot in pilots]
+
+
+def _judgement(pilot: Pilot, found: Evidence, now: datetime) -> Judgement:
+    criteria = _criteria(pilot, found)
+    over = now > pilot.deadline
+    missing = missing_of(found, met=[each.is_met for each in criteria], is_closed=pilot.closed_at is not None)
+    return Judgement(
+        pilot=pilot,
+        status=found.status,
+        criteria=criteria,
+        failures=tuple(_failure(condition, pilot, found, criteria, over) for condition in Condition),
+        steps=_steps(pilot, found, criteria),
+        missing=missing,
+        evidence=found,
+        next=next_step(missing, pilot, over=over),
+        help=help_with(missing, found, over=over),
     )
-    status = _status(pilot, criteria, now)
-    return Judgement(pilot, status, criteria, _next(pilot, status, criteria))
 
 
-def _batch_run(pilot: Pilot) -> Batch | None:
-    """Return the first live batch that ran to its end. One that was canceled did not."""
-    batches = Batch.objects.filter(organization=pilot.organization_id, mode=Mode.LIVE, state__in=FINAL_STATES)
-    ran = batches.filter(canceled_at=None, created_at__gte=pilot.activated_at)
-    return _first(ran, pilot, key="id", prefix="bat", at="finished_at")
+def _criteria(pilot: Pilot, found: Evidence) -> tuple[Criterion, Criterion, Criterion]:
+    def criterion(number: int, name: str, at: datetime | None, record: Batch | Attempt | SignOff | None) -> Criterion:
+        return Criterion(number, name, at, at is not None and at <= pilot.deadline, record)
 
-
-def _webhook_received(pilot: Pilot) -> Attempt | None:
-    """Return the attempt with which a live batch's end first arrived at an address of the customer's own."""
-    made = Attempt.objects.taken().filter(
-        delivery__organization=pilot.organization_id,
-        delivery__mode=Mode.LIVE,
-        delivery__event__type=EventType.BATCH_COMPLETED,
-        delivery__event__created_at__gte=pilot.activated_at,
+    ran, received, signed = found.ran, found.received, found.signed
+    return (
+        criterion(1, "Ran at least 1 batch", ran.finished_at if ran else None, ran),
+        criterion(2, "Customer system received batch.completed", received.ended_at if received else None, received),
+        criterion(3, "Finance verified: reserved = settled + refunded", signed.signed_at if signed else None, signed),
     )
-    own = elsewhere(made).select_related("delivery__event")
-    return _first(own, pilot, key="delivery_id", prefix="dlv", at="at")
 
 
-def _signed_off(pilot: Pilot) -> SignOff | None:
-    """Return the first sign-off of a live batch: by the customer's finance, or by ours for them."""
-    of_pilot = SignOff.objects.filter(batch__organization=pilot.organization_id, batch__mode=Mode.LIVE)
-    return of_pilot.filter(batch__created_at__gte=pilot.activated_at).order_by("signed_at", "pk").first()
+def _failure(
+    condition: PilotFailure.Condition, pilot: Pilot, found: Evidence, criteria: Sequence[Criterion], over: bool
+) -> Failure:
+    """Return how a condition stands: by the clock, by people's word, or not at all."""
+    name, ran = FAILURES[condition], criteria[0].in_time
+    records = [each for each in found.failures if each.condition == condition]
+    if condition == Condition.NO_BATCH:
+        holds = over and not ran
+        state = FailureState.BY_THE_CLOCK if holds else FailureState.NOT
+        return Failure(condition, name, state, None, pilot.deadline if holds else None)
+    latest = next((each for each in records if each.withdrawn_at is None), records[-1] if records else None)
+    if latest is not None:
+        holds = latest.withdrawn_at is None
+        state = FailureState.RECORDED if holds else FailureState.WITHDRAWN
+        return Failure(condition, name, state, latest, latest.recorded_at if holds else None)
+    # The second and the third are about the criteria of the same numbers; without a batch neither could be met.
+    lacks = over and ran and condition in (2, 3) and not criteria[condition - 1].in_time
+    return Failure(condition, name, FailureState.SUGGESTED if lacks else FailureState.NOT, None, None)
 
 
-def _first(rows: QuerySet[M], pilot: Pilot, *, key: str, prefix: str, at: str) -> M | None:
-    """Return the earliest by `at` of what was made before the deadline, else the first that was made after it.
-
-    The deadline bounds what is sorted, however long the customer has stayed since; ids sort by their making.
-    """
-    in_time = rows.filter(**{f"{key}__lt": least_id_at(prefix, pilot.deadline)})
-    return in_time.order_by(at, key).first() or rows.order_by(key, at).first()
-
-
-def _status(pilot: Pilot, criteria: tuple[Criterion, ...], now: datetime) -> Status:
-    if all(criterion.met_at and criterion.met_at <= pilot.deadline for criterion in criteria):
-        return Status.SUCCEEDED
-    return Status.EXPIRED if now > pilot.deadline else Status.RUNNING
-
-
-# --- what is next --------------------------------------------------------------------------------------------------
-
-
-def _next(pilot: Pilot, status: Status, criteria: tuple[Criterion, Criterion, Criterion]) -> str:
-    ran, received, _ = criteria
-    if status == Status.SUCCEEDED:
-        return "All three criteria are met: go through the review with your contact."
-    if all(criterion.is_met for criterion in criteria):
-        return "All three criteria are met, but not before the deadline: agree with your contact how to go on."
-    if not ran.is_met:
-        step = _run_a_batch(pilot)
-    elif not received.is_met:
-        step = _receive(pilot)
-    else:
-        step = "Have your finance sign off a live batch on its Billing page: reserved = settled + refunded."
-    passed = "The deadline has passed: agree with your contact how to go on. "
-    return passed + step if status == Status.EXPIRED else step
-
-
-def _run_a_batch(pilot: Pilot) -> str:
-    if Batch.objects.filter(organization=pilot.organization_id, mode=Mode.LIVE).open().exists():
-        return "Wait for the end of your live batch: GET /video-batch/{batch_id} shows how far it is."
-    return "Run a live batch to its end: POST /video-batch with a live key."
-
-
-def _receive(pilot: Pilot) -> str:
-    own = Endpoint.objects.present().filter(organization=pilot.organization_id, mode=Mode.LIVE, enabled=True, sink=None)
-    if not own.exists():
-        return "Give us your own HTTPS endpoint with POST /webhook-endpoints, and replay what it has missed."
-    return "Take batch.completed at your own endpoint with a 2xx: GET /webhook-deliveries says why none arrived yet."
+def _steps(pilot: Pilot, found: Evidence, criteria: Sequence[Criterion]) -> tuple[Step, ...]:
+    accepted = found.accepted.created_at if found.accepted else None
+    times = (accepted, *(criterion.met_at for criterion in criteria))
+    return tuple(
+        Step(name, words, at, at - pilot.activated_at if at else None)
+        for (name, words), at in zip(STEPS.items(), times, strict=True)
+    )

@@ -6,19 +6,25 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 
 from batches.finding import batch_address, sign_off_address
-from batches.models import Batch, SignOff
+from batches.models import Batch, Side, SignOff
 from customers.access import Access, Permission
-from customers.models import ApiKey, Mode
-from ledger.pages import Part
+from customers.models import Mode
 from pilots.boundary import BOUNDARY
+from pilots.checklist_facts import Facts
+from pilots.checklist_items import THEIRS
+from pilots.checklists import Group, Sides, checklists
+from pilots.clock import Clock, clock_of
 from pilots.criteria import Criterion, Judgement, judge
 from pilots.models import Pilot
+from pilots.next_steps import Missing, answer_of
 from sora2.pages import with_query
-from webhooks.models import Attempt, Endpoint
+from webhooks.models import Attempt
 from webhooks.trail import host_of
 
 # The review is held on the second or third day; after that a pilot is history.
 SHOWN_AFTER_DEADLINE = timedelta(days=14)
+# Who ticks the customer's lines has one of these.
+MAY_TICK = (Permission.BATCHES_WRITE, Permission.BATCHES_SIGN_OFF, Permission.WEBHOOKS_WRITE)
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,16 @@ class Link:
 
 @dataclass(frozen=True)
 class Shown:
-    """A criterion, whether it was met in time, and its evidence as far as somebody may see it."""
+    """A criterion, and its evidence as far as somebody may see it, in words that follow the link.
+
+    `signed` is the sign-off, and `who` whose it is; for who may see its figures.
+    """
 
     criterion: Criterion
-    in_time: bool
-    evidence: Link | None
+    evidence: Link | None = None
+    words: str = ""
+    signed: SignOff | None = None
+    who: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,24 +61,15 @@ class Day:
 
 @dataclass(frozen=True)
 class PilotBlock:
-    """A pilot on the start page. `left` is None once the deadline has passed; `clock` is how the hours are used up.
-
-    `steps` are the pages on which a person does what `judgement.next` says.
-    """
+    """A pilot on the start page. `steps` are the pages on which a person does what `judgement.next` says."""
 
     judgement: Judgement
-    left: timedelta | None
-    hours: int
-    clock: tuple[Part, Part]
+    clock: Clock
     criteria: list[Shown]
     steps: list[Link]
     days: list[Day]
+    checklist: list[Group]
     boundary: str
-
-    @property
-    def minutes(self) -> int:
-        """Return how long the clock runs in all."""
-        return sum(part.value for part in self.clock)
 
 
 def pilot_block(own: Access, *, now: datetime) -> PilotBlock | None:
@@ -76,44 +78,45 @@ def pilot_block(own: Access, *, now: datetime) -> PilotBlock | None:
     if pilot is None:
         return None
     judgement = judge(pilot=pilot, now=now)
-    whole, left = pilot.deadline - pilot.activated_at, max(pilot.deadline - now, timedelta())
-    passed = max(whole - left, timedelta())
+    facts = Facts(judgement)
     return PilotBlock(
         judgement=judgement,
-        left=left or None,
-        hours=round(whole / timedelta(hours=1)),
-        clock=(Part("minutes passed", _minutes(passed), "held"), Part("minutes left", _minutes(left), "quiet")),
-        criteria=[_shown(own, criterion, pilot) for criterion in judgement.criteria],
+        clock=clock_of(pilot, now=now),
+        criteria=[shown(own, criterion) for criterion in judgement.criteria],
         steps=_steps(own, judgement),
-        days=_days(own, judgement),
+        days=_days(own, facts),
+        checklist=checklists(facts, shown=own, ticks=_ticks(own), only=THEIRS),
         boundary=BOUNDARY,
     )
 
 
-def _minutes(time: timedelta) -> int:
-    return time // timedelta(minutes=1)
-
-
-def _shown(own: Access, criterion: Criterion, pilot: Pilot) -> Shown:
-    in_time = criterion.met_at is not None and criterion.met_at <= pilot.deadline
-    return Shown(criterion, in_time, _evidence(own, criterion))
-
-
-def _evidence(own: Access, criterion: Criterion) -> Link | None:
+def shown(access: Access, criterion: Criterion) -> Shown:
+    """Return a criterion with as much of its evidence as somebody may see."""
     match criterion.evidence:
         case Batch() as batch:
-            return Link(f"batch {batch.request_id}", batch_address(batch.pk))
-        case Attempt() as attempt if own.may(Permission.WEBHOOKS_READ):
+            return Shown(criterion, Link(f"batch {batch.request_id}", batch_address(batch.pk)), words=batch.state)
+        case Attempt() as attempt if access.may(Permission.WEBHOOKS_READ):
             address = reverse("admin:delivery", args=[attempt.delivery_id])
-            return Link(f"delivery to {host_of(attempt.delivery.url)}", address)
-        case SignOff() as signed if own.may(Permission.LEDGER_READ):
-            return Link("signed off on Billing", sign_off_address(signed.batch_id))
-    return None
+            link = Link(f"delivery to {host_of(attempt.delivery.url)}", address)
+            return Shown(criterion, link, words=f"answered {answer_of(attempt)}")
+        case SignOff() as signed if access.may(Permission.LEDGER_READ):
+            link = Link("signed off on Billing", sign_off_address(signed.batch_id))
+            return Shown(criterion, link, signed=signed, who=_who(access, signed))
+    return Shown(criterion)
+
+
+def _who(access: Access, signed: SignOff) -> str:
+    """Return who signed a batch off. Who of our staff, is for our staff to know."""
+    if signed.side == Side.CUSTOMER:
+        return f"{signed.signed_by.username}, {signed.role}"
+    return f"{signed.signed_by.username}, our {signed.role}" if access.organization_ids is None else "our finance"
 
 
 def _steps(own: Access, judgement: Judgement) -> list[Link]:
     """Return the pages for the first criterion that is not met; sentences of `next` name the calls of the API."""
     ran, received, signed = judgement.criteria
+    if judgement.missing == Missing.NOTHING:
+        return []
     if not ran.is_met:
         new = Link("Order a batch on a page", with_query("admin:batch_new", mode=Mode.LIVE.value))
         listed = Link("Your live batches", with_query("admin:batch_list", mode=Mode.LIVE.value))
@@ -129,19 +132,21 @@ def _endpoints() -> Link:
     return Link("Webhook endpoints", with_query("admin:endpoint_list", mode=Mode.LIVE.value))
 
 
-def _days(own: Access, judgement: Judgement) -> list[Day]:
+def _days(own: Access, facts: Facts) -> list[Day]:
     """Return the onboarding document's quick reference for engineers, checked where the system can check it."""
-    organization_id = judgement.pilot.organization_id
-    ran, received, signed = judgement.criteria
-    used = ApiKey.objects.filter(organization=organization_id, mode=Mode.LIVE, last_used_at__isnull=False)
-    there = Endpoint.objects.present().filter(organization=organization_id, mode=Mode.LIVE, enabled=True, sink=None)
+    ran, received, signed = facts.judgement.criteria
     may_see_keys = own.may(Permission.ACCOUNT_READ)
-    keys = Link("API keys", reverse("admin:key_list", args=[organization_id])) if may_see_keys else None
+    keys = Link("API keys", reverse("admin:key_list", args=[facts.organization_id])) if may_see_keys else None
     return [
-        Day("Day 0", "Get API key: a live key was used", used.exists(), keys),
-        Day("Day 0", "Set up webhook endpoint: one of your own is there", there.exists(), _endpoints()),
+        Day("Day 0", "Get API key: a live key was used", facts.key_used, keys),
+        Day("Day 0", "Set up webhook endpoint: one of your own is there", facts.endpoint is not None, _endpoints()),
         Day("Day 1", "Run first batch (10-50 items)", ran.is_met),
         Day("Day 1", "Verify webhook receipt", received.is_met),
         Day("Day 2", "Check ledger matches webhook: a batch is signed off", signed.is_met),
         Day("Day 2", "Share feedback with your contact", None),
     ]
+
+
+def _ticks(own: Access) -> Sides:
+    """Return whose lines somebody may tick on the start page: those of who works on the pilot, as own_tick asks."""
+    return (THEIRS,) if any(own.may(each) for each in MAY_TICK) else ()

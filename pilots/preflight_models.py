@@ -51,3 +51,10 @@ class Preflight(models.Model):
 
     def __str__(self) -> str:
         return self.pk
+
+    @property
+    def seconds(self) -> float | None:
+        """Return how long it took; None while it has not ended."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()

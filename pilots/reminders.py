@@ -40,6 +40,7 @@ def of_deadline(pilot: PilotBlock, now: datetime) -> Iterable[Notice]:
     """The pilot's clock has nearly run out, and something is missing."""
     judged = pilot.judgement
     deadline = judged.pilot.deadline
-    if judged.status == Status.RUNNING and deadline - now <= DEADLINE_NEAR:
+    may_succeed = judged.status in (Status.RUNNING, Status.FAILED) and judged.pilot.closed_at is None
+    if may_succeed and timedelta() <= deadline - now <= DEADLINE_NEAR:
         sentence = f"The pilot's deadline is in {duration(deadline - now)}, and not all three criteria are met."
         yield Notice(sentence, "", deadline, "#pilot")

@@ -4,7 +4,7 @@ from typing import Any
 
 from batches.models import Batch, SignOff
 from pilots.boundary import BOUNDARY
-from pilots.criteria import Criterion, Judgement
+from pilots.criteria import Criterion, Failure, Judgement, Step
 from sora2.times import timestamp
 from webhooks.models import Attempt
 from webhooks.trail import host_of
@@ -20,6 +20,8 @@ def pilot_json(judgement: Judgement, *, evidence: bool) -> dict[str, Any]:
         "deadline": timestamp(pilot.deadline),
         "status": judgement.status.value,
         "criteria": [_criterion_json(criterion, judgement, evidence) for criterion in judgement.criteria],
+        "failures": [_failure_json(failure) for failure in judgement.failures],
+        "steps": [_step_json(step) for step in judgement.steps],
         "next": judgement.next,
         "boundary": BOUNDARY,
     }
@@ -34,6 +36,24 @@ def _criterion_json(criterion: Criterion, judgement: Judgement, evidence: bool) 
         "met_at": timestamp(met_at),
         "in_time": met_at <= judgement.pilot.deadline if met_at else None,
         "evidence": _evidence_json(criterion) if evidence else None,
+    }
+
+
+def _failure_json(failure: Failure) -> dict[str, Any]:
+    """Return a condition of failure. What our people wrote of it is theirs."""
+    return {
+        "number": failure.number,
+        "name": failure.name,
+        "holds": failure.holds,
+        "recorded_at": timestamp(failure.at),
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "at": timestamp(step.at),
+        "seconds": None if step.took is None else int(step.took.total_seconds()),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from batches.models import Side
 from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ID, FINAL, TOTALS
 from pilots.boundary import BOUNDARY
-from pilots.criteria import Status
+from pilots.criteria import FAILURES, STEPS, Status
 from sora2.operations import (
     FLAG,
     INSTANT,
@@ -75,6 +75,19 @@ _CRITERIA = (
 
 COMPONENTS: dict[str, Schema] = {
     "PilotCriterion": {"oneOf": list(_CRITERIA)},
+    "PilotFailure": record(
+        "A condition by which a pilot fails: the first by the clock, the others by what our people recorded.",
+        number={**NUMBER, "minimum": 1, "maximum": 4},
+        name=TEXT,
+        holds=FLAG,
+        recorded_at=said(nullable(INSTANT), "Since when it holds: of the first one, the deadline."),
+    ),
+    "PilotStep": record(
+        "A step of a pilot, and when it was done first.",
+        name=choice(list(STEPS)),
+        at=nullable(INSTANT),
+        seconds=said(nullable(NUMBER), "From the activation, whole ones."),
+    ),
     "Pilot": record(
         "A pilot by its three criteria, judged from the live records as they are now; test batches never count.",
         ok={"const": True},
@@ -83,9 +96,16 @@ COMPONENTS: dict[str, Schema] = {
         deadline=INSTANT,
         status=said(
             choice(list(Status)),
-            "`succeeded` once all criteria were met before the deadline; `expired` when it passed before that.",
+            "`scheduled` before the clock begins; `succeeded` once all criteria were met before the deadline, whatever "
+            "else is said; `failed` by a condition that holds; `expired` when the deadline passed and it is neither. A "
+            "closed pilot stays as it was closed.",
         ),
         criteria=list_of(ref("PilotCriterion"), minItems=3, maxItems=3),
+        failures=said(
+            list_of(ref("PilotFailure"), minItems=4, maxItems=4),
+            "The four by which a pilot fails.",
+        ),
+        steps=said(list_of(ref("PilotStep"), minItems=4, maxItems=4), "How long each step took from the activation."),
         next=said(TEXT, "What to do next, in one sentence."),
         boundary=said(TEXT, "What the pilot is and what it is not."),
     ),
@@ -136,6 +156,16 @@ EXAMPLE: dict[str, Any] = {
             "in_time": None,
             "evidence": None,
         },
+    ],
+    "failures": [
+        {"number": condition.value, "name": name, "holds": False, "recorded_at": None}
+        for condition, name in FAILURES.items()
+    ],
+    "steps": [
+        {"name": "batch_accepted", "at": "2026-01-24T10:00:00.000000Z", "seconds": 3600},
+        {"name": "batch_ended", "at": "2026-01-24T10:04:40.000000Z", "seconds": 3880},
+        {"name": "webhook_received", "at": "2026-01-24T10:04:41.120000Z", "seconds": 3881},
+        {"name": "signed_off", "at": None, "seconds": None},
     ],
     "next": "Have your finance sign off a live batch on its Billing page: reserved = settled + refunded.",
     "boundary": BOUNDARY,

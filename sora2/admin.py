@@ -54,10 +54,10 @@ class Sora2AdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Put our pages before Django's: `batches/` is our list, and Django would quote the `_` in our ids."""
-        from customers import join_pages, signing_in, two_step_pages
+        from customers import handover_pages, join_pages, signing_in, two_step_pages
 
-        open_pages = [*signing_in.OPEN_PAGES, *two_step_pages.OPEN_PAGES, *join_pages.OPEN_PAGES]
-        doors = [path(p.route, p.view, name=p.name) for p in open_pages]
+        parts = (signing_in, two_step_pages, join_pages, handover_pages)
+        doors = [path(p.route, p.view, name=p.name) for part in parts for p in part.OPEN_PAGES]
         own = [path(p.route, self.admin_view(p.view, p.cacheable), name=p.name) for p in _pages()]
         own.append(path("settings/", self.admin_view(self.settings_page), name="settings"))
         return [*doors, *own, *super().get_urls()]
@@ -168,7 +168,7 @@ def _sections(request: HttpRequest) -> list[Section]:
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
         ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
-        ("Pilots", ["pilot_list", "leads/"], access.may(Permission.PILOTS_READ)),
+        ("Pilots", ["pilot_list", "leads/", "mails/"], access.may(Permission.PILOTS_READ)),
         ("Customers" if is_staff(request) else "Account", ["customer_list"], access.may(Permission.ACCOUNT_READ)),
         ("Settings", ["settings", *elsewhere], is_staff(request)),
     ]

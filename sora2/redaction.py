@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 # In an address, or quoted in the query of another.
-TOKEN = re.compile(r"((?:/|%2F)(?:join|new-password)(?:/|%2F))[\w-]+", re.IGNORECASE)
+TOKEN = re.compile(r"((?:/|%2F)(?:join|new-password|secret)(?:/|%2F))[\w-]+", re.IGNORECASE)
 
 
 def without_tokens(_logger: Any, _name: str, line: str) -> str:

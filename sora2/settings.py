@@ -158,7 +158,10 @@ CELERY_BEAT_SCHEDULE = {
     "ledger.days": {"task": "ledger.days", "schedule": 60.0, "options": {"expires": 60.0}},
     "batches.waiting": {"task": "batches.waiting", "schedule": 60.0, "options": {"expires": 60.0}},
     "webhooks.judge_endpoints": {"task": "webhooks.judge_endpoints", "schedule": 60.0, "options": {"expires": 60.0}},
+    # Whoever asks for one rings; this finds what no worker took in time.
+    "pilots.preflight": {"task": "pilots.preflight", "schedule": 10.0, "options": {"expires": 10.0}},
     "customers.forget_sessions": {"task": "customers.forget_sessions", "schedule": 3600.0},
+    "customers.wipe_handovers": {"task": "customers.wipe_handovers", "schedule": 600.0, "options": {"expires": 600.0}},
     "webhooks.purge_sinks": {"task": "webhooks.purge_sinks", "schedule": 3600.0},
     "batches.purge_outputs": {"task": "batches.purge_outputs", "schedule": 600.0, "options": {"expires": 600.0}},
 }

@@ -21,6 +21,7 @@ from tests.world import World
 from webhooks.models import Delivery
 
 MODEL_PAGES = ("changelist", "add", "change", "delete", "history")
+LEAD_PAGES = ("lead", "lead_change", "lead_move", "lead_note", "lead_lost", "lead_signal")
 # What stands for a parameter in a route: `<id:batch_id>`, and in Django's one regular expression more.
 PARAMETER = re.compile(r"\^?\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>")
 # Django's own, which show nothing by themselves, or are covered by pages of ours.
@@ -67,6 +68,7 @@ def parameters(world: World) -> dict[str, Any]:
     return {
         "batch_id": partial.pk,
         "day": f"{timezone.now():%Y-%m-%d}",
+        "failure_id": world.onboarding.failure.pk,
         "entry_id": Entry.objects.filter(reference=partial.pk, kind=Entry.Kind.SETTLE).latest("pk").pk,
         "figure": "settled",
         "delivery_id": failing.latest("pk").pk,
@@ -76,6 +78,7 @@ def parameters(world: World) -> dict[str, Any]:
         "key_id": acme.keys[Mode.LIVE].pk,
         "month": world.due,
         "name": SIMULATOR,
+        "handover_id": world.onboarding.handover.pk,
         "lead_id": world.onboarding.lead.pk,
         "mail_id": world.onboarding.mail.pk,
         "number": leaf.seal_id,
@@ -90,8 +93,15 @@ def parameters(world: World) -> dict[str, Any]:
         # A token that opens nothing: those that do are not kept.
         "join": {"token": "no-such-token"},
         "new_password": {"token": "no-such-token"},
+        "handover": {"token": "no-such-token"},
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
+        # One that is no customer yet: people move it.
+        **{name: {"lead_id": world.onboarding.other_lead.pk} for name in LEAD_PAGES},
+        "sales_mail": {"mail_id": world.onboarding.unsent.pk},
+        "pilot_mail": {"template": "pilot_ready"},
+        "lead_mail": {"template": "billing_answer"},
+        "pilot_start": {"pilot_id": world.onboarding.scheduled.pk},
     }
 
 
@@ -130,6 +140,9 @@ def _other_states(world: World) -> Mapping[str, str]:
         "statement-none": f"{ledger}?kind=adjustment_out&reference=nothing",
         "month_end-current": f"{ledger}/month-end?month={timezone.now():%Y-%m}",
         "month_end-closed": f"{ledger}/month-end?month={world.closed}",
+        "pilot_list-none": "/admin/pilots/?customer=nobody",
+        "pilot-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}",
+        "pilot_close-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}/close",
         "wallet_list-none": "/admin/ledger/?customer=nobody",
         "wallet_list-test": "/admin/ledger/?mode=test",
         "seal_list-customer": f"/admin/ledger/seals/?customer={world.acme.organization.pk}",
@@ -148,7 +161,16 @@ def _other_states(world: World) -> Mapping[str, str]:
         "member_role-effect": f"{people}/{developer}/role?role=customer+finance",
         "member_role-last": f"{people}/{admin}/role?role=customer+finance",
         "member_remove-last": f"{people}/{admin}/remove",
+        "account-enterprise": f"/admin/customers/{world.globex.organization.pk}",
+        "customer_plan-enterprise": f"/admin/customers/{world.globex.organization.pk}/plan",
+        "lead-customer": f"/admin/leads/{world.onboarding.lead.pk}",
+        "lead_list-none": "/admin/leads/?customer=nobody",
+        "lead_list-lost": "/admin/leads/?show=lost",
+        "sales_mail-sent": f"/admin/mails/{world.onboarding.mail.pk}",
+        "pilot_mail-not_yet": f"/admin/pilots/{world.onboarding.pilot.pk}/mails/welcome_enterprise",
         "join-useless": "/admin/join/no-such-token",
+        "handover-useless": "/admin/secret/no-such-token",
+        "pilot_new-lead": f"/admin/pilots/new?lead={world.onboarding.other_lead.pk}",
         "index-missing": "/admin/batches/bat_00000000000000000000000000",
     }
 

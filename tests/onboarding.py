@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from customers.handing_over import hand_over
-from customers.models import Handover, User
+from customers.models import Handover, Organization, User
+from customers.plans import Terms, agreement_of, change_plan
 from pilots.leads import advance
 from pilots.models import Lead, LeadStep, Pilot, PilotFailure, Preflight, ReviewAnswer, SalesMail, Signal, Tick
 from tests.factories import Account
@@ -26,12 +27,14 @@ class Onboarding:
     other_lead: Lead
     handover: Handover
     mail: SalesMail
+    unsent: SalesMail
     preflight: Preflight
     failure: PilotFailure
+    scheduled: Pilot
 
 
-def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) -> Onboarding:
-    """Make a pilot that began then, and all that there is about it."""
+def make_onboarding(acme: Account, globex: Account, people: Mapping[str, User], began: datetime) -> Onboarding:
+    """Make a pilot that began then, and all that there is about it; and one whose clock has not begun."""
     sales = people["sales ops"]
     preflight = _preflights(began, sales)
     pilot = Pilot.objects.create(
@@ -60,19 +63,46 @@ def make_onboarding(acme: Account, people: Mapping[str, User], began: datetime) 
         actor=sales.pk,
         now=began,
     )
-    mail = SalesMail.objects.create(
-        organization=acme.organization,
-        lead=lead,
-        template="pilot_ready",
-        recipients=["mia@acme.example"],
-        subject="Sora2 Enterprise Pilot — Getting Started",
-        body="Hi Mia,\n\nYour pilot access is ready.\n",
-        way=SalesMail.Way.SENT,
-        created_at=began,
-        created_by=sales,
-        sent_at=began,
+    mail, unsent = (
+        SalesMail.objects.create(
+            organization=acme.organization,
+            lead=lead,
+            template="pilot_ready",
+            recipients=["mia@acme.example"],
+            subject="Sora2 Enterprise Pilot — Getting Started",
+            body="Hi Mia,\n\nYour pilot access is ready.\n",
+            way=SalesMail.Way.SENT,
+            created_at=began,
+            created_by=sales,
+            sent_at=sent_at,
+            fault="" if sent_at else "The mail server did not take it: timed out",
+        )
+        for sent_at in (began, None)
     )
-    return Onboarding(pilot, lead, other, handover, mail, preflight, _said(pilot, acme, lead, sales, began))
+    failure = _said(pilot, acme, lead, sales, began)
+    scheduled = Pilot.objects.create(
+        organization=globex.organization,
+        credits=1_200,
+        activated_at=began + HOURS,
+        deadline=began + 2 * HOURS,
+        created_by=sales.pk,
+        override_reason="Their engineer is here this week only",
+    )
+    return Onboarding(pilot, lead, other, handover, mail, unsent, preflight, failure, scheduled)
+
+
+def make_enterprise(organization: Organization, sales: User, now: datetime) -> None:
+    """Make a customer an enterprise, and give it new terms later."""
+    for days, items, contract in ((40, 500, "MSA-2026-011"), (2, 10_000, "MSA-2026-011, annex 1")):
+        change_plan(
+            organization=organization,
+            terms=Terms(items, 600, 400, 4),
+            contract_reference=contract,
+            reason="They asked for larger batches",
+            by=sales,
+            seen=agreement_of(Organization.objects.get(pk=organization.pk)).seen,
+            now=now - timedelta(days=days),
+        )
 
 
 def _preflights(began: datetime, sales: User) -> Preflight:
@@ -93,6 +123,7 @@ def _preflights(began: datetime, sales: User) -> Preflight:
 def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime) -> PilotFailure:
     given = {"organization": acme.organization, "lead": lead, "recorded_by": sales}
     Signal.objects.create(code=Signal.Code.MORE_EVENTS, note="item.failed", seen_at=began, **given)
+    Signal.objects.create(code=Signal.Code.CONTRACT_OR_SLA, note="Asked by their CFO", seen_at=began, **given)
     Tick.objects.create(
         pilot=pilot, item="raw_payloads", side=Tick.Side.CUSTOMER, ticked_at=began, ticked_by=sales, note="In S3"
     )
@@ -104,7 +135,7 @@ def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime)
         at=began,
         recorded_by=sales,
     )
-    return PilotFailure.objects.create(
+    PilotFailure.objects.create(
         pilot=pilot,
         condition=PilotFailure.Condition.WEBHOOK,
         note="They took the retry for a second order",
@@ -113,4 +144,11 @@ def _said(pilot: Pilot, acme: Account, lead: Lead, sales: User, began: datetime)
         withdrawn_at=began,
         withdrawn_by=sales,
         withdrawn_reason="It was the other system",
+    )
+    return PilotFailure.objects.create(
+        pilot=pilot,
+        condition=PilotFailure.Condition.DEMO_OR_API,
+        note="Asked in the call, before they had read the page about it",
+        recorded_at=began,
+        recorded_by=sales,
     )

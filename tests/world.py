@@ -39,7 +39,7 @@ from ledger.periods import close_period
 from sora2.ids import new_id
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
 from tests.ledger.clock import turn_back, turn_to
-from tests.onboarding import Onboarding, make_onboarding
+from tests.onboarding import Onboarding, make_enterprise, make_onboarding
 from webhooks import delivery, sinks
 from webhooks.endpoints import create_default_secret, create_endpoint
 from webhooks.guarded import Answer
@@ -116,7 +116,8 @@ def _make(now: datetime) -> World:
         requests |= _asked(go, acme, globex, people, now)
         keys = _keys(go, acme.organization, people["customer admin"], now)
     began = now - timedelta(hours=6)
-    onboarding = make_onboarding(acme, people, began)
+    onboarding = make_onboarding(acme, globex, people, began)
+    make_enterprise(globex.organization, people["sales ops"], now)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)

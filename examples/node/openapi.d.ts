@@ -1701,6 +1701,26 @@ export interface components {
                 proof_sha256: string;
             } | null;
         };
+        /** @description A condition by which a pilot fails: the first by the clock, the others by what our people recorded. */
+        PilotFailure: {
+            number: number;
+            name: string;
+            holds: boolean;
+            /**
+             * Format: date-time
+             * @description Since when it holds: of the first one, the deadline.
+             */
+            recorded_at: string | null;
+        };
+        /** @description A step of a pilot, and when it was done first. */
+        PilotStep: {
+            /** @enum {string} */
+            name: "batch_accepted" | "batch_ended" | "webhook_received" | "signed_off";
+            /** Format: date-time */
+            at: string | null;
+            /** @description From the activation, whole ones. */
+            seconds: number | null;
+        };
         /** @description A pilot by its three criteria, judged from the live records as they are now; test batches never count. */
         Pilot: {
             /** @constant */
@@ -1711,11 +1731,15 @@ export interface components {
             /** Format: date-time */
             deadline: string;
             /**
-             * @description `succeeded` once all criteria were met before the deadline; `expired` when it passed before that.
+             * @description `scheduled` before the clock begins; `succeeded` once all criteria were met before the deadline, whatever else is said; `failed` by a condition that holds; `expired` when the deadline passed and it is neither. A closed pilot stays as it was closed.
              * @enum {string}
              */
-            status: "running" | "succeeded" | "expired";
+            status: "scheduled" | "running" | "succeeded" | "failed" | "expired";
             criteria: components["schemas"]["PilotCriterion"][];
+            /** @description The four by which a pilot fails. */
+            failures: components["schemas"]["PilotFailure"][];
+            /** @description How long each step took from the activation. */
+            steps: components["schemas"]["PilotStep"][];
             /** @description What to do next, in one sentence. */
             next: string;
             /** @description What the pilot is and what it is not. */
@@ -3934,6 +3958,54 @@ export interface operations {
                      *           "met_at": null,
                      *           "in_time": null,
                      *           "evidence": null
+                     *         }
+                     *       ],
+                     *       "failures": [
+                     *         {
+                     *           "number": 1,
+                     *           "name": "No batch ran in time",
+                     *           "holds": false,
+                     *           "recorded_at": null
+                     *         },
+                     *         {
+                     *           "number": 2,
+                     *           "name": "The webhook did not arrive, or was misunderstood",
+                     *           "holds": false,
+                     *           "recorded_at": null
+                     *         },
+                     *         {
+                     *           "number": 3,
+                     *           "name": "Finance could not complete the reconciliation",
+                     *           "holds": false,
+                     *           "recorded_at": null
+                     *         },
+                     *         {
+                     *           "number": 4,
+                     *           "name": "Somebody had to ask: “Is the demo the same as the API?”",
+                     *           "holds": false,
+                     *           "recorded_at": null
+                     *         }
+                     *       ],
+                     *       "steps": [
+                     *         {
+                     *           "name": "batch_accepted",
+                     *           "at": "2026-01-24T10:00:00.000000Z",
+                     *           "seconds": 3600
+                     *         },
+                     *         {
+                     *           "name": "batch_ended",
+                     *           "at": "2026-01-24T10:04:40.000000Z",
+                     *           "seconds": 3880
+                     *         },
+                     *         {
+                     *           "name": "webhook_received",
+                     *           "at": "2026-01-24T10:04:41.120000Z",
+                     *           "seconds": 3881
+                     *         },
+                     *         {
+                     *           "name": "signed_off",
+                     *           "at": null,
+                     *           "seconds": null
                      *         }
                      *       ],
                      *       "next": "Have your finance sign off a live batch on its Billing page: reserved = settled + refunded.",

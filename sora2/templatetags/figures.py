@@ -21,6 +21,7 @@ SIGNS = {
     "approved": ("✓", "good"),
     "rejected": ("✕", "bad"),
     "pending": ("○", "waiting"),
+    "scheduled": ("○", "waiting"),
     "processing": ("◐", "active"),
     "running": ("◐", "active"),
     "sending": ("◐", "active"),
@@ -50,11 +51,18 @@ SIGNS = {
     "closed": ("−", "waiting"),
     "open": ("○", "active"),
     "expired": ("−", "waiting"),
+    # Of secrets that were handed over by a link; they may be open or expired too.
+    "revealed": ("✓", "good"),
+    "withdrawn": ("−", "waiting"),
     # Of an API key; a new secret of it may work beside the one before.
     "usable": ("✓", "good"),
     "expires soon": ("◑", "mixed"),
     "rotating": ("◐", "active"),
     "revoked": ("−", "waiting"),
+    # Of a preflight.
+    "asked": ("○", "waiting"),
+    "passed": ("✓", "good"),
+    "died": ("✕", "bad"),
     # Of a model.
     "active": ("✓", "good"),
     "deprecated": ("◑", "mixed"),
@@ -64,6 +72,10 @@ SIGNS = {
     "to come": ("○", "waiting"),
     "past": ("−", "waiting"),
     "replaced": ("−", "waiting"),
+    # Of a mail.
+    "sent": ("✓", "good"),
+    "copied": ("✓", "waiting"),
+    "not sent": ("✕", "bad"),
     # Of a route.
     "works": ("✓", "good"),
     "held": ("◐", "mixed"),

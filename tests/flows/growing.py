@@ -1,18 +1,24 @@
 """A world with many rows of everything that a page lists."""
 
+from datetime import timedelta
+
 from django.utils import timezone
 
 from batches.catalogue import SIMULATOR
 from batches.failures import FailureType
 from batches.models import Attempt, Batch, CatalogueModel, Item, Price, PriceList, ProviderRoute
+from customers.handing_over import hand_over
 from customers.models import AuditEvent, Membership, Mode, User
 from customers.people import invite
 from customers.services import audit_key, create_api_key
 from ledger import seals
 from ledger.approvals import approve, request_credits
 from ledger.models import Entry, ReconciliationRun
+from pilots.leads import create_lead
+from pilots.models import Lead, LeadStep, Pilot, PilotFailure, ReviewAnswer, Signal
 from sora2.ids import new_id
 from tests.factories import end_batch, make_account, make_batch
+from tests.onboarding import HOURS
 from tests.webhooks.page_scenes import State, tell, tried
 from tests.world import World
 from webhooks.endpoints import create_endpoint
@@ -26,6 +32,7 @@ def grow(world: World) -> Batch:
     batch = _batches(world)
     _webhooks(world, batch)
     _credits(world, batch)
+    _sales(world)
     run = ReconciliationRun.objects.filter(pk=world.run.pk)
     of_the_run = run.values("started_at", "finished_at", "batches", "entries", "items", "figures", "counts").get()
     ReconciliationRun.objects.bulk_create(ReconciliationRun(**of_the_run) for _ in range(20))
@@ -35,8 +42,20 @@ def grow(world: World) -> Batch:
 
 
 def _customers(world: World) -> None:
+    began = timezone.now() - timedelta(hours=50)
     for number in range(8):
         other = make_account(name=f"Customer {number}")
+        pilot = Pilot.objects.create(
+            organization=other.organization,
+            credits=1_000,
+            activated_at=began,
+            deadline=began + HOURS,
+            created_by=world.people["sales ops"].pk,
+            override_reason="A test",
+        )
+        PilotFailure.objects.create(
+            pilot=pilot, condition=3, note="No time", recorded_at=began, recorded_by=world.people["sales ops"]
+        )
         user = User.objects.create_user(username=new_id("usr"))
         for organization in (world.acme.organization, other.organization):
             Membership.objects.create(user=user, organization=organization, role="customer developer")
@@ -44,6 +63,13 @@ def _customers(world: World) -> None:
             create_api_key(
                 organization=world.acme.organization, mode=Mode.LIVE, name=f"key {number}", created_by=maker.pk
             )
+        hand_over(
+            organization=world.acme.organization,
+            title=f"Secret {number}",
+            content={"Live API key": "none"},
+            actor=user.pk,
+            now=timezone.now(),
+        )
         invite(
             organization=world.acme.organization,
             email=f"new-{number}@acme.example",
@@ -114,3 +140,16 @@ def _credits(world: World, batch: Batch) -> None:
             )
             if number % 2:
                 approve(request=request, decided_by=decides)
+
+
+def _sales(world: World) -> None:
+    by, now, pilot = world.people["sales ops"], timezone.now(), world.onboarding.pilot
+    for number in range(12):
+        for lead in (world.onboarding.lead, world.onboarding.other_lead):
+            LeadStep.objects.create(lead=lead, at=now, by=by, stage=lead.stage, note=f"note {number}")
+            for code in (Signal.Code.MORE_EVENTS, Signal.Code.JUST_LOOKING):
+                Signal.objects.create(lead=lead, code=code, seen_at=now, recorded_by=by)
+        draft = Lead(company=f"Company {number}", contact_name="Ann", contact_email=f"{number}@more.example")
+        create_lead(draft=draft, note="From a list", by=by, now=now)
+        answer = {"question": "most_confusing", "answer": f"Step {number}", "answered_by": "Ola"}
+        ReviewAnswer.objects.create(pilot=pilot, at=now, recorded_by=by, **answer)

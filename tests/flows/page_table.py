@@ -30,9 +30,10 @@ NOBODY, STRANGER = "nobody", "another customer's admin"
 VISITORS = (NOBODY, *STAFF, *CUSTOMERS, STRANGER)
 PERMISSIONS: Mapping[str, str] = {**STAFF, **CUSTOMERS, STRANGER: CUSTOMERS["customer admin"]}
 
-# Whose a page is: everybody's who may enter; one customer's, and so not there for another; our own people's; Django's
+# Whose a page is: everybody's who may enter; one customer's, and so not there for another; our own people's; one
+# customer's and not ours; Django's
 # page of a model, which is ours too, and refuses the others; a superuser's.
-ALL, OWN, OURS, MODEL, ROOT = "all", "own", "ours", "model", "root"
+ALL, OWN, OURS, THEIRS, MODEL, ROOT = "all", "own", "ours", "theirs", "model", "root"
 
 
 class Row(NamedTuple):
@@ -115,15 +116,40 @@ PAGES: dict[str, Row] = {
     "sink": Row("GET", "webhooks:read", OWN),
     # Pilots.
     "pilot_list": Row("GET", "pilots:read", OURS),
-    "pilot_new": Row("GET", "pilots:write", OURS),
+    "pilot_new": Row("GET POST", "pilots:write", OURS),
+    "pilot_handovers": Row("GET", "pilots:read", OURS),
+    "handover_new_key": Row("POST", "pilots:write", OURS),
+    "handover_new_password": Row("POST", "pilots:write", OURS),
+    "handover_renew": Row("POST", "pilots:write", OURS),
+    "handover_withdraw": Row("POST", "pilots:write", OURS),
     "pilot": Row("GET", "pilots:read", OURS),
+    "pilot_start": Row("POST", "pilots:write", OURS),
+    "pilot_failure": Row("POST", "pilots:write", OURS),
+    "pilot_failure_withdraw": Row("POST", "pilots:write", OURS),
+    "pilot_close": Row("GET POST", "pilots:write", OURS),
     "pilot_checklists": Row("GET", "pilots:read", OURS),
+    "pilot_tick": Row("POST", "pilots:write", OURS),
+    "own_tick": Row("POST", "batches:write batches:sign_off webhooks:write", THEIRS),
     "preflight_list": Row("GET", "pilots:read", OURS),
+    "preflight_run": Row("POST", "pilots:write", OURS),
     "pilot_mails": Row("GET", "pilots:read", OURS),
+    "pilot_mail": Row("GET POST", "pilots:write", OURS),
+    "lead_mail": Row("GET POST", "pilots:write", OURS),
+    "sales_mail": Row("GET POST", "pilots:read", OURS, "pilots:write"),
     "lead_list": Row("GET", "pilots:read", OURS),
+    "lead_new": Row("GET POST", "pilots:write", OURS),
+    "lead": Row("GET", "pilots:read", OURS),
+    "lead_change": Row("GET POST", "pilots:write", OURS),
+    "lead_move": Row("POST", "pilots:write", OURS),
+    "lead_note": Row("POST", "pilots:write", OURS),
+    "lead_lost": Row("POST", "pilots:write", OURS),
+    "lead_signal": Row("POST", "pilots:write", OURS),
     "pilot_review": Row("GET", "pilots:read", OURS),
+    "review_answer": Row("POST", "pilots:write", OURS),
+    "signal_record": Row("POST", "pilots:write", OURS),
     "sales_help": Row("GET", "pilots:read", OURS),
-    "pilot_plan": Row("GET", "pilots:read", OURS),
+    "pilot_plan": Row("GET POST", "pilots:read", OURS, "pilots:write"),
+    "customer_plan": Row("GET POST", "pilots:read", OURS, "pilots:write"),
     # Customers.
     "customer_list": Row("GET", "account:read", ALL),
     "account": Row("GET", "account:read", OWN),
@@ -186,7 +212,7 @@ MODELS: dict[str, str] = {
 DJANGOS = {"autocomplete", "view_on_site", "app_list"}
 DOORS = {
     *("login", "login_code", "logout", "sign_out_everywhere", "two_step", "two_step_codes", "two_step_off"),
-    *("join", "new_password"),
+    *("join", "new_password", "handover"),
 }
 
 # Taken; sent to sign in; the method is none of the page's; refused; not there.
@@ -205,7 +231,12 @@ def expected(row: Row, visitor: str, method: str) -> str:
     granted = PERMISSIONS[visitor].split()
     if (row.opens and not {*row.opens.split()} & {*granted}) or (row.whose == MODEL and visitor not in STAFF):
         return REFUSED
-    outside = {OWN: visitor == STRANGER, OURS: visitor not in STAFF, ROOT: visitor != "superuser"}
+    outside = {
+        OWN: visitor == STRANGER,
+        OURS: visitor not in STAFF,
+        THEIRS: visitor not in CUSTOMERS,
+        ROOT: visitor != "superuser",
+    }
     if outside.get(row.whose):
         return MISSING
     return REFUSED if method == "POST" and row.acts and row.acts not in granted else OK

@@ -143,6 +143,7 @@ PLAIN = {
     "ledger/requests_terms.html": "what somebody asked for: they say why beside it",
     "ledger/threshold.html": "the threshold, which people set",
     "parts/days.html": "the words of a drawing; the figures stand beside it",
+    "pilots/pilot_new.html": "what a pilot would be granted, which is in no books yet",
     "why.html": "the explanation itself",
 }
 

@@ -56,7 +56,7 @@ pytestmark = pytest.mark.django_db
 Answers = dict[tuple[str, str, str], str]
 
 # Acts that change no row here: their forms only lead on, say what is wrong, or move a switch of the session.
-SHOWN_FIRST = {"password_change", "batch_new", "switch_mode"}
+SHOWN_FIRST = {"password_change", "batch_new", "switch_mode", "handover_new_password"}
 PAUSED = "openai"
 ID = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
 
@@ -113,7 +113,40 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "member_role": ("member_role?role=customer+finance", {}),
     "member_remove": ("member_remove", {}),
     "member_password": ("member_password", {}),
+    "pilot_plan": (
+        "pilot_plan",
+        {"contract_reference": "C-1", "support_response_hours": "4", "reason": "Signed", "step": "confirm"},
+    ),
+    "customer_plan": (
+        "customer_plan",
+        {"contract_reference": "C-1", "support_response_hours": "4", "reason": "Signed", "step": "confirm"},
+    ),
+    "pilot_new": ("pilot_new", {"name": "Hooli", "reason": "Agreed in the call", "step": "confirm",
+                               "override_reason": "Ran by hand"}),
+    "handover_new_key": ("pilot_handovers", {}),
+    "handover_new_password": ("pilot_handovers", {}),
+    "handover_renew": ("pilot_handovers", {}),
+    "handover_withdraw": ("pilot_handovers", {}),
+    "pilot_mail": ("pilot_mail", {"act": "send"}),
+    "lead_mail": ("lead_mail", {"act": "copy"}),
+    "sales_mail": ("sales_mail", {}),
+    "pilot_start": ("pilot-scheduled", {"at": "now", "reason": "They are ready"}),
+    "pilot_failure": ("pilot", {"condition": "2", "note": "They took a retry for a second order"}),
+    "pilot_failure_withdraw": ("pilot", {"reason": "It was the other system"}),
+    "pilot_close": ("pilot_close", {"lesson": "The guide to webhooks comes too late"}),
     "password_change": ("password_change", {}),
+    "pilot_tick": ("pilot_checklists", {"item": "webhook_guide", "act": "tick"}),
+    "own_tick": ("index", {"item": "fields_read", "act": "tick"}),
+    "preflight_run": ("preflight_list", {}),
+    "lead_new": ("lead_new", {"company": "Hooli", "contact_name": "Gavin", "contact_email": "g@hooli.example",
+                              "note": "By mail"}),
+    "lead_change": ("lead_change", {"contact_name": "Bill L."}),
+    "lead_move": ("lead", {"stage": "reply"}),
+    "lead_note": ("lead", {"note": "Wants prices"}),
+    "lead_lost": ("lead", {"reason": "No budget"}),
+    "lead_signal": ("lead", {}),
+    "review_answer": ("pilot_review", {"answer": "The signature", "answered_by": "Ola Ek"}),
+    "signal_record": ("pilot_review", {}),
 }  # fmt: skip
 
 
@@ -135,6 +168,7 @@ def walked(world: World) -> dict[str, str]:
         "batch_cancel": f"/admin/batches/{world.batches['processing'].pk}/cancel",
         "route_resume": f"/admin/routes/{PAUSED}/resume",
         "endpoint_replay": f"/admin/webhooks/endpoints/{healthy}/replay",
+        "pilot-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}",
     }
 
 
@@ -163,7 +197,7 @@ def bodies(client: Client, world: World, where: Mapping[str, str]) -> dict[str, 
 
 def _body(client: Client, name: str, where: Mapping[str, str], **known: str) -> dict[str, str]:
     page, filled = ACTS[name]
-    if name == "switch_mode":  # Staff have no switch, so the form does not stand on their pages.
+    if name in ("switch_mode", "own_tick"):  # Customers' own: staff have no such form on their pages.
         return dict(filled)
     page, _, query = page.format(**known).partition("?")
     address = where[name].rsplit("/", 1)[0] if name == "route_resume" else f"{where[page]}?{query}"

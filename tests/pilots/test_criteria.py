@@ -1,5 +1,6 @@
 """The pilot's three criteria: what meets each, what does not, and what the API says of them."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,15 @@ from batches.failures import FailureType
 from batches.models import Batch
 from batches.signing_off import sign_off, signer_of
 from batches.stopping import cancel
+from customers.models import AuditEvent, User
 from customers.services import create_staff
 from pilots.boundary import BOUNDARY
-from pilots.criteria import Judgement, judge
+from pilots.criteria import OF_PEOPLE, Judgement, judge, judge_all
+from pilots.life import PilotRefused, close_pilot, move_start, record_failure, withdraw_failure
 from pilots.models import Pilot
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from sora2.ids import is_id, least_id_at, new_id
+from sora2.times import timestamp
 from tests.factories import Api, code_of, end_batch, make_account, make_batch, sign
 from tests.sora2.documents import DOCS
 from tests.sora2.test_openapi import check
@@ -227,7 +231,7 @@ def test_what_is_met_after_the_deadline_is_said_and_changes_no_verdict(provision
     answer(batch)
     sign(batch)
     found = judged(provisioned)
-    assert ([c.is_met for c in found.criteria], found.status) == ([True, True, True], "expired")
+    assert ([c.is_met for c in found.criteria], found.status) == ([True, True, True], "failed")
     assert "but not before the deadline" in found.next
 
 
@@ -244,6 +248,187 @@ def test_ids_made_from_a_moment_on_come_after_its_bound() -> None:
     assert is_id(bound, "bat")
     assert before < bound < least_id_at("bat", now + timedelta(milliseconds=3))
     assert least_id_at("bat", now - timedelta(milliseconds=5)) < new_id("bat")
+
+
+# --- failure -------------------------------------------------------------------------------------------------------
+
+
+def states(found: Judgement) -> list[str]:
+    return [failure.state.value for failure in found.failures]
+
+
+@pytest.fixture
+def sales() -> User:
+    return create_staff(username="cleo", role="sales ops")[0]
+
+
+def test_no_batch_by_the_deadline_is_a_failure_by_the_clock(provisioned: Provisioned, api: Api) -> None:
+    assert states(judged(provisioned, after=timedelta(hours=47))) == ["not"] * 4
+    late = judged(provisioned, after=timedelta(hours=49))
+    assert (late.status, states(late)) == ("failed", ["by the clock", "not", "not", "not"])
+    assert late.failures[0].at == provisioned.pilot.deadline
+    assert late.next.startswith("The deadline has passed: agree with your contact how to go on. Run a live batch")
+    cancel(batch=make_batch(api, request_id="canceled"), actor="key_x", now=timezone.now())
+    assert judged(provisioned, after=timedelta(hours=49)).status == "failed"
+    end_batch(make_batch(api), failed={0: FailureType.TIMEOUT})
+    assert judged(provisioned, after=timedelta(hours=49)).status == "expired"
+
+
+def test_what_lacks_after_the_deadline_is_suggested_and_people_decide(provisioned: Provisioned, api: Api) -> None:
+    batch = end_batch(make_batch(api))
+    assert states(judged(provisioned, after=timedelta(hours=47))) == ["not"] * 4
+    late = judged(provisioned, after=timedelta(hours=49))
+    assert (late.status, states(late)) == ("expired", ["not", "suggested", "suggested", "not"])
+    answer(batch)
+    assert states(judged(provisioned, after=timedelta(hours=49))) == ["not", "not", "suggested", "not"]
+
+
+@pytest.mark.parametrize("condition", OF_PEOPLE)
+def test_a_condition_that_people_record_is_a_failure_until_it_is_withdrawn(
+    provisioned: Provisioned, api: Api, sales: User, condition: int
+) -> None:
+    end_batch(make_batch(api))
+    now, pilot = timezone.now(), provisioned.pilot
+    given: dict[str, Any] = {"pilot": pilot, "condition": condition, "note": "In the call", "by": sales, "now": now}
+    assert record_failure(**given)
+    assert not record_failure(**given)
+    for after in (1, 49):
+        found = judged(provisioned, after=timedelta(hours=after))
+        assert (found.status, [each.number for each in found.holding]) == ("failed", [condition])
+    [failure] = found.holding
+    assert (failure.state, failure.at, failure.record and failure.record.note) == ("recorded", now, "In the call")
+    record = pilot.failures.get()
+    assert withdraw_failure(failure=record, reason="It was another system", by=sales, now=now)
+    assert not withdraw_failure(failure=record, reason="Again", by=sales, now=now)
+    found = judged(provisioned, after=timedelta(hours=49))
+    assert (found.status, found.failures[condition - 1].state) == ("expired", "withdrawn")
+    acts = AuditEvent.objects.filter(subject=pilot.pk, actor=sales.pk).order_by("pk")
+    assert [(event.action, event.detail) for event in acts] == [
+        ("pilot.record_failure", {"condition": condition, "note": "In the call"}),
+        ("pilot.withdraw_failure", {"condition": condition, "reason": "It was another system"}),
+    ]
+
+
+def test_success_goes_before_what_people_recorded_and_that_stays_visible(
+    provisioned: Provisioned, api: Api, sales: User
+) -> None:
+    record_failure(pilot=provisioned.pilot, condition=4, note="Before they read", by=sales, now=timezone.now())
+    batch = end_batch(make_batch(api))
+    answer(batch)
+    sign(batch)
+    found = judged(provisioned)
+    assert (found.status, states(found)) == ("succeeded", ["not", "not", "not", "recorded"])
+
+
+def test_nobody_records_what_the_clock_says_or_what_cannot_have_happened(provisioned: Provisioned, sales: User) -> None:
+    pilot, now = provisioned.pilot, timezone.now()
+    for condition, at in ((1, now), (2, now - timedelta(hours=1))):
+        with pytest.raises(PilotRefused):
+            record_failure(pilot=pilot, condition=condition, note="x", by=sales, now=at)
+    assert not pilot.failures.exists()
+
+
+# --- before it begins, and after it ends ---------------------------------------------------------------------------
+
+
+@pytest.mark.owner
+def test_a_start_can_be_moved_until_the_clock_has_begun(provisioned: Provisioned, api: Api, sales: User) -> None:
+    now, pilot = timezone.now(), provisioned.pilot
+    begins, later = now + timedelta(hours=5), now + timedelta(hours=9)
+    Pilot.objects.filter(pk=pilot.pk).update(activated_at=begins, deadline=begins + timedelta(hours=48))
+    end_batch(make_batch(api))
+    found = judged(provisioned)
+    assert (found.status, found.next) == (
+        "scheduled",
+        f"Your pilot starts at {begins:%Y-%m-%d %H:%M} UTC. Until then, try everything with your test key: it does not "
+        "count.",
+    )
+    assert [step.took for step in found.steps] == [None] * 4
+    with pytest.raises(PilotRefused, match="in the past"):
+        move_start(pilot=pilot, at=now - timedelta(minutes=1), reason="x", by=sales, now=now)
+    moved: dict[str, Any] = {"pilot": pilot, "at": later, "reason": "Their engineer is away", "by": sales, "now": now}
+    assert move_start(**moved)
+    assert not move_start(**moved)
+    pilot.refresh_from_db()
+    assert (pilot.activated_at, pilot.deadline) == (later, later + timedelta(hours=48))
+    assert judged(provisioned, after=timedelta(hours=9, seconds=1)).status == "running"
+    with pytest.raises(PilotRefused, match="has begun"):
+        move_start(**moved | {"at": later + timedelta(days=1), "now": later})
+
+
+def test_a_pilot_is_closed_as_it_stands_and_stays_so(provisioned: Provisioned, api: Api, sales: User) -> None:
+    pilot, now = provisioned.pilot, timezone.now()
+    given: dict[str, Any] = {"pilot": pilot, "lesson": "The way in is too hard", "by": sales}
+    record_failure(pilot=pilot, condition=4, note="In the call", by=sales, now=now)
+    with pytest.raises(PilotRefused, match="while its clock runs"):
+        close_pilot(**given, seen="failed", now=now)
+    after = now + timedelta(hours=49)
+    with pytest.raises(PilotRefused, match="otherwise by now: failed"):
+        close_pilot(**given, seen="expired", now=after)
+    assert close_pilot(**given, seen="failed", now=after)
+    assert not close_pilot(**given, seen="failed", now=after)
+    pilot.refresh_from_db()
+    assert (pilot.outcome, pilot.lesson, pilot.closed_by) == ("failed", "The way in is too hard", sales)
+    batch = end_batch(make_batch(api))
+    answer(batch)
+    sign(batch)
+    found = judged(provisioned)
+    assert (found.status, found.next) == ("failed", "The pilot is closed: your contact says how to go on.")
+    with pytest.raises(PilotRefused, match="closed"):
+        record_failure(pilot=pilot, condition=2, note="x", by=sales, now=after)
+    with pytest.raises(PilotRefused, match="closed"):
+        withdraw_failure(failure=pilot.failures.get(), reason="x", by=sales, now=after)
+    assert AuditEvent.objects.filter(action="pilot.close", subject=pilot.pk).count() == 1
+
+
+# --- how to help ---------------------------------------------------------------------------------------------------
+
+
+def test_our_people_are_told_what_is_missing_and_how_to_help(provisioned: Provisioned, api: Api) -> None:
+    def helped(*, after: int = 0) -> str:
+        return judged(provisioned, after=timedelta(hours=after)).help
+
+    endpoint = Endpoint.objects.get(pk=provisioned.webhook_endpoint_id)
+    assert helped().startswith("They have not ordered a live batch yet.")
+    batch = make_batch(api)
+    assert helped() == ("Their batch order-1 is not over yet. Wait for it; if it stays open, look at its items.")
+    cancel(batch=batch, actor="key_x", now=timezone.now())
+    assert helped().startswith("Their batch order-1 was canceled, and does not count.")
+    batch = end_batch(make_batch(api, request_id="order-2"))
+    assert helped().startswith("Their endpoint is there, and took no batch.completed yet.")
+    answer(batch, 500, error="invalid_response")
+    assert helped().startswith(
+        "https://customer.example.com did not take batch.completed: HTTP 500 (invalid response). Send their engineer"
+    )
+    assert "SECRET" not in helped()
+    Attempt.objects.all().delete()
+    change_endpoint(endpoint=endpoint, actor="usr_x", enabled=False)
+    assert helped().startswith("They have no live endpoint of their own that is switched on")
+    answer(batch)
+    assert helped().startswith("Nobody of theirs who may sign off has ever signed in.")
+    User.objects.filter(username=provisioned.username).update(last_login=timezone.now())
+    assert helped().startswith("They can sign in, and have not signed off.")
+    assert helped(after=49).startswith("The time is over: agree how to go on")
+    sign(batch)
+    assert helped().startswith("All three are met in time. Send the confirmation")
+
+
+def test_many_pilots_are_judged_alike_with_as_many_queries_as_one(provisioned: Provisioned, api: Api) -> None:
+    now = timezone.now()
+    batch = end_batch(make_batch(api))
+    answer(batch)
+    for number in range(4):
+        order = PilotOrder(name=f"Other {number}", credits=9)
+        provision_pilot(order=order, actor="usr_x", now=now - timedelta(hours=49 * number))
+    pilots = list(Pilot.objects.order_by("pk"))
+    with CaptureQueriesContext(connection) as one:
+        alone = judge(pilot=provisioned.pilot, now=now)
+    with CaptureQueriesContext(connection) as many:
+        found = judge_all(pilots, now=now)
+    assert len(one) == len(many) <= 5
+    assert found == [judge(pilot=pilot, now=now) for pilot in pilots]
+    assert [each.status for each in found] == ["running", "running", "failed", "failed", "failed"]
+    assert alone == found[0]
 
 
 # --- over HTTP -----------------------------------------------------------------------------------------------------
@@ -270,6 +455,30 @@ def test_the_pilot_over_http(provisioned: Provisioned, api: Api) -> None:
         "No SLA is included at this stage.",
     ]
     assert "SECRET" not in response.content.decode()
+
+
+def test_failures_and_steps_over_http_without_what_our_people_wrote(
+    provisioned: Provisioned, api: Api, sales: User
+) -> None:
+    batch = end_batch(make_batch(api))
+    now, activated = timezone.now(), provisioned.pilot.activated_at
+    record_failure(pilot=provisioned.pilot, condition=2, note="Our words of them", by=sales, now=now)
+    response = api.get("/pilot")
+    check(response)
+    found = response.json()
+    assert (found["status"], [each["holds"] for each in found["failures"]]) == ("failed", [False, True, False, False])
+    assert found["failures"][1] == {
+        "number": 2,
+        "name": "The webhook did not arrive, or was misunderstood",
+        "holds": True,
+        "recorded_at": timestamp(now),
+    }
+    names = ["batch_accepted", "batch_ended", "webhook_received", "signed_off"]
+    assert [step["name"] for step in found["steps"]] == names
+    took = int((batch.created_at - activated).total_seconds())
+    assert found["steps"][0] == {"name": names[0], "at": timestamp(batch.created_at), "seconds": took}
+    assert found["steps"][3] == {"name": names[3], "at": None, "seconds": None}
+    assert not re.search(r"Our words|cleo|usr_", response.content.decode())
 
 
 def test_a_pilot_that_has_met_nothing_is_as_documented(provisioned: Provisioned, api: Api) -> None:

@@ -206,7 +206,7 @@ def test_what_is_met_after_the_deadline_is_said_and_an_old_pilot_is_gone(account
     pilot = pilot_of(account, activated_at=now - timedelta(hours=49), deadline=now - timedelta(hours=1))
     end_batch(make_batch(account.api, 2))
     page = said(account)
-    assert "◑ The deadline has passed." in page
+    assert "✕ The pilot has failed: 1. No batch ran in time A pilot that failed is not a bad one" in page
     assert "◑ met late 1. Ran at least 1 batch" in page
     Pilot.objects.filter(pk=pilot.pk).update(deadline=now - timedelta(days=15), activated_at=now - timedelta(days=17))
     assert "Your pilot" not in said(account)

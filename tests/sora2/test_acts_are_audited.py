@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib import admin
+from django.db.models import Q
 from django.test import Client
+from django.utils import timezone
 
 from batches.audit_words import ACTS
 from batches.failures import FailureType
@@ -21,6 +24,11 @@ from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
 from ledger.models import CreditRequest, Entry
+from pilots.boundary import BOUNDARY
+from pilots.models import Lead, Pilot, SalesMail
+from pilots.provisioning_forms import KeyHandoverForm, PilotForm
+from pilots.services import PilotOrder, provision_pilot
+from sora2.seen import seen_name
 from tests.batches.test_acts import retry_form
 from tests.batches.test_catalogue_pages import model_form, new_model, prices_form
 from tests.batches.test_ordering import confirm, of_staff
@@ -28,7 +36,9 @@ from tests.batches.test_route_pages import provider
 from tests.customers.test_two_step import PASSWORD, code_of, give_password, next_code, set_up
 from tests.factories import Account, end_batch, make_batch
 from tests.markup import form_to, forms_of
-from tests.people import superuser
+from tests.people import member, superuser
+from tests.pilots.plan_scenes import asking_pilot, record, sent
+from tests.pilots.test_start_page import pilot_of
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
 from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
@@ -39,6 +49,7 @@ pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("sora2", "customers", "ledger", "webhooks", "batches", "pilots")
 CONFIRM = {"step": "confirm"}
+TICK = {"item": "webhook_guide", "act": "tick"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,10 @@ class Scene:
 
     account: Account
     client: Client
+
+    @property
+    def user(self) -> User:
+        return User.objects.get(pk=self.client.session["_auth_user_id"])
 
     @property
     def owner(self) -> str:
@@ -117,6 +132,11 @@ def grant(scene: Scene) -> Any:
     return scene.client.post("/admin/ledger/requests/new", {**asked, **more, **CONFIRM})
 
 
+def tick_by_a_customer(scene: Scene) -> Any:
+    address = f"/admin/pilots/{pilot_of(scene.account).pk}/own-checklist/tick"
+    return member(scene.account.organization).post(address, {**TICK, "item": "fields_read"})
+
+
 def new_settings(scene: Scene) -> None:
     address = f"/admin/customers/{scene.owner}/settings"
     scene.client.post(
@@ -131,6 +151,33 @@ def order_on_a_page(scene: Scene) -> None:
 def retry_on_its_page(scene: Scene) -> None:
     batch = end_batch(make_batch(scene.account.api), failed={0: FailureType.TIMEOUT})
     scene.client.post(f"/admin/batches/{batch.pk}/retry", retry_form(scene.client, batch, reason="Asked for"))
+
+
+def by_form(scene: Scene, address: str, **changed: str) -> None:
+    form = form_to(forms_of(scene.client.get(address)), address)
+    scene.client.post(address, {**form.fields, **changed})
+
+
+def mail_to_a_lead(scene: Scene) -> None:
+    lead = Lead.objects.create(
+        company="Initech", contact_name="Bill", contact_email="b@i.example", created_by=scene.user
+    )
+    by_form(scene, f"/admin/leads/{lead.pk}/mails/cold_mail", act="copy", body="Hello")
+
+
+def mail_to_a_pilot(scene: Scene) -> None:
+    deadline = timezone.now() + timedelta(hours=48)
+    given = {"created_by": scene.user.pk, "override_reason": "For a test"}
+    pilot = Pilot.objects.create(organization_id=scene.owner, credits=1, deadline=deadline, **given)
+    address = f"/admin/pilots/{pilot.pk}/mails/pilot_ready"
+    by_form(scene, address, act="send", recipients="b@i.example", body=BOUNDARY)
+
+
+def mail_again(scene: Scene) -> None:
+    given = {"template": "cold_mail", "recipients": ["b@i.example"], "subject": "Hello", "body": "Hello", "way": "sent"}
+    more = {"created_at": timezone.now(), "created_by": scene.user, "fault": "Timed out"}
+    mail = SalesMail.objects.create(organization_id=scene.owner, **given, **more)
+    by_form(scene, f"/admin/mails/{mail.pk}")
 
 
 def address_of_item(batch: Batch) -> str:
@@ -199,6 +246,67 @@ def on_member(act: str, **form: str) -> Callable[[Scene], Any]:
 def by_password_link(scene: Scene) -> None:
     shown = on_member("password-link")(scene).context["address"]
     Client().post(urlsplit(shown).path, {"new_password1": PASSWORD, "new_password2": PASSWORD})
+
+
+def provisioning(scene: Scene) -> Any:
+    form = {"token": PilotForm.new_token(), "name": "Hooli", "credits": "100", "reason": "Agreed", "hours": "48"}
+    limits = {"max_items": "50", "rate_limit": "60", "max_open_batches": "9", "override_reason": "Tried by hand"}
+    return scene.client.post("/admin/pilots/new", {**form, **limits, **CONFIRM})
+
+
+def on_handover(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about what was handed over to the customer of a pilot."""
+
+    def acting(scene: Scene) -> Any:
+        made = provision_pilot(order=PilotOrder("Hooli", 100), actor="system", now=timezone.now(), by_link=True)
+        handover = made.pilot.organization.handovers.earliest("pk")
+        return scene.client.post(f"/admin/pilots/{made.pilot.pk}/handovers/{act.format(handover.pk)}", form)
+
+    return acting
+
+
+def on_lead(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about a lead, whose page was seen as it was made."""
+
+    def acting(scene: Scene) -> Any:
+        contact = {"company": "Initech", "contact_name": "Bill", "contact_email": "bill@initech.example"}
+        made = scene.client.post("/admin/leads/new", {**contact, "note": "Met at a fair"}).headers["Location"]
+        seen = seen_name(contact) if act == "change" else "cold_mail"
+        return scene.client.post(f"{made}/{act}", {**contact, "seen": seen, **form}) if act else made
+
+    return acting
+
+
+def revealing(_: Scene) -> Any:
+    made = provision_pilot(order=PilotOrder("Hooli", 100), actor="system", now=timezone.now(), by_link=True)
+    return Client().post(urlsplit(made.links.keys if made.links else "").path)
+
+
+def in_review(act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser writes down about a pilot."""
+
+    def acting(scene: Scene) -> Any:
+        pilot = pilot_of(scene.account)
+        return scene.client.post(f"/admin/pilots/{pilot.pk}/review/{act}", form)
+
+    return acting
+
+
+def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], Any]:
+    """Return what is done about a pilot whose clock begins in so many hours."""
+
+    def acting(scene: Scene) -> Any:
+        at = timezone.now() + timedelta(hours=begins)
+        given = {"credits": 1, "created_by": "system", "override_reason": "A test"}
+        pilot = Pilot.objects.create(
+            organization=scene.account.organization, activated_at=at, deadline=at + timedelta(hours=48), **given
+        )
+        failure = pilot.failures.create(
+            condition=3, note="No time", recorded_at=at, recorded_by=User.objects.get(is_superuser=True)
+        )
+        return scene.owned(f"pilots/{pilot.pk}/{act.format(failure.pk)}", **form)
+
+    return acting
 
 
 Act = Callable[[Scene], Any]
@@ -271,8 +379,47 @@ TABLE: dict[str, tuple[str, Act]] = {
         "route.change",
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
+    # pilots
+    "pilot_new": ("pilot.provision", provisioning),
+    "handover_renew": ("handover.renew", on_handover("{}/renew")),
+    "handover_withdraw": ("handover.withdraw", on_handover("{}/withdraw")),
+    "handover_new_key": (
+        "handover.make",
+        on_handover("new-key", token=KeyHandoverForm.new_token(), mode="live", name="Again"),
+    ),
+    "handover_new_password": ("person.replace_password", on_handover("new-password")),
+    "handover": ("handover.reveal", revealing),
+    # leads, and the review of a pilot
+    "lead_new": ("lead.create", on_lead("")),
+    "lead_change": ("lead.change", on_lead("change", contact_name="Bill L.")),
+    "lead_move": ("lead.move", on_lead("move", stage="reply")),
+    "lead_note": ("lead.note", on_lead("note", note="Wants prices")),
+    "lead_lost": ("lead.lose", on_lead("lost", lost="yes", reason="No budget")),
+    "lead_signal": ("signal.record", on_lead("signals", code="asks_pilot", seen_at="2026-01-24 10:00")),
+    "review_answer": (
+        "review.answer",
+        in_review("answer", question="most_confusing", answer="The signature", answered_by="Ola"),
+    ),
+    "signal_record": ("signal.record", in_review("signal", code="more_events", seen_at="2026-01-24 10:00")),
     # customers
+    "pilot_plan": (
+        "organization.plan",
+        lambda s: sent(s.client, f"/admin/pilots/{asking_pilot(s.account.organization).pk}/plan"),
+    ),
+    "customer_plan": (
+        "organization.plan",
+        lambda s: (record(s.account.organization), sent(s.client, f"/admin/customers/{s.owner}/plan")),
+    ),
     "account_settings": ("organization.settings", new_settings),
+    # sales
+    "pilot_mail": ("sales_mail.send", mail_to_a_pilot),
+    "lead_mail": ("sales_mail.copy", mail_to_a_lead),
+    "sales_mail": ("sales_mail.send", mail_again),
+    # pilots
+    "pilot_start": ("pilot.move_start", on_pilot("start", begins=5, at="now", reason="They are ready")),
+    "pilot_failure": ("pilot.record_failure", on_pilot("failures", condition="4", note="In the call")),
+    "pilot_failure_withdraw": ("pilot.withdraw_failure", on_pilot("failures/{}/withdraw", reason="It was not so")),
+    "pilot_close": ("pilot.close", on_pilot("close", seen="failed", lesson="The way in is too hard")),
     # money
     "set_threshold": ("wallet.low_threshold", lambda scene: scene.owned("ledger/{}/threshold", threshold="10")),
     "credit_request_new": ("credits.request", grant),
@@ -285,6 +432,13 @@ TABLE: dict[str, tuple[str, Act]] = {
         lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
     ),
     "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
+    # onboarding
+    "pilot_tick": (
+        "pilot.tick",
+        lambda s: s.client.post(f"/admin/pilots/{pilot_of(s.account).pk}/checklists/tick", TICK),
+    ),
+    "own_tick": ("pilot.tick", tick_by_a_customer),
+    "preflight_run": ("preflight.run", lambda s: s.client.post("/admin/pilots/preflight/run")),
     # telling
     "endpoint_new": ("webhook_endpoint.create", make_endpoint),
     "endpoint_change": ("webhook_endpoint.change", change_endpoint_on_a_page),
@@ -340,7 +494,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Collection[str]]:
     def request(client: Client, **asked: Any) -> Any:
         before = set(AuditEvent.objects.values_list("pk", flat=True))
         response = send(client, **asked)
-        events = AuditEvent.objects.exclude(pk__in=before).filter(outcome="done", actor__startswith="usr_")
+        # Who reveals a handover is known by its link alone.
+        somebody = Q(actor__startswith="usr_") | Q(actor__startswith="hnd_")
+        events = AuditEvent.objects.exclude(pk__in=before).filter(somebody, outcome="done")
         found[response.resolver_match.url_name or ""] |= {event.action for event in events}
         return response
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from jsonschema import Draft202012Validator, FormatChecker, validators  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator, FormatChecker, validators
 
 from batches import intake
 from batches.failures import FailureType

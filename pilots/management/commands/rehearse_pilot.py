@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from pilots.rehearsal import RehearsalFailed, Rehearsed, rehearse
+from pilots.loop import StepFailed
+from pilots.rehearsal import Rehearsed, rehearse
 
 TABLE = """
   Entry                      Value
@@ -24,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             done = rehearse(tell=self._tell, progress=self._progress)
-        except RehearsalFailed as error:
+        except StepFailed as error:
             raise CommandError(str(error)) from error
         self._clear()
         self.stdout.write(_result(done))
