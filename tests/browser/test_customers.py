@@ -45,17 +45,21 @@ class Customer:
 
     def signed_in(self, username: str, password: str) -> Page:
         """Return the browser of somebody who has signed in by the door."""
-        page = self.open_page()
-        page.goto("/admin/")
-        page.get_by_label("Sign-in name").fill(username)
-        page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Log in").click()
-        expect(page.get_by_role("navigation", name="Sections")).to_be_visible()
-        return page
+        return sign_in(self.open_page(), username, password)
 
     def administrator(self) -> Page:
         login = self.pilot["login"]
         return self.signed_in(login["username"], login["password"])
+
+
+def sign_in(page: Page, username: str, password: str) -> Page:
+    """Sign in by the door; return the page."""
+    page.goto("/admin/")
+    page.get_by_label("Sign-in name").fill(username)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("navigation", name="Sections")).to_be_visible()
+    return page
 
 
 @pytest.fixture(scope="module")
