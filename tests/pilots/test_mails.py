@@ -28,7 +28,7 @@ from pilots.boundary import BOUNDARY
 from pilots.mail_forms import MailForm
 from pilots.mail_pages import mails_of_pilot
 from pilots.mail_templates import TEMPLATES, TO_LEADS, TO_PILOTS, Draft, draft_to_lead, draft_to_pilot
-from pilots.models import Lead, Pilot, SalesMail, Signal
+from pilots.models import Lead, LeadStep, Pilot, SalesMail, Signal
 from pilots.promises import promises_in
 from tests.factories import Account, end_batch, make_account, make_batch, sign
 from tests.markup import Form, forms_of, links_of
@@ -103,17 +103,19 @@ def scene(settings: Settings) -> Scene:
         created_by=sales.pk,
         override_reason="For a test",
     )
-    lead = Lead.objects.create(
-        company="Acme Corp",
-        contact_name="Mia Chen",
-        contact_email="mia@acme.example",
-        organization=account.organization,
-        created_by=sales,
-    )
+    lead = make_lead("Acme Corp", "Mia Chen", "mia@acme.example", by=sales, organization=account.organization)
     handover, token = hand_over(
         organization=account.organization, title="Keys and secrets", content=KEYS, actor=sales.pk, now=now
     )
     return Scene(account, sales, signed_in(sales), lead, pilot.pk, handover, token)
+
+
+def make_lead(company: str, name: str, email: str, *, by: User, organization: Organization | None = None) -> Lead:
+    lead = Lead.objects.create(
+        company=company, contact_name=name, contact_email=email, organization=organization, created_by=by
+    )
+    LeadStep.objects.create(lead=lead, at=timezone.now(), by=by, stage=lead.stage)
+    return lead
 
 
 def succeed(scene: Scene) -> Batch:
@@ -297,6 +299,7 @@ def test_the_package_is_computed_from_the_catalogue(scene: Scene) -> None:
 
 
 def test_without_a_lead_the_organizations_contact_is_written_to(scene: Scene) -> None:
+    LeadStep.objects.all().delete()
     Lead.objects.all().delete()
     Organization.objects.update(contact_email="office@acme.example")
     draft = scene.draft("pilot_ready")
@@ -551,9 +554,7 @@ def test_who_reads_pilots_reads_mails_and_only_sales_write_them(scene: Scene) ->
 
 
 def test_a_lead_without_an_account_has_no_keys_to_hand_over(scene: Scene) -> None:
-    lead = Lead.objects.create(
-        company="Initech", contact_name="Bill", contact_email="b@i.example", created_by=scene.sales
-    )
+    lead = make_lead("Initech", "Bill", "bill@initech.example", by=scene.sales)
     address = f"/admin/leads/{lead.pk}/mails/cold_mail"
     [form] = [each for each in forms_of(scene.client.get(address)) if "token" in each.fields]
     asked = {**form.fields, "act": "send"}
