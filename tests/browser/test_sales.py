@@ -6,6 +6,8 @@ Sales' pages, the customer's own program, their finance. Workers, provider, mail
 import re
 import subprocess
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import default
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -124,16 +126,16 @@ def confirm(system: System, sales: Page, pilot: str, batch: str) -> None:
     """Send the confirmation, which comes next, with the true figures in it."""
     sales.goto(f"{pilot}/mails")
     row = sales.get_by_role("row", name="comes next")
-    expect(row).to_contain_text("Success")
-    row.get_by_role("link").click()
+    row.get_by_role("link", name="Pilot complete").click()
     text = sales.get_by_label("Text")
     expect(text).to_have_value(re.compile(rf"Batch {batch} completed"))
+    text.fill(text.input_value().replace("[Name]", "Mia").replace("[Your name]", "Cleo"))
     sales.get_by_role("button", name="Send and keep it").click()
-    expect(sales.get_by_text("sent").first).to_be_visible()
-    [mail] = [
-        file.read_text() for file in (system.directory / "mail").iterdir() if "Pilot Complete" in file.read_text()
-    ]
-    assert "To: mia@acme.example" in mail
+    expect(sales.get_by_text("Sent to mia@acme.example").first).to_be_visible()
+    [file] = (system.directory / "mail").iterdir()
+    mail = message_from_bytes(file.read_bytes(), policy=default)
+    assert (mail["To"], mail["Subject"]) == ("mia@acme.example", "Pilot Complete ✓")
+    assert f"Batch {batch} completed, with 2 items: 1 succeeded, 1 failed" in " ".join(mail.get_content().split())
 
 
 def upgrade(sales: Page, pilot: str) -> None:
@@ -141,7 +143,8 @@ def upgrade(sales: Page, pilot: str) -> None:
     sales.goto(f"{pilot}/plan")
     expect(sales.get_by_text("The customer has not asked for a contract yet")).to_be_visible()
     sales.goto(f"{pilot}/review")
-    sales.get_by_label("Signal").select_option("contract_or_sla")
+    sales.get_by_text("Record a signal").click()
+    sales.get_by_label("Signal", exact=True).select_option("contract_or_sla")
     sales.get_by_role("button", name="Record it").click()
     expect(sales.get_by_text("The customer asked: “Do we need a contract / SLA?”")).to_be_visible()
     for label, given in (("Videos in a batch", "5000"), ("Hours to an answer", "4"), ("Contract", "MSA-2026-042")):
