@@ -162,7 +162,8 @@ def test_a_reason_that_was_altered(wallet: Wallet) -> None:
 @unbooked
 @pytest.mark.parametrize("field", ["entry_id", "created_at", "reference", "request_id", "actor", "hash"])
 def test_any_field_that_was_altered(wallet: Wallet, field: str) -> None:
-    value = "created_at + interval '1 us'" if field == "created_at" else f"left({field}, -1) || 'x'"
+    other = f"left({field}, -1) || CASE right({field}, 1) WHEN 'x' THEN 'y' ELSE 'x' END"
+    value = "created_at + interval '1 us'" if field == "created_at" else other
     tamper(f"UPDATE credit_ledger SET {field} = {value} WHERE wallet_id = %s AND seq = 2", wallet.pk)
     assert ("entry_fits_hash", Entry.objects.get(wallet=wallet, seq=2).pk) in found()
 
