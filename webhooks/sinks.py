@@ -11,10 +11,10 @@ from django.db.models.functions import StrIndex
 
 from customers.models import Organization
 from webhooks.endpoints import UrlTaken, create_endpoint
+from webhooks.guarded import SINK_PATH
 from webhooks.models import AttemptQuerySet, Endpoint, Sink, SinkMessage
 from webhooks.signing import verify
 
-SINK_PATH = "/webhook-sink/"
 BODY_MAX_BYTES = 256 * 1024
 MESSAGES_PER_MINUTE = 120
 MESSAGES_KEPT = 200

@@ -175,6 +175,14 @@ class TestSinks:
         Attempt.objects.create(delivery=own, number=1, at=timezone.now(), status_code=200, duration_ms=1)
         assert not met(provisioned)[1]
 
+    @pytest.mark.parametrize("host", ["sora2.example.com", "old-name.example.org"])
+    def test_nor_can_its_address_be_written_so_that_it_looks_like_another(self, api: Api, host: str) -> None:
+        token = Sink.objects.get().token
+        escaped = f"%{ord(token[0]):02x}{token[1:]}"
+        for path in (f"/webhook-sink/{escaped}", f"/webhook-sink%2F{token}", f"/webhook%2dsink/{token}"):
+            refused = api.post("/webhook-endpoints", {"url": f"https://{host}{path}"})
+            assert (refused.status_code, "as its page shows it" in refused.content.decode()) == (422, True)
+
     def test_an_address_of_their_own_beside_the_sink_counts(self, provisioned: Provisioned, api: Api) -> None:
         batch = end_batch(make_batch(api, webhook_url="https://customer.example.com/webhook-sink/theirs"))
         answer(batch)
