@@ -373,6 +373,8 @@ def test_a_start_can_be_moved_until_the_clock_has_begun(provisioned: Provisioned
     assert [step.took for step in found.steps] == [None] * 4
     with pytest.raises(PilotRefused, match="in the past"):
         move_start(pilot=pilot, at=now - timedelta(minutes=1), reason="x", by=sales, now=now)
+    with pytest.raises(PilotRefused, match="within 90 days"):
+        move_start(pilot=pilot, at=now + timedelta(days=91), reason="x", by=sales, now=now)
     moved: dict[str, Any] = {"pilot": pilot, "at": later, "reason": "Their engineer is away", "by": sales, "now": now}
     assert move_start(**moved)
     assert not move_start(**moved)
