@@ -164,6 +164,8 @@ def test_sent_twice_at_once_it_makes_one_pilot(transactional_db: None) -> None:
         ({"finance_emails": "a@b.example nobody"}, "'nobody' is no e-mail address."),
         ({"credits": "100001"}, "less than or equal to 100000"),
         ({"reason": " "}, "Say why these credits are given"),
+        ({"rate_limit": "100001"}, "less than or equal to 100000"),
+        ({"max_open_batches": "10001"}, "less than or equal to 10000"),
         ({"max_items": "0"}, "greater than or equal to 1"),
         ({"webhook_url": "http://10.0.0.1/"}, "https"),
         ({"sink": "on"}, "not both"),
