@@ -10,16 +10,15 @@ from customers.access import Access, Permission
 from customers.handing_over import (
     HandoverUseless,
     SignedInBefore,
-    hand_over_new_key,
-    hand_over_new_password,
     link_of,
     renew,
     withdraw,
 )
 from customers.issuing import KEYS_MOST, MadeBefore, TooManyKeys
-from customers.models import Handover, Mode
+from customers.models import Handover, Mode, Plan
 from customers.pages import page
 from pilots import handover_pages as pages
+from pilots.handing_anew import UnderContract, new_key, new_password
 from pilots.models import Pilot
 from pilots.pages import reached_pilot
 from pilots.provisioning_forms import KeyHandoverForm
@@ -30,6 +29,10 @@ MADE_BEFORE = "Nothing was made now: the same form has made its key before. If i
 IN_USE = (
     "Nothing was changed: somebody of theirs has signed in already. Whoever lost their password asks an administrator "
     "of theirs for a link to set a new one; a superuser can make it too."
+)
+UNDER_CONTRACT = (
+    "Nothing was made: this customer is under contract. Its own administrators make its keys and let its people in; "
+    "whoever of them is locked out is let in again by a superuser."
 )
 
 
@@ -77,14 +80,17 @@ def handover_new_key(request: HttpRequest, access: Access, pilot_id: str) -> Htt
     if not form.is_valid():
         return _tab(request, access, pilot, form)
     try:
-        handover, token = hand_over_new_key(
-            organization=pilot.organization,
+        handover, token = new_key(
+            pilot=pilot,
             mode=Mode(form.cleaned_data["mode"]),
             order=form.order(),
             key_id=form.cleaned_data["token"],
             actor=access.actor,
             now=now,
         )
+    except UnderContract:
+        messages.error(request, UNDER_CONTRACT)
+        return _back(pilot)
     except MadeBefore:
         messages.info(request, MADE_BEFORE)
         return _back(pilot)
@@ -100,7 +106,10 @@ def handover_new_password(request: HttpRequest, access: Access, pilot_id: str) -
     """Replace the first password of a customer of whom nobody has signed in yet, and show the link to it this once."""
     pilot = reached_pilot(access, pilot_id=pilot_id)
     try:
-        made = hand_over_new_password(organization=pilot.organization, actor=access.actor, now=timezone.now())
+        made = new_password(pilot=pilot, actor=access.actor, now=timezone.now())
+    except UnderContract:
+        messages.error(request, UNDER_CONTRACT)
+        return _back(pilot)
     except SignedInBefore:
         messages.error(request, IN_USE)
         return _back(pilot)
@@ -128,6 +137,7 @@ def _tab(request: HttpRequest, access: Access, pilot: Pilot, form: KeyHandoverFo
         rows=pages.handed_over(access, pilot, now=timezone.now()),
         form=form,
         may_act=access.may(Permission.PILOTS_WRITE),
+        may_make=access.may(Permission.PILOTS_WRITE) and pilot.organization.plan == Plan.PILOT,
     )
 
 

@@ -12,6 +12,7 @@ from customers.models import User
 from customers.services import audit
 from pilots.criteria import OF_PEOPLE, Status, judge
 from pilots.models import Pilot, PilotFailure
+from pilots.orders import AHEAD_MOST
 
 
 class PilotRefused(Exception):
@@ -34,6 +35,8 @@ def move_start(*, pilot: Pilot, at: datetime, reason: str, by: User, now: dateti
         raise PilotRefused("A clock cannot begin in the past: give a time to come, or now.")
     if held.activated_at <= now:
         raise PilotRefused("The clock has begun: it cannot be moved any more.")
+    if at > now + AHEAD_MOST:
+        raise PilotRefused(f"A clock begins within {AHEAD_MOST.days} days: give an earlier time.")
     deadline = at + (held.deadline - held.activated_at)
     rows = Pilot.objects.filter(pk=held.pk, activated_at=held.activated_at, closed_at=None)
     if not rows.update(activated_at=at, deadline=deadline):

@@ -22,6 +22,7 @@ from pilots.key_links import MARK, PASTED, NothingToHandOver, with_links, withou
 from pilots.mail_templates import Draft
 from pilots.models import SalesMail
 from pilots.promises import promises_in
+from sora2.redaction import masked
 from sora2.seen import check_seen
 
 log = get_logger(__name__)
@@ -204,7 +205,8 @@ def _post(mail: SalesMail, text: str, *, by: User, now: datetime) -> None:
         EmailMessage(mail.subject, text, to=mail.recipients, reply_to=[answer_to]).send()
     except Exception as error:
         log.error("sales_mail.not_sent", mail=mail.pk, exc_info=error)
-        mail.fault = f"The mail server did not take it: {type(error).__name__}: {error}"[:FAULT_MAX]
+        # What a server says of a mail may quote it, links and all.
+        mail.fault = masked(f"The mail server did not take it: {type(error).__name__}: {error}")[:FAULT_MAX]
     else:
         mail.sent_at, mail.fault = now, ""
     mail.save(update_fields=["sent_at", "fault"])

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from customers.plans import MOST
 from ledger.models import PILOT_CREDITS_MAX
 from pilots.models import Lead, Preflight
 
 # How many items of a batch are advised: enough to see one fail, and not a thousand.
 ADVISED_LEAST, ADVISED_MOST = 10, 50
-NAME_MAX, REASON_MAX, OVERRIDE_MAX, ITEMS_MAX = 200, 400, 600, 10_000
-NUMBER_MAX = 1_000_000
+NAME_MAX, REASON_MAX, OVERRIDE_MAX = 200, 400, 600
+# A pilot has no more than what a contract can agree on.
+ITEMS_MAX, RATE_MAX, OPEN_MAX = (
+    MOST[name] for name in ("max_items_per_batch", "rate_limit_per_minute", "max_open_batches")
+)
 # A clock is set for so long ahead at most, and runs for so long.
 AHEAD_MOST, HOURS_MOST = timedelta(days=90), 24 * 90
 BY_COMMAND = "provisioned by the command, without a fresh preflight"
@@ -90,17 +94,23 @@ def _refuse(order: PilotOrder, now: datetime) -> None:
         raise InvalidPilot(f"The reason has at most {REASON_MAX} characters.", "reason")
     if len(order.override_reason) > OVERRIDE_MAX:
         raise InvalidPilot(f"The reason has at most {OVERRIDE_MAX} characters.", "override_reason")
-    if not 1 <= order.max_items <= ITEMS_MAX:
-        raise InvalidPilot(f"A batch of a pilot has at most 1 to {ITEMS_MAX} items.", "max_items")
-    if order.hours < 1 or order.rate_limit < 1 or order.max_open_batches < 1:
-        raise InvalidPilot("Hours, rate limit and open batches are at least 1.", "hours")
-    if order.rate_limit > NUMBER_MAX or order.max_open_batches > NUMBER_MAX:
-        raise InvalidPilot(f"Rate limit and open batches are at most {NUMBER_MAX:,}.", "rate_limit")
+    _refuse_limits(order)
     if order.sink and order.webhook_url:
         raise InvalidPilot("Give a webhook URL or ask for the internal test endpoint, not both.", "webhook_url")
     _refuse_times(order, now)
     if order.lead is not None:
         _refuse_lead(order.lead)
+
+
+def _refuse_limits(order: PilotOrder) -> None:
+    if not 1 <= order.max_items <= ITEMS_MAX:
+        raise InvalidPilot(f"A batch of a pilot has at most 1 to {ITEMS_MAX} items.", "max_items")
+    if order.hours < 1 or order.rate_limit < 1 or order.max_open_batches < 1:
+        raise InvalidPilot("Hours, rate limit and open batches are at least 1.", "hours")
+    if order.rate_limit > RATE_MAX:
+        raise InvalidPilot(f"The rate limit is at most {RATE_MAX:,}.", "rate_limit")
+    if order.max_open_batches > OPEN_MAX:
+        raise InvalidPilot(f"Open batches are at most {OPEN_MAX:,}.", "max_open_batches")
 
 
 def _refuse_times(order: PilotOrder, now: datetime) -> None:

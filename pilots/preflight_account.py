@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -24,6 +25,8 @@ from webhooks.guarded import ForbiddenTarget
 from webhooks.models import Endpoint
 from webhooks.sinks import create_sink
 
+# Of a key that a run is given: a run that was killed takes nothing away, and is over long before.
+KEY_LIFE = timedelta(minutes=30)
 NAME = "Sora2 preflight (internal)"
 ACTOR = "system"
 
@@ -79,8 +82,15 @@ def _organization(preflight: Preflight) -> Organization:
 
 
 def _account(organization: Organization) -> Account:
-    order = KeyOrder(name="Preflight", scopes=DEFAULT_SCOPES, expires_at=None, budget_credits=None, allowed_networks=[])
-    _, api_key = issue_from_us(organization=organization, mode=Mode.TEST, order=order, now=timezone.now())
+    now = timezone.now()
+    order = KeyOrder(
+        name="Preflight",
+        scopes=DEFAULT_SCOPES,
+        expires_at=now + KEY_LIFE,
+        budget_credits=None,
+        allowed_networks=[],
+    )
+    _, api_key = issue_from_us(organization=organization, mode=Mode.TEST, order=order, now=now)
     receiver, why_not = None, ""
     try:
         _, endpoint, secret = create_sink(organization=organization, mode=Mode.TEST, actor=ACTOR)

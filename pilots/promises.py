@@ -187,6 +187,8 @@ def plainly(text: str) -> str:
 
 def _whole(pattern: str) -> re.Pattern[str]:
     """Return a pattern for whole words: in Chinese there is no space before one, so only Latin letters go on."""
+    # A word ends where another can begin: `turn_turn_…` would else be read from each of its words to the end of all.
+    pattern = pattern.replace(r"\w", "[a-z0-9]")
     return re.compile(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])")
 
 

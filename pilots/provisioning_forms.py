@@ -20,8 +20,9 @@ from pilots.orders import (
     HOURS_MOST,
     ITEMS_MAX,
     NAME_MAX,
-    NUMBER_MAX,
+    OPEN_MAX,
     OVERRIDE_MAX,
+    RATE_MAX,
     REASON_MAX,
     PilotOrder,
 )
@@ -84,8 +85,8 @@ class PilotForm(PlainForm):
         initial=50,
         help_text=f"At most. {ADVISED_LEAST} to {ADVISED_MOST} are advised.",
     )
-    rate_limit = whole_number("Requests a minute", most=NUMBER_MAX, initial=60)
-    max_open_batches = whole_number("Open batches", most=NUMBER_MAX, initial=100, help_text="At the same time.")
+    rate_limit = whole_number("Requests a minute", most=RATE_MAX, initial=60)
+    max_open_batches = whole_number("Open batches", most=OPEN_MAX, initial=100, help_text="At the same time.")
     webhook_url = UrlField()
     sink = forms.BooleanField(
         label="Our sink",

@@ -7,6 +7,11 @@ from typing import Any
 TOKEN = re.compile(r"((?:/|%2F)(?:join|new-password|secret)(?:/|%2F))[\w-]+", re.IGNORECASE)
 
 
+def masked(text: str) -> str:
+    """Return a text without the tokens in it."""
+    return TOKEN.sub(r"\1***", text)
+
+
 def without_tokens(_logger: Any, _name: str, line: str) -> str:
     """Return a line of the log without the tokens in it (structlog's hook, after the line is made)."""
-    return TOKEN.sub(r"\1***", line)
+    return masked(line)

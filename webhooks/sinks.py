@@ -9,12 +9,12 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import StrIndex
 
-from customers.models import Organization
+from customers.models import AuditEvent, Organization
 from webhooks.endpoints import UrlTaken, create_endpoint
+from webhooks.guarded import SINK_PATH
 from webhooks.models import AttemptQuerySet, Endpoint, Sink, SinkMessage
 from webhooks.signing import verify
 
-SINK_PATH = "/webhook-sink/"
 BODY_MAX_BYTES = 256 * 1024
 MESSAGES_PER_MINUTE = 120
 MESSAGES_KEPT = 200
@@ -83,11 +83,19 @@ def elsewhere(attempts: AttemptQuerySet) -> AttemptQuerySet:
     """Keep the attempts that went to an address of the customer's own, and to no sink of ours.
 
     A delivery knows its latest address: it is judged by that, as a batch may name a sink as its `webhook_url`, and an
-    endpoint that was a sink may have moved. What such an endpoint took before it moved went to the sink.
+    endpoint that was a sink, or stood at the address of one, may have moved. What it took before went to the sink.
     """
     ours = Sink.objects.annotate(at=StrIndex(OuterRef("delivery__url"), F("token"))).filter(at__gt=0)
     moved = Endpoint.objects.filter(pk=OuterRef("delivery__endpoint"), sink__isnull=False, moved_at__gt=OuterRef("at"))
-    return attempts.exclude(Q(delivery__url__contains=SINK_PATH) & Exists(ours)).exclude(Exists(moved))
+    # Only the log knows where any other endpoint was. Served by customers_audit_by_subject.
+    left = AuditEvent.objects.exclude(subject="").filter(
+        subject=OuterRef("delivery__endpoint"),
+        action="webhook_endpoint.change",
+        at__gt=OuterRef("at"),
+        detail__old__url__icontains=SINK_PATH,
+    )
+    elsewhere_now = attempts.exclude(Q(delivery__url__contains=SINK_PATH) & Exists(ours))
+    return elsewhere_now.exclude(Exists(moved)).exclude(Exists(left))
 
 
 def messages_of(sink: Sink) -> QuerySet[SinkMessage]:

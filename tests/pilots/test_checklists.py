@@ -204,6 +204,8 @@ def test_a_customer_sees_neither_our_lines_nor_which_of_us_ticked_theirs(account
     page = member(account.organization, "customer developer").get("/admin/")
     shown = words_of(page)
     assert "timestamp ticked by our staff" in shown
+    assert "By phone" not in shown
+    assert "By phone" in words_of(cleo.get(f"/admin/pilots/{pilot.pk}/checklists"))
     assert "Deliverables to the customer" not in shown
     assert "preflight" not in shown
     assert "Ledger reconciled: reserved = settled + refunded" in shown

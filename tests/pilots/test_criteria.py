@@ -175,6 +175,31 @@ class TestSinks:
         Attempt.objects.create(delivery=own, number=1, at=timezone.now(), status_code=200, duration_ms=1)
         assert not met(provisioned)[1]
 
+    def test_nor_what_an_endpoint_took_while_it_stood_at_the_address_of_a_sink(
+        self, provisioned: Provisioned, api: Api
+    ) -> None:
+        Endpoint.objects.filter(pk=provisioned.webhook_endpoint_id).update(enabled=False)
+        url = f"https://sora2.example.com/webhook-sink/{Sink.objects.get().token}?mine"
+        assert api.post("/webhook-endpoints", {"url": url}).status_code == 201
+        endpoint = Endpoint.objects.get(url=url)
+        batch = end_batch(make_batch(api))
+        own = Delivery.objects.about(batch.pk).get(endpoint=endpoint)
+        taken = {"delivery": own, "endpoint": endpoint, "status_code": 200, "duration_ms": 1}
+        Attempt.objects.create(**taken, number=1, at=timezone.now())
+        change_endpoint(endpoint=endpoint, actor="usr_x", url=HOOK)
+        Delivery.objects.filter(pk=own.pk).update(url=HOOK)  # As a worker does that sends it again.
+        assert not met(provisioned)[1]
+        Attempt.objects.create(**taken, number=2, at=timezone.now())
+        assert met(provisioned)[1]
+
+    @pytest.mark.parametrize("host", ["sora2.example.com", "old-name.example.org"])
+    def test_nor_can_its_address_be_written_so_that_it_looks_like_another(self, api: Api, host: str) -> None:
+        token = Sink.objects.get().token
+        escaped = f"%{ord(token[0]):02x}{token[1:]}"
+        for path in (f"/webhook-sink/{escaped}", f"/webhook-sink%2F{token}", f"/webhook%2dsink/{token}"):
+            refused = api.post("/webhook-endpoints", {"url": f"https://{host}{path}"})
+            assert (refused.status_code, "as its page shows it" in refused.content.decode()) == (422, True)
+
     def test_an_address_of_their_own_beside_the_sink_counts(self, provisioned: Provisioned, api: Api) -> None:
         batch = end_batch(make_batch(api, webhook_url="https://customer.example.com/webhook-sink/theirs"))
         answer(batch)
@@ -365,6 +390,8 @@ def test_a_start_can_be_moved_until_the_clock_has_begun(provisioned: Provisioned
     assert [step.took for step in found.steps] == [None] * 4
     with pytest.raises(PilotRefused, match="in the past"):
         move_start(pilot=pilot, at=now - timedelta(minutes=1), reason="x", by=sales, now=now)
+    with pytest.raises(PilotRefused, match="within 90 days"):
+        move_start(pilot=pilot, at=now + timedelta(days=91), reason="x", by=sales, now=now)
     moved: dict[str, Any] = {"pilot": pilot, "at": later, "reason": "Their engineer is away", "by": sales, "now": now}
     assert move_start(**moved)
     assert not move_start(**moved)

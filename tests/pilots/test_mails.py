@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from smtplib import SMTPDataError
 from typing import Any
 
 import pytest
@@ -495,6 +496,23 @@ def test_a_mail_that_no_server_took_is_kept_with_the_reason_and_sent_again_once(
     assert "Sent to mia@acme.example" in words_of(first)
     assert "this mail was sent already" in words_of(second)
     assert AuditEvent.objects.filter(action="sales_mail.send", detail__again=True).count() == 1
+
+
+class Quoting(BaseEmailBackend):
+    """A mail server that says what of a mail it does not like."""
+
+    def send_messages(self, messages: Any) -> int:
+        [mail] = messages
+        raise SMTPDataError(
+            554, f"5.7.1 blocked: {next(line for line in mail.body.split() if '/secret/' in line)}".encode()
+        )
+
+
+def test_what_a_mail_server_quotes_of_a_mail_opens_nothing(scene: Scene, settings: Settings) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Quoting"
+    scene.client.post(scene.address("pilot_ready"), scene.form("pilot_ready"))
+    assert "/admin/secret/***" in kept().fault
+    assert not TOKEN.findall(kept().fault)
 
 
 class Dying(BaseEmailBackend):

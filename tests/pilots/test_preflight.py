@@ -20,7 +20,7 @@ from ledger.models import Wallet
 from pilots import loop, node_example, preflight, preflight_checks
 from pilots.models import Preflight
 from pilots.preflight_account import NAME, Receiver, account_of
-from pilots.preflight_checks import IN_TIME, WORDS, run_checks
+from pilots.preflight_checks import IN_TIME, LIMIT_SECONDS, WORDS, run_checks
 from pilots.tasks import run_preflight
 from sora2.openapi import document
 from tests.factories import Account, end_items, make_batch
@@ -238,6 +238,15 @@ def test_a_check_that_breaks_fails_and_a_run_that_is_cut_off_clears_away(monkeyp
     assert (ended.ok, [check["name"] for check in ended.checks]) == (False, ["docs", "run"])
     assert ended.organization is not None
     assert nothing_is_left(ended.organization)
+
+
+@pytest.mark.django_db
+@here
+def test_the_key_of_a_run_that_was_killed_ends_by_itself() -> None:
+    with account_of(preflight.begin(by="system", now=timezone.now())) as account:
+        [key] = ApiKey.objects.filter(organization=account.organization)
+        assert key.is_usable(timezone.now() + timedelta(seconds=LIMIT_SECONDS))
+        assert not key.is_usable(timezone.now() + timedelta(minutes=31))
 
 
 # --- one at a time --------------------------------------------------------------------------------------------------

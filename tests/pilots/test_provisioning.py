@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from customers.access import DEFAULT_SCOPES
-from customers.models import ApiKey, AuditEvent, Handover, Mode, Organization, User
+from customers.models import ApiKey, AuditEvent, Handover, Mode, Organization, Plan, User
 from customers.services import create_staff
 from ledger.models import CreditRequest, Wallet
 from pilots.leads import advance
@@ -164,6 +164,8 @@ def test_sent_twice_at_once_it_makes_one_pilot(transactional_db: None) -> None:
         ({"finance_emails": "a@b.example nobody"}, "'nobody' is no e-mail address."),
         ({"credits": "100001"}, "less than or equal to 100000"),
         ({"reason": " "}, "Say why these credits are given"),
+        ({"rate_limit": "100001"}, "less than or equal to 100000"),
+        ({"max_open_batches": "10001"}, "less than or equal to 10000"),
         ({"max_items": "0"}, "greater than or equal to 1"),
         ({"webhook_url": "http://10.0.0.1/"}, "https"),
         ({"sink": "on"}, "not both"),
@@ -396,6 +398,21 @@ def test_a_password_that_nobody_has_used_is_replaced_and_no_other(sales: Client)
     assert "somebody of theirs has signed in" in words_of(again), "with another account"
     assert signs_in(*sign_in.values())
     assert AuditEvent.objects.filter(action="person.replace_password").count() == 2
+
+
+@pytest.mark.owner
+def test_nothing_new_is_made_for_a_customer_under_contract(sales: Client) -> None:
+    made_by(sales)
+    tab = f"/admin/pilots/{Pilot.objects.get().pk}/handovers"
+    sent = form_to(forms_of(sales.get(tab)), f"{tab}/new-key").fields
+    Organization.objects.update(plan=Plan.ENTERPRISE)
+    shown = sales.get(tab)
+    assert "under contract: its own administrators make its keys" in words_of(shown)
+    assert [form.action for form in forms_of(shown) if "/new-" in form.action] == []
+    for act, fields in (("new-key", {**sent, "mode": "live"}), ("new-password", {})):
+        refused = sales.post(f"{tab}/{act}", fields, follow=True)
+        assert "Nothing was made: this customer is under contract" in words_of(refused)
+    assert (ApiKey.objects.count(), Handover.objects.count()) == (2, 2)
 
 
 def test_who_only_reads_sees_what_was_handed_over_and_no_form(sales: Client) -> None:
