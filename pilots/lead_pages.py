@@ -10,8 +10,8 @@ from customers.access import Access
 from pilots import signals
 from pilots.leads import is_after
 from pilots.models import OPENS_TRANSITION, Lead, LeadStep, Pilot, SalesMail, Signal
-from pilots.sale_rules import MEANINGS, Meaning
-from pilots.sale_steps import STEPS, Step
+from pilots.sales_rules import MEANINGS, Meaning
+from pilots.sales_steps import STEPS, Step
 from sora2.pages import rows_after
 
 LEADS_SHOWN, STEPS_SHOWN, MAILS_SHOWN, SIGNALS_SHOWN = 50, 100, 50, 50

@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from pilots.key_links import MARK
+from pilots.mail_links import MARK
 from pilots.mail_models import new_mail_id
 from pilots.mail_templates import Draft
 from pilots.mails import RECIPIENTS_MOST, Letter

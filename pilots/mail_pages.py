@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from customers.access import Access
 from customers.models import Handover, Organization, User
-from pilots.key_links import KEPT
 from pilots.mail_figures import PilotFigures, figures_of_pilot
+from pilots.mail_links import KEPT
 from pilots.mail_templates import TEMPLATES, TO_PILOTS, Template
 from pilots.mails import HANDED
 from pilots.models import Lead, Pilot, SalesMail, Signal

@@ -13,7 +13,7 @@ from customers.models import AuditEvent, User
 from customers.services import create_staff
 from pilots.leads import LeadRefused, advance, create_lead, lose, move, note_down, take_up
 from pilots.models import Lead, LeadStep, SalesMail, Signal
-from pilots.sale_steps import STEPS
+from pilots.sales_steps import STEPS
 from sora2.ids import new_id
 from tests.factories import Account
 from tests.markup import form_to, forms_of, links_of

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from customers.models import AuditEvent, Organization
 from pilots.models import KIND_OF, OPENS_TRANSITION, Lead, SalesMail, Signal
-from pilots.sale_rules import MEANINGS
+from pilots.sales_rules import MEANINGS
 from pilots.signals import (
     SignalRefused,
     dangers_of,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pilots.claims import Claim, Shown
 from pilots.models import Lead
+from pilots.sales_claims import Claim, Shown
 
 Stage = Lead.Stage
 
