@@ -14,6 +14,7 @@ from pilots import lead_pages as pages
 from pilots import leads, sales_help
 from pilots.lead_forms import STAGES, ContactForm, LeadForm, LostForm, MoveForm, NoteForm, SignalForm
 from pilots.models import OPENS_TRANSITION, Lead, Pilot, Signal
+from pilots.pages import reached_lead
 from pilots.signals import SignalRefused, record_signal
 from sora2.ids import is_id
 from sora2.pages import Page, chips, render, text_of
@@ -63,14 +64,14 @@ def lead_new(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa:
 @page(Permission.PILOTS_READ)
 def lead(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Show a lead: how it came here, what was written and seen, and what to say now."""
-    return _lead_page(request, access, pages.reached_lead(access, lead_id=lead_id))
+    return _lead_page(request, access, reached_lead(access, lead_id=lead_id))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @page(Permission.PILOTS_WRITE)
 def lead_change(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Change the company's name or the contact."""
-    found = pages.reached_lead(access, lead_id=lead_id)
+    found = reached_lead(access, lead_id=lead_id)
     contact = leads.contact_of(found)
     if request.method != "POST":
         return _change_page(request, found, ContactForm(initial=contact), seen_name(contact))
@@ -90,7 +91,7 @@ def lead_change(request: HttpRequest, access: Access, lead_id: str) -> HttpRespo
 @page(Permission.PILOTS_WRITE)
 def lead_move(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Move a lead to another stage."""
-    found = pages.reached_lead(access, lead_id=lead_id)
+    found = reached_lead(access, lead_id=lead_id)
     form = MoveForm(request.POST, lead=found)
     if not form.is_valid():
         return _lead_page(request, access, found, move=form)
@@ -109,7 +110,7 @@ def lead_move(request: HttpRequest, access: Access, lead_id: str) -> HttpRespons
 @page(Permission.PILOTS_WRITE)
 def lead_note(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Write something down about a lead."""
-    found, form = pages.reached_lead(access, lead_id=lead_id), NoteForm(request.POST)
+    found, form = reached_lead(access, lead_id=lead_id), NoteForm(request.POST)
     if not form.is_valid():
         return _lead_page(request, access, found, note=form)
     leads.note_down(lead=found, note=form.cleaned_data["note"], by=person_of(request), now=timezone.now())
@@ -121,7 +122,7 @@ def lead_note(request: HttpRequest, access: Access, lead_id: str) -> HttpRespons
 @page(Permission.PILOTS_WRITE)
 def lead_lost(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Give a lead up, or take it up again: what the form says."""
-    found, form = pages.reached_lead(access, lead_id=lead_id), LostForm(request.POST)
+    found, form = reached_lead(access, lead_id=lead_id), LostForm(request.POST)
     if not form.is_valid():
         return _lead_page(request, access, found, lost=form)
     reason, by, now = form.cleaned_data["reason"], person_of(request), timezone.now()
@@ -141,7 +142,7 @@ def lead_lost(request: HttpRequest, access: Access, lead_id: str) -> HttpRespons
 @page(Permission.PILOTS_WRITE)
 def lead_signal(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Write down a signal of a lead, and of the customer that it became."""
-    found, now = pages.reached_lead(access, lead_id=lead_id), timezone.now()
+    found, now = reached_lead(access, lead_id=lead_id), timezone.now()
     form = SignalForm(request.POST, now=now)
     if not form.is_valid():
         return _lead_page(request, access, found, signal=form)

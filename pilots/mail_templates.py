@@ -30,6 +30,11 @@ class Template:
     is_paper: bool = False
     missing: Missing | None = None
 
+    @property
+    def to_pilot(self) -> bool:
+        """Say whether it is written to a pilot's customer, and not to a lead."""
+        return self.slug in TO_PILOTS
+
 
 @dataclass(frozen=True)
 class Draft:

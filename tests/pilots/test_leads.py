@@ -181,12 +181,17 @@ def test_a_lead_shows_its_steps_mails_signals_and_what_to_say_now(account: Accou
     assert "the system to pilot note of pilot" in words
     assert f"{by.username} to call note of call" in words
     assert f"{by.username} to cold mail Met at the trade fair" in words
-    assert f"Enterprise-Grade · copied · {by.username}" in words
+    assert "copied Enterprise-Grade First mail ·" in words
     assert "◐ upgrade Can we get another webhook event? Integration depth" in words
     assert "What to say: pilot" in words
     assert "Hold the review on day 2 or 3, and ask only what is on its list." in words
     assert f"/admin/pilots/{pilot.pk}" in links_of(page)
     assert "Provision a pilot" not in words
+
+
+def test_a_lead_of_which_nothing_was_written_down_says_so() -> None:
+    lead = Lead.objects.create(**CONTACT, created_by=seller())
+    assert "Nothing was written down yet." in words_of(staff("sales ops").get(at(lead)))
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: str(step.stage.value))
