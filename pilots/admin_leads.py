@@ -13,9 +13,8 @@ from customers.pages import page, person_of
 from pilots import lead_pages as pages
 from pilots import leads, sales_help
 from pilots.lead_forms import STAGES, ContactForm, LeadForm, LostForm, MoveForm, NoteForm, SignalForm
-from pilots.models import OPENS_TRANSITION, Lead, Pilot, Signal
-from pilots.pages import reached_lead
-from pilots.signals import SignalRefused, record_signal
+from pilots.models import Lead
+from pilots.pages import reached_lead, record_from
 from sora2.ids import is_id
 from sora2.pages import Page, chips, render, text_of
 from sora2.seen import ChangedMeanwhile, seen_name
@@ -144,28 +143,8 @@ def lead_signal(request: HttpRequest, access: Access, lead_id: str) -> HttpRespo
     """Write down a signal of a lead, and of the customer that it became."""
     found, now = reached_lead(access, lead_id=lead_id), timezone.now()
     form = SignalForm(request.POST, now=now)
-    if not form.is_valid():
-        return _lead_page(request, access, found, signal=form)
-    code = Signal.Code(form.cleaned_data["code"])
-    try:
-        record_signal(
-            lead=found,
-            organization=found.organization,
-            code=code,
-            note=form.cleaned_data["note"],
-            seen_at=form.cleaned_data["seen_at"],
-            by=person_of(request),
-            now=now,
-        )
-    except SignalRefused as error:
-        form.add_error("seen_at", str(error))
-        return _lead_page(request, access, found, signal=form)
-    pilot: Pilot | None = getattr(found.organization, "pilot", None)
-    if code in OPENS_TRANSITION and pilot is not None:
-        messages.success(request, "Recorded. The transition from pilot to Enterprise is open; nothing was sent.")
-        return HttpResponseRedirect(reverse("admin:pilot_plan", args=[pilot.pk]))
-    messages.success(request, "Recorded. Nothing was sent, and nothing else has changed.")
-    return _to(found)
+    done = record_from(request, form, lead=found, organization=found.organization, back=_to(found), now=now)
+    return done or _lead_page(request, access, found, signal=form)
 
 
 PAGES = [

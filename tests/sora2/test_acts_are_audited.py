@@ -38,8 +38,7 @@ from tests.customers.test_two_step import PASSWORD, code_of, give_password, next
 from tests.factories import Account, end_batch, make_batch
 from tests.markup import form_to, forms_of
 from tests.people import member, superuser
-from tests.pilots.plan_scenes import asking_pilot, record, sent
-from tests.pilots.test_start_page import pilot_of
+from tests.pilots.scenes import asking_pilot, pilot_of, record, sent
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
 from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
