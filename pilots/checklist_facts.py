@@ -13,9 +13,9 @@ from customers.models import ApiKey, Handover, Mode
 from pilots.boundary import BOUNDARY
 from pilots.criteria import Judgement
 from pilots.models import Pilot, Preflight, ReviewAnswer, SalesMail, Tick
+from pilots.orders import ADVISED_LEAST, ADVISED_MOST
 from webhooks.models import Attempt, Endpoint
 
-ITEMS_LEAST, ITEMS_MOST = 10, 50
 # What the mails that hand something over hold of it.
 IN_MAILS = {"guide": "/docs/enterprise/webhooks", "example": "batch_basic.ts", "boundary": BOUNDARY}
 REQUIRED_FIELDS = (
@@ -85,7 +85,7 @@ class Facts:
     @cached_property
     def sized_batch(self) -> Batch | None:
         """The first of the advised size."""
-        return self._batches().filter(total__range=(ITEMS_LEAST, ITEMS_MOST)).first()
+        return self._batches().filter(total__range=(ADVISED_LEAST, ADVISED_MOST)).first()
 
     def _batches(self) -> QuerySet[Batch]:
         made = Batch.objects.filter(organization=self.organization_id, mode=Mode.LIVE)
