@@ -13,7 +13,7 @@ from customers.access import Access, Permission
 from customers.pages import page, person_of
 from pilots import pilot_acts
 from pilots import pilot_pages as pages
-from pilots.criteria import Status, judge
+from pilots.criteria import CRITERIA, Status, judge
 from pilots.models import Pilot
 from pilots.pages import reached_pilot
 from pilots.pilot_forms import CloseForm, FailureForm, StartForm, WithdrawForm
@@ -32,6 +32,7 @@ def pilot_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         found=pages.pilot_list(access, wanted=wanted, cursor=text_of(request, "after"), now=timezone.now()),
         wanted=wanted,
         statuses=[status.value for status in Status],
+        criteria=CRITERIA,
         may_act=access.may(Permission.PILOTS_WRITE),
         chips=chips(request, {"status": "Status", "customer": "Customer"}),
     )

@@ -72,10 +72,7 @@ class Facts:
     @cached_property
     def endpoint(self) -> Endpoint | None:
         """A live endpoint of the customer's own that is on."""
-        own = Endpoint.objects.present().filter(
-            organization=self.organization_id, mode=Mode.LIVE, enabled=True, sink=None
-        )
-        return own.order_by("pk").first()
+        return Endpoint.objects.live_and_own().filter(organization=self.organization_id).order_by("pk").first()
 
     @cached_property
     def batch(self) -> Batch | None:

@@ -67,7 +67,7 @@ class Happened:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenSignal:
     """A signal with what it means; `opens` says that it opens the transition to Enterprise."""
 
     signal: Signal
@@ -88,7 +88,7 @@ class LeadPage:
     steps: list[Happened]
     mails: list[Written]
     templates: list[Template]
-    seen: list[Seen]
+    seen: list[SeenSignal]
     why_not_moved: str
 
 
@@ -124,10 +124,10 @@ def lead_page(lead: Lead, *, why_not_moved: str) -> LeadPage:
     )
 
 
-def seen_of(about: QuerySet[Signal]) -> list[Seen]:
+def seen_of(about: QuerySet[Signal]) -> list[SeenSignal]:
     """Return the latest of these signals with what they mean, the newest first."""
     found = about.select_related("recorded_by").order_by("-seen_at", "-pk")[:SIGNALS_SHOWN]
-    return [Seen(signal, MEANINGS[Signal.Code(signal.code)], signal.code in OPENS_TRANSITION) for signal in found]
+    return [SeenSignal(signal, MEANINGS[Signal.Code(signal.code)], signal.code in OPENS_TRANSITION) for signal in found]
 
 
 def _of_customer(rows: QuerySet[Lead], text: str) -> QuerySet[Lead]:
