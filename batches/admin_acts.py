@@ -17,7 +17,7 @@ from batches.stopping import BatchFinal, cancel
 from customers.access import Access, Permission
 from customers.pages import is_staff, page
 from sora2.faults import Invalid
-from sora2.pages import Page, render
+from sora2.pages import Page, line_of, render
 
 REASON_MAX = 600
 
@@ -92,7 +92,7 @@ def _ask(request: HttpRequest, access: Access, act: str, **context: Any) -> Http
 
 def _reason(request: HttpRequest) -> str:
     """Return why somebody acts; our staff always say. Raises NotSaid."""
-    reason = " ".join(request.POST.get("reason", "").replace("\0", "").split())
+    reason = line_of(request, "reason")
     if is_staff(request) and not reason:
         raise NotSaid("Nothing was done yet. Say why: it is the customer's batch, and the record keeps the reason.")
     if len(reason) > REASON_MAX:

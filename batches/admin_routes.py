@@ -16,7 +16,7 @@ from batches.route_forms import LimitsForm, ProviderForm
 from batches.route_pages import RouteState, all_routes, route_state
 from customers.access import Access, Permission
 from customers.pages import page
-from sora2.pages import Page, render, text_of
+from sora2.pages import Page, line_of, render, text_of
 
 
 @require_safe
@@ -77,7 +77,7 @@ def route_pause(request: HttpRequest, access: Access, name: str) -> HttpResponse
     """Submit nothing to a route any more, until it is resumed."""
     refuse_customers(request)
     state, now = route_state(name=name, now=timezone.now()), timezone.now()
-    reason = " ".join(request.POST.get("reason", "").replace("\0", "").split())
+    reason = line_of(request, "reason")
     try:
         offering.pause_route(name=state.name, reason=reason, actor=access.actor, now=now)
     except offering.OfferRefused as error:

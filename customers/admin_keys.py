@@ -60,7 +60,7 @@ def key_new(request: HttpRequest, access: Access, organization_id: str) -> HttpR
     """Make a key, and show its secret this once."""
     organization, now = reached_organization(access, organization_id=organization_id), timezone.now()
     if request.method != "POST":
-        asked = {"token": KeyForm.new_token(), "mode": mode_for_form(request, mode_of(request)).value}
+        asked = {"mode": mode_for_form(request, mode_of(request)).value}
         return _form(request, organization, KeyForm(initial=asked, now=now))
     form = KeyForm(request.POST, now=now)
     if not form.is_valid():

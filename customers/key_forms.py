@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.core.signing import BadSignature, Signer
 from django.db.models import BigIntegerField
 
 from customers.access import DEFAULT_SCOPES, SCOPES, Permission
@@ -12,7 +11,7 @@ from customers.addresses import NoNetwork, read_network
 from customers.intake import NAME_MAX, NETWORKS_MOST
 from customers.issuing import OVERLAP_HOURS, OVERLAP_HOURS_MOST, KeyOrder
 from customers.models import Mode, new_key_id
-from sora2.forms import MomentField, PlainForm, overlap_field, text_input, whole_number
+from sora2.forms import MomentField, NewIdField, PlainForm, overlap_field, text_input, whole_number
 
 REASON_MAX = 600
 MEANINGS = {
@@ -39,9 +38,7 @@ def name_field() -> forms.CharField:
 class KeyForm(PlainForm):
     """What a new key is to be. `token` is its id, signed: so that a form that is sent twice makes one key."""
 
-    token = forms.CharField(
-        widget=forms.HiddenInput, error_messages={"required": "Open this form anew: its number is missing."}
-    )
+    token = NewIdField(new_key_id, salt="customers.new_key")
     mode = forms.ChoiceField(widget=forms.HiddenInput, choices=Mode.choices)
     name = name_field()
     scopes = forms.MultipleChoiceField(
@@ -75,18 +72,6 @@ class KeyForm(PlainForm):
     def __init__(self, *given: Any, now: datetime, **more: Any) -> None:
         super().__init__(*given, **more)
         self.now = now
-
-    @staticmethod
-    def new_token() -> str:
-        """Return the signed id of a key that does not exist yet."""
-        return _signer().sign(new_key_id())
-
-    def clean_token(self) -> str:
-        """Return the id that the key will have."""
-        try:
-            return _signer().unsign(self.cleaned_data["token"])
-        except BadSignature:
-            raise forms.ValidationError("Open this form anew: it does not come from here.") from None
 
     def clean_expires_at(self) -> datetime | None:
         """Return when the key expires; that is yet to come."""
@@ -147,8 +132,3 @@ class RevokeForm(PlainForm):
         widget=text_input(),
         help_text="May stay empty. The record keeps your name, the time and this.",
     )
-
-
-def _signer() -> Signer:
-    """Return what signs the id of a new key, which comes from us and which the form carries."""
-    return Signer(salt="customers.new_key")

@@ -7,7 +7,7 @@ from django.contrib.auth.forms import SetPasswordForm, UserCreationForm
 from django.contrib.auth.password_validation import password_validators_help_texts
 
 from customers.models import Membership, User
-from sora2.forms import PlainForm, text_input
+from sora2.forms import OneLine, PlainForm, text_input
 
 if TYPE_CHECKING:
     _UserCreationForm = UserCreationForm[User]
@@ -48,7 +48,7 @@ class PasswordLinkForm(PlainForm):
 class JoinForm(_UserCreationForm):
     """Who somebody is who joins with a new account."""
 
-    name = forms.CharField(
+    name = OneLine(
         label="Your name",
         max_length=150,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
@@ -66,10 +66,6 @@ class JoinForm(_UserCreationForm):
         super().__init__(*given, **{"label_suffix": "", **more})
         self.fields["username"].widget.attrs.pop("autofocus", None)
         _say_plainly(self, "password1", "password2")
-
-    def clean_name(self) -> str:
-        """Return the name with single spaces."""
-        return " ".join(self.cleaned_data["name"].split())
 
 
 class NewPasswordForm(_SetPasswordForm):

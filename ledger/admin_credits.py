@@ -16,7 +16,7 @@ from ledger.credit_forms import CreditRequestForm
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry
 from ledger.services import AlreadyPosted, InsufficientCredits, InvalidAmount, LedgerError
 from sora2.ids import is_id
-from sora2.pages import Page, chips, render, text_of
+from sora2.pages import Page, chips, line_of, render, text_of
 
 # The field of the form that a refusal is about.
 FIELDS: dict[type[LedgerError], str] = {
@@ -87,7 +87,7 @@ def request_approve(request: HttpRequest, access: Access, request_id: str) -> Ht
     """Approve a request: its entry is posted."""
     asked = pages.reached(access, request_id=request_id)
     try:
-        approve(request=asked, decided_by=person_of(request), note=_note(request))
+        approve(request=asked, decided_by=person_of(request), note=line_of(request, "note"))
     except LedgerError as error:
         messages.error(request, _refusal(error, asked))
     else:
@@ -101,7 +101,7 @@ def request_reject(request: HttpRequest, access: Access, request_id: str) -> Htt
     """Reject a request: nothing is posted, and its reference is free again."""
     asked = pages.reached(access, request_id=request_id)
     try:
-        reject(request=asked, decided_by=person_of(request), note=_note(request))
+        reject(request=asked, decided_by=person_of(request), note=line_of(request, "note"))
     except LedgerError as error:
         messages.error(request, _refusal(error, asked))
     else:
@@ -122,10 +122,6 @@ def _refuse_customers(request: HttpRequest) -> None:
     """Keep customers' people out, who see their entries and not what we say about them. Raises Http404."""
     if not is_staff(request):
         raise Http404
-
-
-def _note(request: HttpRequest) -> str:
-    return " ".join(request.POST.get("note", "").split())
 
 
 def _to(asked: CreditRequest) -> HttpResponseRedirect:

@@ -9,7 +9,7 @@ from django.db.models import BigIntegerField
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet
-from sora2.forms import PlainForm
+from sora2.forms import OneLine, PlainForm
 from sora2.ids import is_id
 
 WORDS = {
@@ -51,7 +51,7 @@ class CreditRequestForm(PlainForm):
         max_length=longest("about"),
         help_text="Of an adjustment: the id of the batch that it is for.",
     )
-    reason = forms.CharField(
+    reason = OneLine(
         label="Reason",
         max_length=longest("reason"),
         widget=forms.Textarea(attrs={"rows": 3}),
@@ -72,10 +72,6 @@ class CreditRequestForm(PlainForm):
         asked = self.data.get("organization") or self.initial.get("organization") or ""
         if is_id(asked, "org") and (named := Organization.objects.filter(pk=asked).first()):
             self.fields["organization"].help_text = named.name
-
-    def clean_reason(self) -> str:
-        """Return the reason on one line, as it stands in the ledger."""
-        return " ".join(self.cleaned_data["reason"].split())
 
     def clean(self) -> dict[str, Any]:
         """Find the wallet."""

@@ -41,7 +41,7 @@ UNDER_CONTRACT = (
 def pilot_handovers(request: HttpRequest, access: Access, pilot_id: str) -> HttpResponseBase:
     """Show what was handed over to a pilot's customer, and what became of it."""
     pilot, now = reached_pilot(access, pilot_id=pilot_id), timezone.now()
-    asked = {"token": KeyHandoverForm.new_token(), "name": "Pilot, again", "expires_at": pages.usual_end(pilot, now)}
+    asked = {"name": "Pilot, again", "expires_at": pages.usual_end(pilot, now)}
     return _tab(request, access, pilot, KeyHandoverForm(initial=asked, now=now))
 
 

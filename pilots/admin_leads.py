@@ -13,8 +13,8 @@ from customers.pages import page, person_of
 from pilots import lead_pages as pages
 from pilots import leads, sales_help
 from pilots.lead_forms import STAGES, ContactForm, LeadForm, LostForm, MoveForm, NoteForm, SignalForm
-from pilots.models import OPENS_TRANSITION, Lead, Pilot, Signal
-from pilots.signals import SignalRefused, record_signal
+from pilots.models import Lead
+from pilots.pages import reached_lead, record_from
 from sora2.ids import is_id
 from sora2.pages import Page, chips, render, text_of
 from sora2.seen import ChangedMeanwhile, seen_name
@@ -63,14 +63,14 @@ def lead_new(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa:
 @page(Permission.PILOTS_READ)
 def lead(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Show a lead: how it came here, what was written and seen, and what to say now."""
-    return _lead_page(request, access, pages.reached_lead(access, lead_id=lead_id))
+    return _lead_page(request, access, reached_lead(access, lead_id=lead_id))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @page(Permission.PILOTS_WRITE)
 def lead_change(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Change the company's name or the contact."""
-    found = pages.reached_lead(access, lead_id=lead_id)
+    found = reached_lead(access, lead_id=lead_id)
     contact = leads.contact_of(found)
     if request.method != "POST":
         return _change_page(request, found, ContactForm(initial=contact), seen_name(contact))
@@ -90,7 +90,7 @@ def lead_change(request: HttpRequest, access: Access, lead_id: str) -> HttpRespo
 @page(Permission.PILOTS_WRITE)
 def lead_move(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Move a lead to another stage."""
-    found = pages.reached_lead(access, lead_id=lead_id)
+    found = reached_lead(access, lead_id=lead_id)
     form = MoveForm(request.POST, lead=found)
     if not form.is_valid():
         return _lead_page(request, access, found, move=form)
@@ -109,7 +109,7 @@ def lead_move(request: HttpRequest, access: Access, lead_id: str) -> HttpRespons
 @page(Permission.PILOTS_WRITE)
 def lead_note(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Write something down about a lead."""
-    found, form = pages.reached_lead(access, lead_id=lead_id), NoteForm(request.POST)
+    found, form = reached_lead(access, lead_id=lead_id), NoteForm(request.POST)
     if not form.is_valid():
         return _lead_page(request, access, found, note=form)
     leads.note_down(lead=found, note=form.cleaned_data["note"], by=person_of(request), now=timezone.now())
@@ -121,7 +121,7 @@ def lead_note(request: HttpRequest, access: Access, lead_id: str) -> HttpRespons
 @page(Permission.PILOTS_WRITE)
 def lead_lost(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Give a lead up, or take it up again: what the form says."""
-    found, form = pages.reached_lead(access, lead_id=lead_id), LostForm(request.POST)
+    found, form = reached_lead(access, lead_id=lead_id), LostForm(request.POST)
     if not form.is_valid():
         return _lead_page(request, access, found, lost=form)
     reason, by, now = form.cleaned_data["reason"], person_of(request), timezone.now()
@@ -141,30 +141,10 @@ def lead_lost(request: HttpRequest, access: Access, lead_id: str) -> HttpRespons
 @page(Permission.PILOTS_WRITE)
 def lead_signal(request: HttpRequest, access: Access, lead_id: str) -> HttpResponseBase:
     """Write down a signal of a lead, and of the customer that it became."""
-    found, now = pages.reached_lead(access, lead_id=lead_id), timezone.now()
+    found, now = reached_lead(access, lead_id=lead_id), timezone.now()
     form = SignalForm(request.POST, now=now)
-    if not form.is_valid():
-        return _lead_page(request, access, found, signal=form)
-    code = Signal.Code(form.cleaned_data["code"])
-    try:
-        record_signal(
-            lead=found,
-            organization=found.organization,
-            code=code,
-            note=form.cleaned_data["note"],
-            seen_at=form.cleaned_data["seen_at"],
-            by=person_of(request),
-            now=now,
-        )
-    except SignalRefused as error:
-        form.add_error("seen_at", str(error))
-        return _lead_page(request, access, found, signal=form)
-    pilot: Pilot | None = getattr(found.organization, "pilot", None)
-    if code in OPENS_TRANSITION and pilot is not None:
-        messages.success(request, "Recorded. The transition from pilot to Enterprise is open; nothing was sent.")
-        return HttpResponseRedirect(reverse("admin:pilot_plan", args=[pilot.pk]))
-    messages.success(request, "Recorded. Nothing was sent, and nothing else has changed.")
-    return _to(found)
+    done = record_from(request, form, lead=found, organization=found.organization, back=_to(found), now=now)
+    return done or _lead_page(request, access, found, signal=form)
 
 
 PAGES = [

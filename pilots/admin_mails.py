@@ -13,7 +13,7 @@ from pilots import mails
 from pilots.mail_forms import MailForm
 from pilots.mail_templates import TO_LEADS, TO_PILOTS, Draft, draft_to_lead, draft_to_pilot
 from pilots.models import Pilot, SalesMail
-from pilots.pages import reached_pilot
+from pilots.pages import reached_lead, reached_pilot
 from sora2.pages import Page, render, render_once, text_of
 from sora2.seen import ChangedMeanwhile, seen_name
 
@@ -53,7 +53,7 @@ def pilot_mail(request: HttpRequest, access: Access, pilot_id: str, template: st
 @page(Permission.PILOTS_WRITE)
 def lead_mail(request: HttpRequest, access: Access, lead_id: str, template: str) -> HttpResponseBase:
     """Write a mail to a lead: filled, to be looked at and edited; then send it, or copy it."""
-    lead = pages.reached_lead(access, lead_id=lead_id)
+    lead = reached_lead(access, lead_id=lead_id)
     if template not in TO_LEADS:
         raise Http404
     return _write(request, draft_to_lead(lead, TO_LEADS[template], by=person_of(request)), None)
@@ -74,7 +74,7 @@ def sales_mail(request: HttpRequest, access: Access, mail_id: str) -> HttpRespon
         title=f"Mail: {mail.subject}",
         mail=mail,
         found=found,
-        seen=seen_name(mails.seen_of(mail)) if may_act and found.state == "not sent" else "",
+        seen=seen_name(mails.seen_of(mail)) if may_act and mail.state == "not sent" else "",
     )
 
 

@@ -11,9 +11,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from customers.access import Access, Permission
 from customers.pages import page, person_of
-from pilots import life
+from pilots import pilot_acts
 from pilots import pilot_pages as pages
-from pilots.criteria import Status, judge
+from pilots.criteria import CRITERIA, Status, judge
 from pilots.models import Pilot
 from pilots.pages import reached_pilot
 from pilots.pilot_forms import CloseForm, FailureForm, StartForm, WithdrawForm
@@ -32,6 +32,7 @@ def pilot_list(request: HttpRequest, access: Access) -> HttpResponseBase:
         found=pages.pilot_list(access, wanted=wanted, cursor=text_of(request, "after"), now=timezone.now()),
         wanted=wanted,
         statuses=[status.value for status in Status],
+        criteria=CRITERIA,
         may_act=access.may(Permission.PILOTS_WRITE),
         chips=chips(request, {"status": "Status", "customer": "Customer"}),
     )
@@ -54,8 +55,8 @@ def pilot_failure(request: HttpRequest, access: Access, pilot_id: str) -> HttpRe
         return _pilot_page(request, access, pilot, failure_form=form)
     given = {"condition": form.cleaned_data["condition"], "note": form.cleaned_data["note"]}
     try:
-        done = life.record_failure(pilot=pilot, **given, by=person_of(request), now=now)
-    except life.PilotRefused as error:
+        done = pilot_acts.record_failure(pilot=pilot, **given, by=person_of(request), now=now)
+    except pilot_acts.PilotRefused as error:
         return _back(request, pilot, fault=str(error))
     return _back(request, pilot, done="Recorded." if done else "It was recorded already: nothing was changed.")
 
@@ -70,8 +71,8 @@ def pilot_failure_withdraw(request: HttpRequest, access: Access, pilot_id: str, 
         return _pilot_page(request, access, pilot, withdraw_form=form, withdraws=failure.pk)
     reason = form.cleaned_data["reason"]
     try:
-        done = life.withdraw_failure(failure=failure, reason=reason, by=person_of(request), now=timezone.now())
-    except life.PilotRefused as error:
+        done = pilot_acts.withdraw_failure(failure=failure, reason=reason, by=person_of(request), now=timezone.now())
+    except pilot_acts.PilotRefused as error:
         return _back(request, pilot, fault=str(error))
     return _back(request, pilot, done="Withdrawn." if done else "It was withdrawn already: nothing was changed.")
 
@@ -86,8 +87,8 @@ def pilot_start(request: HttpRequest, access: Access, pilot_id: str) -> HttpResp
         return _pilot_page(request, access, pilot, start_form=form)
     given = {"at": form.cleaned_data["at"], "reason": form.cleaned_data["reason"]}
     try:
-        done = life.move_start(pilot=pilot, **given, by=person_of(request), now=now)
-    except life.PilotRefused as error:
+        done = pilot_acts.move_start(pilot=pilot, **given, by=person_of(request), now=now)
+    except pilot_acts.PilotRefused as error:
         form.add_error("at", str(error))
         return _pilot_page(request, access, pilot, start_form=form)
     return _back(request, pilot, done="Moved." if done else "It begins then already: nothing was changed.")
@@ -105,8 +106,8 @@ def pilot_close(request: HttpRequest, access: Access, pilot_id: str) -> HttpResp
         return _close_page(request, access, pilot, form=form)
     given = {"seen": form.cleaned_data["seen"], "lesson": form.cleaned_data["lesson"]}
     try:
-        done = life.close_pilot(pilot=pilot, **given, by=person_of(request), now=now)
-    except life.PilotRefused as error:
+        done = pilot_acts.close_pilot(pilot=pilot, **given, by=person_of(request), now=now)
+    except pilot_acts.PilotRefused as error:
         return _back(request, pilot, fault=f"Nothing was changed. {error}")
     return _back(request, pilot, done="Closed." if done else "It was closed already: nothing was changed.")
 

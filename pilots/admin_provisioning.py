@@ -35,8 +35,7 @@ def pilot_new(request: HttpRequest, access: Access) -> HttpResponseBase:
     preflight = Preflight.objects.fresh(now).first()
     fresh = preflight is not None
     if request.method != "POST":
-        asked = {"token": PilotForm.new_token(), **_of_lead(lead)}
-        return _form(request, PilotForm(initial=asked, lead=lead, fresh=fresh, now=now), preflight)
+        return _form(request, PilotForm(initial=_of_lead(lead), lead=lead, fresh=fresh, now=now), preflight)
     form = PilotForm(request.POST, lead=lead, fresh=fresh, now=now)
     step = request.POST.get("step", "")
     if not form.is_valid() or step == "change":

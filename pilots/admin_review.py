@@ -10,11 +10,10 @@ from customers.access import Access, Permission
 from customers.pages import page, person_of
 from pilots import review, sales_help
 from pilots.lead_forms import SignalForm
-from pilots.models import OPENS_TRANSITION, Lead, Pilot, Signal
-from pilots.pages import reached_pilot
+from pilots.models import Lead, Pilot
+from pilots.pages import reached_pilot, record_from
 from pilots.review_forms import AnswerForm
 from pilots.review_pages import review_page
-from pilots.signals import SignalRefused, record_signal
 from sora2.pages import Page, render
 
 
@@ -49,7 +48,7 @@ def review_answer(request: HttpRequest, access: Access, pilot_id: str) -> HttpRe
         messages.warning(request, "Recorded. Money that is unexplained comes first: look at the checks now.")
     else:
         messages.success(request, "Recorded.")
-    return _to("pilot_review", pilot)
+    return _to(pilot)
 
 
 @require_POST
@@ -58,27 +57,9 @@ def signal_record(request: HttpRequest, access: Access, pilot_id: str) -> HttpRe
     """Write down a signal of a customer; one that opens the transition leads to the plan."""
     pilot, now = reached_pilot(access, pilot_id=pilot_id), timezone.now()
     form = SignalForm(request.POST, now=now)
-    if not form.is_valid():
-        return _review_page(request, access, pilot, signal=form)
-    code = Signal.Code(form.cleaned_data["code"])
-    try:
-        record_signal(
-            lead=Lead.objects.filter(organization=pilot.organization).first(),
-            organization=pilot.organization,
-            code=code,
-            note=form.cleaned_data["note"],
-            seen_at=form.cleaned_data["seen_at"],
-            by=person_of(request),
-            now=now,
-        )
-    except SignalRefused as error:
-        form.add_error("seen_at", str(error))
-        return _review_page(request, access, pilot, signal=form)
-    if code in OPENS_TRANSITION:
-        messages.success(request, "Recorded. The transition from pilot to Enterprise is open; nothing was sent.")
-        return _to("pilot_plan", pilot)
-    messages.success(request, "Recorded. Nothing was sent, and nothing else has changed.")
-    return _to("pilot_review", pilot)
+    lead = Lead.objects.filter(organization=pilot.organization).first()
+    done = record_from(request, form, lead=lead, organization=pilot.organization, back=_to(pilot), now=now)
+    return done or _review_page(request, access, pilot, signal=form)
 
 
 @require_safe
@@ -121,5 +102,5 @@ def _review_page(
     )
 
 
-def _to(name: str, pilot: Pilot) -> HttpResponseRedirect:
-    return HttpResponseRedirect(reverse(f"admin:{name}", args=[pilot.pk]))
+def _to(pilot: Pilot) -> HttpResponseRedirect:
+    return HttpResponseRedirect(reverse("admin:pilot_review", args=[pilot.pk]))

@@ -8,15 +8,14 @@ from typing import Any
 from django.db.models import Min, Q, QuerySet
 
 from batches.models import Batch, Item, SignOff
+from customers.handing_over import Named
 from customers.models import ApiKey, Handover, Mode
 from pilots.boundary import BOUNDARY
 from pilots.criteria import Judgement
 from pilots.models import Pilot, Preflight, ReviewAnswer, SalesMail, Tick
+from pilots.orders import ADVISED_LEAST, ADVISED_MOST
 from webhooks.models import Attempt, Endpoint
 
-ITEMS_LEAST, ITEMS_MOST = 10, 50
-# What a live key is called where secrets are handed over.
-LIVE_KEY = "Live API key"
 # What the mails that hand something over hold of it.
 IN_MAILS = {"guide": "/docs/enterprise/webhooks", "example": "batch_basic.ts", "boundary": BOUNDARY}
 REQUIRED_FIELDS = (
@@ -60,24 +59,20 @@ class Facts:
     @cached_property
     def handed_over(self) -> bool:
         """Whether somebody has opened a one-time link with a live key."""
-        links = Handover.objects.filter(organization=self.organization_id, names__contains=[LIVE_KEY])
+        links = Handover.objects.filter(organization=self.organization_id, names__contains=[Named.LIVE_KEY])
         return links.filter(revealed_at__isnull=False).exists()
 
     @cached_property
     def mailed(self) -> dict[str, datetime | None]:
         """When the customer was first sent a mail that holds each of IN_MAILS."""
-        kept = SalesMail.objects.filter(organization=self.organization_id)
-        went_out = kept.filter(Q(way=SalesMail.Way.COPIED) | Q(sent_at__isnull=False))
+        gone = SalesMail.objects.filter(organization=self.organization_id).gone()
         firsts = {name: Min("created_at", filter=Q(body__contains=text)) for name, text in IN_MAILS.items()}
-        return went_out.aggregate(**firsts)
+        return gone.aggregate(**firsts)
 
     @cached_property
     def endpoint(self) -> Endpoint | None:
         """A live endpoint of the customer's own that is on."""
-        own = Endpoint.objects.present().filter(
-            organization=self.organization_id, mode=Mode.LIVE, enabled=True, sink=None
-        )
-        return own.order_by("pk").first()
+        return Endpoint.objects.live_and_own().filter(organization=self.organization_id).order_by("pk").first()
 
     @cached_property
     def batch(self) -> Batch | None:
@@ -87,7 +82,7 @@ class Facts:
     @cached_property
     def sized_batch(self) -> Batch | None:
         """The first of the advised size."""
-        return self._batches().filter(total__range=(ITEMS_LEAST, ITEMS_MOST)).first()
+        return self._batches().filter(total__range=(ADVISED_LEAST, ADVISED_MOST)).first()
 
     def _batches(self) -> QuerySet[Batch]:
         made = Batch.objects.filter(organization=self.organization_id, mode=Mode.LIVE)

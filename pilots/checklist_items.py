@@ -6,7 +6,7 @@ prepare, what they do on day 1 and 2, and the review.
 
 from dataclasses import dataclass
 
-from pilots.checklist_sight import (
+from pilots.checklist_evidence import (
     Sight,
     by_answers,
     by_any_batch,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from customers.access import Access
 from customers.naming import names_of
+from pilots.checklist_evidence import Seen
 from pilots.checklist_facts import Facts
 from pilots.checklist_items import LISTS, Item
-from pilots.checklist_sight import Seen
 from pilots.models import Tick
 
 Sides = Collection[Tick.Side]

@@ -25,6 +25,11 @@ FAILURES = {
     Condition.RECONCILIATION: "Finance could not complete the reconciliation",
     Condition.DEMO_OR_API: "Somebody had to ask: “Is the demo the same as the API?”",
 }
+CRITERIA = (
+    "Ran at least 1 batch",
+    "Customer system received batch.completed",
+    "Finance verified: reserved = settled + refunded",
+)
 STEPS = {
     "batch_accepted": "First live batch accepted",
     "batch_ended": "A batch ran to its end",
@@ -140,14 +145,14 @@ def _judgement(pilot: Pilot, found: Evidence, now: datetime) -> Judgement:
 
 
 def _criteria(pilot: Pilot, found: Evidence) -> tuple[Criterion, Criterion, Criterion]:
-    def criterion(number: int, name: str, at: datetime | None, record: Batch | Attempt | SignOff | None) -> Criterion:
-        return Criterion(number, name, at, at is not None and at <= pilot.deadline, record)
+    def criterion(number: int, at: datetime | None, record: Batch | Attempt | SignOff | None) -> Criterion:
+        return Criterion(number, CRITERIA[number - 1], at, at is not None and at <= pilot.deadline, record)
 
     ran, received, signed = found.ran, found.received, found.signed
     return (
-        criterion(1, "Ran at least 1 batch", ran.finished_at if ran else None, ran),
-        criterion(2, "Customer system received batch.completed", received.ended_at if received else None, received),
-        criterion(3, "Finance verified: reserved = settled + refunded", signed.signed_at if signed else None, signed),
+        criterion(1, ran.finished_at if ran else None, ran),
+        criterion(2, received.ended_at if received else None, received),
+        criterion(3, signed.signed_at if signed else None, signed),
     )
 
 

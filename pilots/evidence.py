@@ -144,7 +144,7 @@ def _facts() -> dict[str, Any]:
     signers = Membership.objects.filter(
         organization=OuterRef("organization"), role__in=SIGNING_ROLES, user__is_active=True
     )
-    own = Endpoint.objects.present().filter(mode=Mode.LIVE, enabled=True, sink=None)
+    own = Endpoint.objects.live_and_own()
     return {
         "has_endpoint": Exists(own.filter(organization=OuterRef("organization"))),
         "signer_came": Exists(signers.filter(user__last_login__isnull=False)),

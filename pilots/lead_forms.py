@@ -7,20 +7,12 @@ from django import forms
 
 from pilots import leads
 from pilots.models import KIND_OF, Lead, Signal, SignalKind
-from sora2.forms import MomentField, PlainForm, text_input
+from sora2.forms import MomentField, OneLine, PlainForm, text_input
 
 STAGES = {stage.value: stage.value.replace("_", " ") for stage in Lead.Stage}
 GROUPS = [
     (kind.value, [(code.value, code.label) for code in Signal.Code if KIND_OF[code] == kind]) for kind in SignalKind
 ]
-
-
-class OneLine(forms.CharField):
-    """A text in which spaces are single and lines are one."""
-
-    def to_python(self, value: Any) -> str:
-        """Return the text as it is stored."""
-        return " ".join(str(super().to_python(value) or "").split())
 
 
 def note_field(label: str, *, help_text: str = "", required: bool = True) -> OneLine:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.shortcuts import get_object_or_404
 
 from customers.access import Access
 from pilots import signals
 from pilots.leads import is_after
+from pilots.mail_pages import Written, written
+from pilots.mail_templates import TO_LEADS, Template
 from pilots.models import OPENS_TRANSITION, Lead, LeadStep, Pilot, SalesMail, Signal
-from pilots.sale_rules import MEANINGS, Meaning
-from pilots.sale_steps import STEPS, Step
+from pilots.pages import leads_of
+from pilots.sales_rules import MEANINGS, Meaning
+from pilots.sales_steps import STEPS, Step
 from sora2.pages import rows_after
 
 LEADS_SHOWN, STEPS_SHOWN, MAILS_SHOWN, SIGNALS_SHOWN = 50, 100, 50, 50
@@ -64,7 +67,7 @@ class Happened:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenSignal:
     """A signal with what it means; `opens` says that it opens the transition to Enterprise."""
 
     signal: Signal
@@ -74,25 +77,24 @@ class Seen:
 
 @dataclass(frozen=True)
 class LeadPage:
-    """One lead with all that there is about it; of each stage whether it has come so far."""
+    """One lead with all that there is about it; of each stage whether it has come so far.
+
+    `templates` are the mails that can be written to it.
+    """
 
     lead: Lead
     pilot: Pilot | None
     stages: list[tuple[Step, bool]]
     steps: list[Happened]
-    mails: list[SalesMail]
-    seen: list[Seen]
+    mails: list[Written]
+    templates: list[Template]
+    seen: list[SeenSignal]
     why_not_moved: str
-
-
-def reached_lead(access: Access, *, lead_id: str) -> Lead:
-    """Return a lead, with its organization. Raises Http404."""
-    return get_object_or_404(_leads(access).select_related("organization__pilot", "created_by"), pk=lead_id)
 
 
 def lead_list(access: Access, *, wanted: Wanted, cursor: str) -> LeadList:
     """Return the leads that are wanted, the newest first."""
-    found = _of_customer(_leads(access), wanted.customer)
+    found = _of_customer(leads_of(access), wanted.customer)
     counts = dict(found.filter(lost_at=None).order_by().values_list("stage").annotate(count=Count("pk")))
     shown = found.exclude(lost_at=None) if wanted.lost else found.filter(lost_at=None)
     if wanted.stage:
@@ -109,29 +111,23 @@ def lead_list(access: Access, *, wanted: Wanted, cursor: str) -> LeadList:
 
 def lead_page(lead: Lead, *, why_not_moved: str) -> LeadPage:
     """Return what the page of a lead shows."""
-    mails = Q(lead=lead)
-    if lead.organization_id:
-        mails |= Q(organization=lead.organization_id)
+    mails = SalesMail.objects.about(lead=lead, organization_id=lead.organization_id).select_related("created_by")
     return LeadPage(
         lead=lead,
         pilot=getattr(lead.organization, "pilot", None),
         stages=[(step, not is_after(step.stage, lead.stage)) for step in STEPS],
         steps=_happened(lead),
-        mails=list(SalesMail.objects.filter(mails).select_related("created_by").order_by("-pk")[:MAILS_SHOWN]),
+        mails=[written(mail) for mail in mails.order_by("-pk")[:MAILS_SHOWN]],
+        templates=list(TO_LEADS.values()),
         seen=seen_of(signals.about_lead(lead)),
         why_not_moved=why_not_moved,
     )
 
 
-def seen_of(about: QuerySet[Signal]) -> list[Seen]:
+def seen_of(about: QuerySet[Signal]) -> list[SeenSignal]:
     """Return the latest of these signals with what they mean, the newest first."""
     found = about.select_related("recorded_by").order_by("-seen_at", "-pk")[:SIGNALS_SHOWN]
-    return [Seen(signal, MEANINGS[Signal.Code(signal.code)], signal.code in OPENS_TRANSITION) for signal in found]
-
-
-def _leads(access: Access) -> QuerySet[Lead]:
-    """Return the leads: our own people's, all of them."""
-    return Lead.objects.all() if access.organization_ids is None else Lead.objects.none()
+    return [SeenSignal(signal, MEANINGS[Signal.Code(signal.code)], signal.code in OPENS_TRANSITION) for signal in found]
 
 
 def _of_customer(rows: QuerySet[Lead], text: str) -> QuerySet[Lead]:
@@ -156,6 +152,6 @@ def _happened(lead: Lead) -> list[Happened]:
 
 
 def _compared(steps: list[LeadStep]) -> Iterable[Happened]:
-    for step, before in zip(steps, [*steps[1:], None], strict=True):
+    for step, before in zip_longest(steps, steps[1:]):
         moved = before is None or before.stage != step.stage
         yield Happened(step, moved, before is not None and is_after(before.stage, step.stage))

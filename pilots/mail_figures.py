@@ -115,8 +115,7 @@ def figures_of_pilot(pilot: Pilot, *, by: User, now: datetime) -> PilotFigures:
     ran, received, signed = (criterion.evidence for criterion in judged.criteria)
     lead = Lead.objects.filter(organization=organization).first()
     name, email = _contact(organization, lead)
-    own = Endpoint.objects.present().filter(organization=organization, mode=Mode.LIVE, enabled=True, sink=None)
-    first = own.order_by("pk").first()
+    first = Endpoint.objects.live_and_own().filter(organization=organization).order_by("pk").first()
     return PilotFigures(
         name=name,
         email=email,

@@ -4,14 +4,13 @@ import re
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.signing import BadSignature, Signer
 from django.core.validators import validate_email
 
-from pilots.key_links import MARK
+from pilots.mail_links import MARK
 from pilots.mail_models import new_mail_id
 from pilots.mail_templates import Draft
 from pilots.mails import RECIPIENTS_MOST, Letter
-from sora2.forms import PlainForm, text_input
+from sora2.forms import NewIdField, PlainForm, text_input
 
 SUBJECT_MAX, BODY_MAX = 300, 20_000
 
@@ -19,9 +18,7 @@ SUBJECT_MAX, BODY_MAX = 300, 20_000
 class MailForm(PlainForm):
     """A mail: to whom, about what, its text. `token` is its id, signed: a form that is sent twice writes one mail."""
 
-    token = forms.CharField(
-        widget=forms.HiddenInput, error_messages={"required": "Open this form anew: its number is missing."}
-    )
+    token = NewIdField(new_mail_id, salt="pilots.new_mail")
     recipients = forms.CharField(
         label="To",
         max_length=2_000,
@@ -44,23 +41,10 @@ class MailForm(PlainForm):
         error_messages={"required": "Write something."},
     )
 
-    @staticmethod
-    def new_token() -> str:
-        """Return the signed id of a mail that does not exist yet."""
-        return _signer().sign(new_mail_id())
-
     @classmethod
     def of(cls, draft: Draft) -> "MailForm":
         """Return the form filled with a draft."""
-        filled = {"recipients": draft.to, "subject": draft.subject, "body": draft.body}
-        return cls(initial={"token": cls.new_token(), **filled})
-
-    def clean_token(self) -> str:
-        """Return the id that the mail will have."""
-        try:
-            return _signer().unsign(self.cleaned_data["token"])
-        except BadSignature:
-            raise ValidationError("Open this form anew: it does not come from here.") from None
+        return cls(initial={"recipients": draft.to, "subject": draft.subject, "body": draft.body})
 
     def clean_recipients(self) -> list[str]:
         """Return the addresses, each once."""
@@ -92,8 +76,3 @@ def _is_address(text: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _signer() -> Signer:
-    """Return what signs the id of a new mail, which comes from us and which the form carries."""
-    return Signer(salt="pilots.new_mail")

@@ -1,5 +1,7 @@
 """What our people wrote to a lead or a customer, as it went out, as rows. Part of pilots.models, which imports this."""
 
+from typing import Self
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -11,6 +13,18 @@ from sora2.ids import new_id
 
 def new_mail_id() -> str:
     return new_id("mai")
+
+
+class SalesMailQuerySet(models.QuerySet["SalesMail"]):
+    def about(self, *, lead: Lead | None, organization_id: str | None) -> Self:
+        """Keep what was written to a lead, to a customer, or to what was the one and is the other."""
+        nobody = Q(pk__in=[])
+        to_lead = Q(lead=lead) if lead else nobody
+        return self.filter(to_lead | (Q(organization=organization_id) if organization_id else nobody))
+
+    def gone(self) -> Self:
+        """Keep what went out: sent, or copied and sent by hand."""
+        return self.filter(Q(way=SalesMail.Way.COPIED) | Q(sent_at__isnull=False))
 
 
 class SalesMail(models.Model):
@@ -34,6 +48,8 @@ class SalesMail(models.Model):
     sent_at = models.DateTimeField(null=True)
     fault = models.CharField(max_length=300, blank=True)
 
+    objects = SalesMailQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -47,3 +63,8 @@ class SalesMail(models.Model):
 
     def __str__(self) -> str:
         return self.subject
+
+    @property
+    def state(self) -> str:
+        """Return how it stands: `copied`, `sent`, or `not sent`."""
+        return "copied" if self.way == self.Way.COPIED else "sent" if self.sent_at else "not sent"

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from customers.access import Access
 from customers.models import Handover, Organization, User
-from pilots.key_links import KEPT
 from pilots.mail_figures import PilotFigures, figures_of_pilot
-from pilots.mail_templates import TEMPLATES, TO_PILOTS, Template
+from pilots.mail_links import KEPT
+from pilots.mail_templates import TEMPLATES, TO_LEADS, TO_PILOTS, Template
 from pilots.mails import HANDED
 from pilots.models import Lead, Pilot, SalesMail, Signal
 from sora2.pages import Rows, rows_after
@@ -22,16 +21,15 @@ SHOWN = 50
 
 @dataclass(frozen=True)
 class Written:
-    """A mail that is kept, under its template's name, and how it stands: `sent`, `copied` or `not sent`."""
+    """A mail that is kept, under its template's name."""
 
     mail: SalesMail
     name: str
-    state: str
 
     @property
     def is_unknown(self) -> bool:
         """Say whether nobody knows if it went out: it was given to the mail server, and then nothing was noted."""
-        return self.state == "not sent" and self.mail.fault.startswith(HANDED)
+        return self.mail.state == "not sent" and self.mail.fault.startswith(HANDED)
 
     @property
     def has_links(self) -> bool:
@@ -52,27 +50,28 @@ class Offered:
 
 @dataclass(frozen=True)
 class Mails:
-    """The mails of a pilot. `lead` is who the customer was before, if we knew them."""
+    """The mails of a pilot. `lead` is who the customer was, if we knew them; `to_lead` is what is written to leads."""
 
     offered: list[Offered]
     written: list[Written]
     rows: Rows[SalesMail]
     lead: Lead | None
+    to_lead: list[Template]
 
 
 def written(mail: SalesMail) -> Written:
-    """Return a mail and how it stands."""
-    state = "copied" if mail.way == SalesMail.Way.COPIED else "sent" if mail.sent_at else "not sent"
+    """Return a mail under its template's name."""
     known = TEMPLATES.get(mail.template)
-    return Written(mail, known.name if known else mail.template, state)
+    return Written(mail, known.name if known else mail.template)
 
 
 def mails_of_pilot(pilot: Pilot, *, by: User, now: datetime, cursor: str = "") -> Mails:
     """Return what was written to a pilot's customer, also while it was a lead, and what can be."""
     figures = figures_of_pilot(pilot, by=by, now=now)
     lead = figures.lead
-    about = Q(organization=pilot.organization_id) | (Q(lead=lead) if lead else Q())
-    last = _last_written(about)
+    kept = SalesMail.objects.about(lead=lead, organization_id=pilot.organization_id)
+    # When each template went out last.
+    last = dict(kept.gone().order_by("created_at").values_list("template", "created_at"))
     following = next_of(figures, written=frozenset(last))
     offered = [
         Offered(
@@ -84,9 +83,8 @@ def mails_of_pilot(pilot: Pilot, *, by: User, now: datetime, cursor: str = "") -
         )
         for template in TO_PILOTS.values()
     ]
-    kept = SalesMail.objects.filter(about).select_related("created_by")
-    rows = rows_after(kept, key="-id", cursor=cursor, size=SHOWN)
-    return Mails(offered, [written(mail) for mail in rows.rows], rows, lead)
+    rows = rows_after(kept.select_related("created_by"), key="-id", cursor=cursor, size=SHOWN)
+    return Mails(offered, [written(mail) for mail in rows.rows], rows, lead, list(TO_LEADS.values()))
 
 
 def next_of(figures: PilotFigures, *, written: frozenset[str]) -> str:
@@ -112,22 +110,9 @@ def waiting(organization: Organization | None) -> list[Handover]:
     return list(Handover.objects.open().filter(organization=organization).order_by("pk")) if organization else []
 
 
-def reached_lead(access: Access, *, lead_id: str) -> Lead:
-    """Return a lead, for our own people. Raises Http404."""
-    if access.organization_ids is not None:
-        raise Http404
-    return get_object_or_404(Lead.objects.select_related("organization"), pk=lead_id)
-
-
 def reached_mail(access: Access, *, mail_id: str) -> SalesMail:
     """Return a kept mail with all that it is about, for our own people. Raises Http404."""
     if access.organization_ids is not None:
         raise Http404
     kept = SalesMail.objects.select_related("lead", "organization__pilot", "created_by")
     return get_object_or_404(kept, pk=mail_id)
-
-
-def _last_written(about: Q) -> dict[str, datetime]:
-    """Return when each template went out last: sent, or copied."""
-    gone = SalesMail.objects.filter(about).filter(Q(sent_at__isnull=False) | Q(way=SalesMail.Way.COPIED))
-    return dict(gone.order_by("created_at").values_list("template", "created_at"))

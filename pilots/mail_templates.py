@@ -14,8 +14,6 @@ from customers.models import Organization, User
 from pilots.mail_figures import Figures, PilotFigures, figures_of_lead, figures_of_pilot
 from pilots.models import Lead, Pilot
 
-Missing = Callable[[PilotFigures], list[str]]
-
 
 @dataclass(frozen=True)
 class Template:
@@ -28,7 +26,12 @@ class Template:
     name: str
     when: str
     is_paper: bool = False
-    missing: Missing | None = None
+    missing: Callable[[PilotFigures], list[str]] | None = None
+
+    @property
+    def to_pilot(self) -> bool:
+        """Say whether it is written to a pilot's customer, and not to a lead."""
+        return self.slug in TO_PILOTS
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from structlog import get_logger
 from customers.models import Plan, User
 from customers.services import audit
 from pilots.boundary import BOUNDARY
-from pilots.key_links import MARK, PASTED, NothingToHandOver, with_links, without_places
+from pilots.mail_links import MARK, PASTED, NothingToHandOver, with_links, without_places
+from pilots.mail_promises import promises_in
 from pilots.mail_templates import Draft
 from pilots.models import SalesMail
-from pilots.promises import promises_in
 from sora2.redaction import masked
 from sora2.seen import check_seen
 

@@ -36,7 +36,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownCriterion:
     """A criterion, and its evidence as far as somebody may see it, in words that follow the link.
 
     `signed` is the sign-off, and `who` whose it is; for who may see its figures.
@@ -65,7 +65,7 @@ class PilotBlock:
 
     judgement: Judgement
     clock: Clock
-    criteria: list[Shown]
+    criteria: list[ShownCriterion]
     steps: list[Link]
     days: list[Day]
     checklist: list[Group]
@@ -90,19 +90,21 @@ def pilot_block(own: Access, *, now: datetime) -> PilotBlock | None:
     )
 
 
-def shown(access: Access, criterion: Criterion) -> Shown:
+def shown(access: Access, criterion: Criterion) -> ShownCriterion:
     """Return a criterion with as much of its evidence as somebody may see."""
     match criterion.evidence:
         case Batch() as batch:
-            return Shown(criterion, Link(f"batch {batch.request_id}", batch_address(batch.pk)), words=batch.state)
+            return ShownCriterion(
+                criterion, Link(f"batch {batch.request_id}", batch_address(batch.pk)), words=batch.state
+            )
         case Attempt() as attempt if access.may(Permission.WEBHOOKS_READ):
             address = reverse("admin:delivery", args=[attempt.delivery_id])
             link = Link(f"delivery to {host_of(attempt.delivery.url)}", address)
-            return Shown(criterion, link, words=f"answered {answer_of(attempt)}")
+            return ShownCriterion(criterion, link, words=f"answered {answer_of(attempt)}")
         case SignOff() as signed if access.may(Permission.LEDGER_READ):
             link = Link("signed off on Billing", sign_off_address(signed.batch_id))
-            return Shown(criterion, link, signed=signed, who=_who(access, signed))
-    return Shown(criterion)
+            return ShownCriterion(criterion, link, signed=signed, who=_who(access, signed))
+    return ShownCriterion(criterion)
 
 
 def _who(access: Access, signed: SignOff) -> str:

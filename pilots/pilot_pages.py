@@ -17,10 +17,10 @@ from pilots.boundary import BOUNDARY
 from pilots.clock import Clock, clock_of
 from pilots.criteria import Judgement, Status, judge, judge_all
 from pilots.evidence import status_at
-from pilots.life import CLOSED, why_not_closed
 from pilots.models import Pilot, PilotFailure
 from pilots.next_steps import Missing
-from pilots.pilot_block import Link, Shown, shown
+from pilots.pilot_acts import CLOSED, why_not_closed
+from pilots.pilot_block import Link, ShownCriterion, shown
 from sora2.pages import Rows, rows_after, with_query
 
 PILOTS_SHOWN = 50
@@ -57,7 +57,7 @@ class PilotPage:
 
     judgement: Judgement
     clock: Clock
-    criteria: list[Shown]
+    criteria: list[ShownCriterion]
     help_links: list[Link]
     made_by: str
     grant: Entry | None

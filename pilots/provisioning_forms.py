@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.core.signing import BadSignature, Signer
 
 from customers.access import DEFAULT_SCOPES
 from customers.account_forms import ADDRESS_LONGEST, EmailsField
@@ -26,7 +25,7 @@ from pilots.orders import (
     REASON_MAX,
     PilotOrder,
 )
-from sora2.forms import MomentField, PlainForm, text_input, whole_number
+from sora2.forms import MomentField, NewIdField, OneLine, PlainForm, text_input, whole_number
 from webhooks.endpoint_forms import UrlField
 
 # The fields as they stand on the page, under what they are about.
@@ -43,10 +42,8 @@ GROUPS = {
 class PilotForm(PlainForm):
     """What a pilot is to be. `token` is its id, signed: so that a form that is sent twice makes one pilot."""
 
-    token = forms.CharField(
-        widget=forms.HiddenInput, error_messages={"required": "Open this form anew: its number is missing."}
-    )
-    name = forms.CharField(
+    token = NewIdField(new_pilot_id, salt="pilots.new_pilot")
+    name = OneLine(
         label="Company",
         max_length=NAME_MAX,
         widget=text_input(),
@@ -72,7 +69,7 @@ class PilotForm(PlainForm):
         initial=1_000,
         help_text=f"A pilot is free: a grant of at most {PILOT_CREDITS_MAX:,}, which needs no second person.",
     )
-    reason = forms.CharField(
+    reason = OneLine(
         label="Reason",
         max_length=REASON_MAX,
         widget=text_input(),
@@ -121,31 +118,11 @@ class PilotForm(PlainForm):
         if fresh:
             del self.fields["override_reason"]
 
-    @staticmethod
-    def new_token() -> str:
-        """Return the signed id of a pilot that does not exist yet."""
-        return _signer().sign(new_pilot_id())
-
     def groups(self) -> Iterator[tuple[str, list[forms.BoundField]]]:
         """Yield the fields that are seen, under what they are about."""
         for title, names in GROUPS.items():
             if fields := [self[name] for name in names if name in self.fields]:
                 yield title, fields
-
-    def clean_token(self) -> str:
-        """Return the id that the pilot will have."""
-        try:
-            return _signer().unsign(self.cleaned_data["token"])
-        except BadSignature:
-            raise forms.ValidationError("Open this form anew: it does not come from here.") from None
-
-    def clean_name(self) -> str:
-        """Return the name with single spaces."""
-        return " ".join(self.cleaned_data["name"].split())
-
-    def clean_reason(self) -> str:
-        """Return the reason on one line, as it stands in the ledger."""
-        return " ".join(self.cleaned_data["reason"].split())
 
     def order(self) -> PilotOrder:
         """Return what is ordered."""
@@ -176,8 +153,3 @@ class KeyHandoverForm(KeyForm):
             budget_credits=None,
             allowed_networks=(),
         )
-
-
-def _signer() -> Signer:
-    """Return what signs the id of a new pilot, which comes from us and which the form carries."""
-    return Signer(salt="pilots.new_pilot")

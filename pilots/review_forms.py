@@ -5,9 +5,8 @@ from typing import Any
 from django import forms
 
 from pilots import review
-from pilots.lead_forms import OneLine
 from pilots.review import Question
-from sora2.forms import PlainForm, text_input
+from sora2.forms import OneLine, PlainForm, text_input
 
 
 class AnswerForm(PlainForm):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from customers.models import Plan
 from pilots import review, signals
-from pilots.lead_pages import Seen, seen_of
+from pilots.lead_pages import SeenSignal, seen_of
 from pilots.models import Pilot, ReviewAnswer, Signal
 from pilots.review import QUESTIONS, Question, Side
 from pilots.review_forms import AnswerForm
@@ -42,7 +42,7 @@ class ReviewPage:
     held_from: datetime
     held_until: datetime
     unexplained: ReviewAnswer | None
-    seen: list[Seen]
+    seen: list[SeenSignal]
     opened_by: Signal | None
     is_enterprise: bool
 

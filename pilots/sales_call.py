@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pilots.claims import Claim, Shown
+from pilots.sales_claims import Claim, Shown
 
 SERVICES, ENDINGS = "tests/batches/test_services.py", "tests/batches/test_endings.py"
 STATES = Shown("States", docs="states")

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from pilots import objections, sale_rules
-from pilots.claims import Claim
+from pilots import sales_objections, sales_rules
 from pilots.models import KIND_OF, OPENS_TRANSITION, Lead, Signal, SignalKind
-from pilots.objections import OBJECTIONS, Objection
 from pilots.review import NEVER_ASKED, QUESTIONS, Question, Side
-from pilots.sale_rules import MEANINGS, Failure, Meaning, Never
-from pilots.sale_steps import BY_STAGE, STEPS, Step
 from pilots.sales_call import SENTENCES, Sentence
+from pilots.sales_claims import Claim
+from pilots.sales_objections import OBJECTIONS, Objection
+from pilots.sales_rules import MEANINGS, Failure, Meaning, Never
+from pilots.sales_steps import BY_STAGE, STEPS, Step
 
 # The objections that come up before there is a pilot, and those that come with it.
 EARLY = ("another-api", "think-about-it")
@@ -75,16 +75,16 @@ def everything() -> SalesHelp:
     return SalesHelp(
         sentences=SENTENCES,
         objections=OBJECTIONS,
-        do_not=sale_rules.DO_NOT,
+        do_not=sales_rules.DO_NOT,
         signals=signals_by_kind(),
         steps=STEPS,
         asked=asked_by_side(),
         never_asked=NEVER_ASKED,
-        failures=sale_rules.FAILURES,
-        not_bad=sale_rules.NOT_BAD,
-        no_criteria=sale_rules.NO_CRITERIA,
-        in_short=sale_rules.IN_SHORT,
-        why=sale_rules.WHY,
+        failures=sales_rules.FAILURES,
+        not_bad=sales_rules.NOT_BAD,
+        no_criteria=sales_rules.NO_CRITERIA,
+        in_short=sales_rules.IN_SHORT,
+        why=sales_rules.WHY,
     )
 
 
@@ -94,7 +94,7 @@ def for_stage(stage: str) -> StageHelp:
     return StageHelp(
         step=BY_STAGE[stage],
         sentences=SENTENCES if stage in (Lead.Stage.REPLY, Lead.Stage.CALL) else (),
-        objections=[objections.BY_CODE[code] for code in (LATE if late else (*EARLY, *LATE))],
+        objections=[sales_objections.BY_CODE[code] for code in (LATE if late else (*EARLY, *LATE))],
         address=reverse("admin:sales_help"),
     )
 
@@ -104,7 +104,7 @@ def signals_by_kind() -> list[Signals]:
     return [
         Signals(
             kind,
-            sale_rules.KINDS[kind],
+            sales_rules.KINDS[kind],
             [(code, MEANINGS[code], code in OPENS_TRANSITION) for code in Signal.Code if KIND_OF[code] == kind],
         )
         for kind in SignalKind

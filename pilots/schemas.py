@@ -5,7 +5,7 @@ from typing import Any
 from batches.models import Side
 from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ID, FINAL, TOTALS
 from pilots.boundary import BOUNDARY
-from pilots.criteria import FAILURES, STEPS, Status
+from pilots.criteria import CRITERIA, FAILURES, STEPS, Status
 from sora2.operations import (
     FLAG,
     INSTANT,
@@ -120,7 +120,7 @@ EXAMPLE: dict[str, Any] = {
     "criteria": [
         {
             "number": 1,
-            "name": "Ran at least 1 batch",
+            "name": CRITERIA[0],
             "met": True,
             "met_at": "2026-01-24T10:04:40.000000Z",
             "in_time": True,
@@ -134,7 +134,7 @@ EXAMPLE: dict[str, Any] = {
         },
         {
             "number": 2,
-            "name": "Customer system received batch.completed",
+            "name": CRITERIA[1],
             "met": True,
             "met_at": "2026-01-24T10:04:41.120000Z",
             "in_time": True,
@@ -150,7 +150,7 @@ EXAMPLE: dict[str, Any] = {
         },
         {
             "number": 3,
-            "name": "Finance verified: reserved = settled + refunded",
+            "name": CRITERIA[2],
             "met": False,
             "met_at": None,
             "in_time": None,

@@ -76,17 +76,6 @@ def dangers_of_leads(leads: Collection[Lead]) -> dict[str, Signal]:
     return {signal.lead_id or own[str(signal.organization_id)]: signal for signal in found}
 
 
-def dangers_of(organization_ids: Collection[str]) -> dict[str, Signal]:
-    """Return the latest danger signal of each of these customers, or of its lead, by the customer's id."""
-    about = Q(organization__in=organization_ids) | Q(lead__organization__in=organization_ids)
-    found = Signal.objects.filter(about, code__in=DANGERS).select_related("lead").order_by("seen_at", "pk")
-    return {_whose(signal): signal for signal in found}
-
-
-def _whose(signal: Signal) -> str:
-    return str(signal.organization_id or (signal.lead and signal.lead.organization_id))
-
-
 def _lock(lead: Lead | None, organization: Organization | None) -> None:
     """Let who records the same at the same time wait: a form that is sent twice writes one row."""
     if lead is not None:

@@ -10,8 +10,8 @@ from django.db import transaction
 from customers.models import Organization, User
 from customers.plans import Terms, change_plan
 from pilots.leads import advance
-from pilots.life import close_by_contract
 from pilots.models import OPENS_TRANSITION, Lead, Pilot, Signal
+from pilots.pilot_acts import close_by_contract
 from pilots.signals import transition_opened_by
 
 

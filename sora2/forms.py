@@ -1,9 +1,11 @@
 """What the forms of the pages have in common: numbers and times are written as text, and read in words."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
+from django.core.signing import BadSignature, Signer
 
 # What the database holds of a whole number.
 MOST = 2_147_483_647
@@ -19,6 +21,35 @@ class PlainForm(forms.Form):
 def text_input(**attributes: str) -> forms.TextInput:
     """Return an input for a line of text, without the browser's own suggestions."""
     return forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", **attributes})
+
+
+class OneLine(forms.CharField):
+    """A text in which spaces are single and lines are one."""
+
+    def to_python(self, value: Any) -> str:
+        """Return the text as it is stored."""
+        return " ".join(str(super().to_python(value) or "").split())
+
+
+class NewIdField(forms.CharField):
+    """The id that a new thing will have, signed by us: a form that is sent twice makes one."""
+
+    widget = forms.HiddenInput
+    default_error_messages = {
+        "required": "Open this form anew: its number is missing.",
+        "invalid": "Open this form anew: it does not come from here.",
+    }
+
+    def __init__(self, new_id: Callable[[], str], *, salt: str) -> None:
+        self.signer = Signer(salt=salt)
+        super().__init__(initial=lambda: self.signer.sign(new_id()))
+
+    def clean(self, value: Any) -> str:
+        """Return the id."""
+        try:
+            return self.signer.unsign(super().clean(value))
+        except BadSignature as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 def whole_number(label: str, *, most: int = MOST, least: int = 1, **more: Any) -> forms.IntegerField:

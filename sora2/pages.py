@@ -83,6 +83,11 @@ def text_of(request: HttpRequest, name: str) -> str:
     return request.GET.get(name, "").replace("\0", "").strip()
 
 
+def line_of(request: HttpRequest, name: str) -> str:
+    """Return a text that a form has sent, on one line; the database knows no NUL."""
+    return " ".join(request.POST.get(name, "").replace("\0", "").split())
+
+
 @dataclass(frozen=True)
 class Chip:
     """An active filter in words, and the query that is left without it."""

@@ -78,6 +78,10 @@ class EndpointQuerySet(OwnedQuerySet["Endpoint"]):
         """Keep those that were not deleted."""
         return self.filter(deleted_at=None)
 
+    def live_and_own(self) -> Self:
+        """Keep the live ones of the customers' own that are on: no test endpoint of ours."""
+        return self.present().filter(mode=Mode.LIVE, enabled=True, sink=None)
+
 
 class Endpoint(RotatingSecret):
     """An address of a customer that wants events, with its own signing secret.

@@ -1,4 +1,8 @@
-"""A customer's people: their administrator, and a developer."""
+"""What the tests of customers are given: an administrator, a developer, and what stands in the log."""
+
+import io
+import logging
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,3 +21,19 @@ def mia(account: Account) -> User:
 def ola(account: Account) -> User:
     """A developer of the same organization."""
     return someone(account.organization, Role.DEVELOPER, "ola")
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[[], str]]:
+    """What stands in the log from now on, as it is configured."""
+    stream, root = io.StringIO(), logging.getLogger()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(next(each.formatter for each in root.handlers if type(each) is logging.StreamHandler))
+    levels = {name: logging.getLogger(name).level for name in ("", "django.request", "django.security.csrf")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    root.addHandler(handler)
+    yield stream.getvalue
+    root.removeHandler(handler)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

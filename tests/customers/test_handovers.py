@@ -1,8 +1,6 @@
 """Secrets are handed over by a link: looking uses nothing up, a form shows them once, and then they are nowhere."""
 
-import io
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,22 +26,6 @@ pytestmark = pytest.mark.django_db
 
 KEY, SECRET = "s2_live_a_key_that_is_none", "whsec_c2VjcmV0"
 CONTENT = {verbs.Named.LIVE_KEY: KEY, verbs.Named.ENDPOINT_SECRET: SECRET, "Something else": "a <b>word</b>"}
-
-
-@pytest.fixture
-def logged() -> Iterator[Callable[[], str]]:
-    """What stands in the log from now on, as it is configured."""
-    stream, root = io.StringIO(), logging.getLogger()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(next(each.formatter for each in root.handlers if type(each) is logging.StreamHandler))
-    levels = {name: logging.getLogger(name).level for name in ("", "django.request", "django.security.csrf")}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.DEBUG)
-    root.addHandler(handler)
-    yield stream.getvalue
-    root.removeHandler(handler)
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 def handed(account: Account, content: dict[Any, str] = CONTENT) -> tuple[Handover, str]:

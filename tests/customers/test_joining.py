@@ -1,9 +1,7 @@
 """Whoever is invited into an organization gets a link that is good once, and joins by it: anew, or with an account."""
 
-import io
-import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -27,22 +25,6 @@ from tests.factories import Account, make_account
 from tests.people import signed_in, staff, words_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def logged() -> Iterator[Callable[[], str]]:
-    """What stands in the log from now on, as it is configured."""
-    stream, root = io.StringIO(), logging.getLogger()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(next(each.formatter for each in root.handlers if type(each) is logging.StreamHandler))
-    levels = {name: logging.getLogger(name).level for name in ("", "django.request", "django.security.csrf")}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.DEBUG)
-    root.addHandler(handler)
-    yield stream.getvalue
-    root.removeHandler(handler)
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 # --- inviting ------------------------------------------------------------------------------------------------------

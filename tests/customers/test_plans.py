@@ -18,7 +18,7 @@ from tests.as_role import as_owner
 from tests.connections import at_once
 from tests.factories import Account, code_of, end_batch, make_account, make_batch, order
 from tests.people import member, staff, words_of
-from tests.pilots.plan_scenes import TERMS, agreed, sales_person
+from tests.pilots.scenes import TERMS, agreed, sales_person
 
 pytestmark = pytest.mark.django_db
 

@@ -23,7 +23,7 @@ from customers.plans import change_plan
 from ledger.models import Entry
 from ledger.reconciliation import discrepancies
 from tests.factories import Account, code_of, end_batch, make_account, order
-from tests.pilots.plan_scenes import agreed
+from tests.pilots.scenes import agreed
 from tests.programs import ROOT
 from webhooks.models import Event
 

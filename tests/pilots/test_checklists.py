@@ -9,8 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from customers.handing_over import hand_over, reveal
-from customers.models import AuditEvent, User
-from customers.services import create_staff
+from customers.models import AuditEvent
 from pilots import ticking
 from pilots.boundary import BOUNDARY
 from pilots.checklist_facts import REQUIRED_FIELDS, Facts
@@ -18,12 +17,12 @@ from pilots.checklist_items import LISTS, OURS, THEIRS
 from pilots.checklists import Line, checklists, item_of
 from pilots.criteria import judge
 from pilots.models import Pilot, Preflight, ReviewAnswer, SalesMail, Tick
-from sora2.ids import new_id
 from tests.factories import Account, end_batch, make_account, make_batch, order, sign
 from tests.markup import forms_of, links_of
 from tests.people import member, signed_in, staff, words_of
+from tests.pilots.scenes import pilot_of, sales_person
 from tests.pilots.test_criteria import answer
-from tests.pilots.test_start_page import HOOK, pilot_of
+from tests.pilots.test_start_page import HOOK
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +37,7 @@ def pilot(account: Account) -> Pilot:
 
 def lines(pilot: Pilot) -> dict[str, Line]:
     facts = Facts(judge(pilot=pilot, now=timezone.now()))
-    access = sales().access()
+    access = sales_person().access()
     groups = checklists(facts, shown=access, ticks=tuple(Tick.Side))
     return {line.item.key: line for group in groups for line in group.lines}
 
@@ -47,14 +46,10 @@ def done(pilot: Pilot) -> set[str]:
     return {key for key, line in lines(pilot).items() if line.is_done}
 
 
-def sales() -> User:
-    return create_staff(username=new_id("usr"), role="sales ops")[0]
-
-
 def mail(pilot: Pilot, body: str, **given: Any) -> SalesMail:
     return SalesMail.objects.create(
         organization=pilot.organization, template="pilot_ready", recipients=["a@b.example"], subject="Pilot", body=body,
-        way=given.pop("way", SalesMail.Way.COPIED), created_at=timezone.now(), created_by=sales(), **given,
+        way=given.pop("way", SalesMail.Way.COPIED), created_at=timezone.now(), created_by=sales_person(), **given,
     )  # fmt: skip
 
 
@@ -118,7 +113,7 @@ def test_the_execution_is_seen_as_it_goes(account: Account, pilot: Pilot) -> Non
     assert {"webhook_received", "fields_there"} <= done(pilot)
     sign(same)
     ReviewAnswer.objects.create(
-        pilot=pilot, question="most_confusing", answer="Nothing", at=timezone.now(), recorded_by=sales()
+        pilot=pilot, question="most_confusing", answer="Nothing", at=timezone.now(), recorded_by=sales_person()
     )
     seen = lines(pilot)
     assert seen["ledger_reconciled"].seen.words.startswith("100 = 100 + 0, signed off")  # type: ignore[union-attr]
@@ -138,7 +133,7 @@ def test_a_delivered_body_without_a_required_field_is_named(account: Account, pi
 
 
 def test_a_tick_stands_once_and_what_is_undone_stays_on_record(pilot: Pilot) -> None:
-    by, now = sales(), timezone.now()
+    by, now = sales_person(), timezone.now()
     item = item_of("raw_payloads", (THEIRS,))
     assert item is not None
     assert ticking.tick(pilot=pilot, item=item, by=by, now=now, note="In S3")
@@ -216,7 +211,7 @@ def test_a_customer_sees_neither_our_lines_nor_which_of_us_ticked_theirs(account
 
 def test_the_pages_ask_as_often_whatever_was_ticked(account: Account, pilot: Pilot) -> None:
     mia, page = member(account.organization, "customer admin"), f"/admin/pilots/{pilot.pk}/checklists"
-    cleo = signed_in(sales())
+    cleo = signed_in(sales_person())
     make_batch(account.api, 10)
 
     def asked() -> list[int]:

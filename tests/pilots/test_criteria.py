@@ -18,8 +18,8 @@ from customers.models import AuditEvent, User
 from customers.services import create_staff
 from pilots.boundary import BOUNDARY
 from pilots.criteria import OF_PEOPLE, Judgement, judge, judge_all
-from pilots.life import PilotRefused, close_pilot, move_start, record_failure, withdraw_failure
 from pilots.models import Pilot
+from pilots.pilot_acts import PilotRefused, close_pilot, move_start, record_failure, withdraw_failure
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from sora2.ids import is_id, least_id_at, new_id
 from sora2.times import timestamp

@@ -10,24 +10,18 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from customers.models import AuditEvent, User
-from customers.services import create_staff
 from pilots.leads import LeadRefused, advance, create_lead, lose, move, note_down, take_up
 from pilots.models import Lead, LeadStep, SalesMail, Signal
-from pilots.sale_steps import STEPS
-from sora2.ids import new_id
+from pilots.sales_steps import STEPS
 from tests.factories import Account
 from tests.markup import form_to, forms_of, links_of
 from tests.people import signed_in, staff, words_of
-from tests.pilots.test_start_page import pilot_of
+from tests.pilots.scenes import pilot_of, sales_person
 
 pytestmark = pytest.mark.django_db
 
 LIST, NEW = "/admin/leads/", "/admin/leads/new"
 CONTACT = {"company": "Initech", "contact_name": "Bill Lumbergh", "contact_email": "bill@initech.example"}
-
-
-def seller() -> User:
-    return create_staff(username=new_id("usr"), role="sales ops")[0]
 
 
 def lead_of(by: User, **given: Any) -> Lead:
@@ -63,7 +57,7 @@ def test_an_empty_list_says_what_will_be_there() -> None:
 
 
 def test_the_five_stages_are_counted_and_filter_and_the_lost_ones_stand_apart() -> None:
-    by, client, now = seller(), staff("sales ops"), timezone.now()
+    by, client, now = sales_person(), staff("sales ops"), timezone.now()
     cold, asked, gone = (lead_of(by, company=name) for name in ("Cold Co", "Asked Co", "Gone Co"))
     advance(lead=asked, stage=Lead.Stage.REPLY, by=by, now=now)
     lose(lead=gone, reason="No budget", by=by, now=now)
@@ -85,7 +79,7 @@ def test_the_five_stages_are_counted_and_filter_and_the_lost_ones_stand_apart() 
 
 
 def test_the_list_goes_by_cursor_and_asks_as_often_whatever_there_is(account: Account) -> None:
-    by, client, now = seller(), staff("sales ops"), timezone.now()
+    by, client, now = sales_person(), staff("sales ops"), timezone.now()
     first = lead_of(by, company="The first one")
     Signal.objects.create(lead=first, code="just_looking", seen_at=now, recorded_by=by)
     with CaptureQueriesContext(
@@ -125,7 +119,7 @@ def test_a_lead_is_written_down_with_its_source_and_begins_at_cold_mail() -> Non
 
 @pytest.mark.parametrize("same", [{"company": "INITECH"}, {"contact_email": "Bill@Initech.example"}])
 def test_the_same_company_or_e_mail_is_warned_of_and_leads_to_the_one_there_is(same: dict[str, str]) -> None:
-    client, there = staff("sales ops"), lead_of(seller())
+    client, there = staff("sales ops"), lead_of(sales_person())
     form = form_to(forms_of(client.get(NEW)), NEW).fields
     other = {"company": "Other", "contact_name": "Ann", "contact_email": "ann@other.example", "note": "By phone"}
     page = client.post(NEW, {**form, **other, **same})
@@ -146,7 +140,7 @@ def test_a_form_that_is_not_filled_in_says_what_is_missing_and_makes_nothing() -
 
 
 def test_who_only_reads_is_offered_no_act_and_refused(account: Account) -> None:
-    lead, client = lead_of(seller()), staff("finance")
+    lead, client = lead_of(sales_person()), staff("finance")
     page = client.get(at(lead))
     assert [form for form in forms_of(page) if form.action.startswith(LIST)] == []
     acts = ("/change", "/move", "/note", "/lost", "/signals")
@@ -158,7 +152,7 @@ def test_who_only_reads_is_offered_no_act_and_refused(account: Account) -> None:
 
 
 def test_a_lead_shows_its_steps_mails_signals_and_what_to_say_now(account: Account) -> None:
-    by, client, now = seller(), staff("sales ops"), timezone.now()
+    by, client, now = sales_person(), staff("sales ops"), timezone.now()
     lead = lead_of(by)
     Lead.objects.filter(pk=lead.pk).update(organization=account.organization)
     pilot = pilot_of(account)
@@ -181,7 +175,7 @@ def test_a_lead_shows_its_steps_mails_signals_and_what_to_say_now(account: Accou
     assert "the system to pilot note of pilot" in words
     assert f"{by.username} to call note of call" in words
     assert f"{by.username} to cold mail Met at the trade fair" in words
-    assert f"Enterprise-Grade · copied · {by.username}" in words
+    assert "copied Enterprise-Grade First mail ·" in words
     assert "◐ upgrade Can we get another webhook event? Integration depth" in words
     assert "What to say: pilot" in words
     assert "Hold the review on day 2 or 3, and ask only what is on its list." in words
@@ -189,9 +183,14 @@ def test_a_lead_shows_its_steps_mails_signals_and_what_to_say_now(account: Accou
     assert "Provision a pilot" not in words
 
 
+def test_a_lead_of_which_nothing_was_written_down_says_so() -> None:
+    lead = Lead.objects.create(**CONTACT, created_by=sales_person())
+    assert "Nothing was written down yet." in words_of(staff("sales ops").get(at(lead)))
+
+
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: str(step.stage.value))
 def test_beside_a_lead_stand_the_key_points_of_its_step(step: Any) -> None:
-    by = seller()
+    by = sales_person()
     lead = lead_of(by)
     advance(lead=lead, stage=step.stage, by=by, now=timezone.now())
     page = staff("sales ops").get(at(lead))
@@ -201,7 +200,7 @@ def test_beside_a_lead_stand_the_key_points_of_its_step(step: Any) -> None:
 
 
 def test_a_lead_goes_forwards_freely_and_backwards_with_a_reason() -> None:
-    client, lead = signed_in(seller()), lead_of(seller())
+    client, lead = signed_in(sales_person()), lead_of(sales_person())
     assert "Moved: Initech is at call." in words_of(send(client, lead, "/move", stage="call"))
     refused = client.post(at(lead, "/move"), {"stage": "reply", "seen": "call", "note": " "})
     assert refused.status_code == 422
@@ -224,7 +223,7 @@ def test_a_lead_goes_forwards_freely_and_backwards_with_a_reason() -> None:
     ],
 )
 def test_what_provisioning_and_the_upgrade_say_is_not_said_by_hand(stage: str, words: str) -> None:
-    client, lead = staff("sales ops"), lead_of(seller())
+    client, lead = staff("sales ops"), lead_of(sales_person())
     offered = client.get(at(lead)).context["forms"]["move"].fields["stage"].widget.choices
     assert [value for value, _ in offered] == ["reply", "call"]
     page = client.post(at(lead, "/move"), {"stage": stage, "seen": "cold_mail", "note": "Now"})
@@ -234,7 +233,7 @@ def test_what_provisioning_and_the_upgrade_say_is_not_said_by_hand(stage: str, w
 
 
 def test_a_customer_and_a_lost_lead_are_moved_by_nobody(account: Account) -> None:
-    by, now = seller(), timezone.now()
+    by, now = sales_person(), timezone.now()
     customer, lost = lead_of(by), lead_of(by, company="Lost Co")
     Lead.objects.filter(pk=customer.pk).update(organization=account.organization)
     lose(lead=lost, reason="No budget", by=by, now=now)
@@ -246,7 +245,7 @@ def test_a_customer_and_a_lost_lead_are_moved_by_nobody(account: Account) -> Non
 
 
 def test_a_move_from_a_stage_where_it_is_no_more_changes_nothing() -> None:
-    by, now = seller(), timezone.now()
+    by, now = sales_person(), timezone.now()
     lead = lead_of(by)
     move(lead=lead, stage=Lead.Stage.REPLY, seen="cold_mail", note="", by=by, now=now)
     with pytest.raises(LeadRefused, match="moved meanwhile"):
@@ -255,7 +254,7 @@ def test_a_move_from_a_stage_where_it_is_no_more_changes_nothing() -> None:
 
 
 def test_a_lost_lead_keeps_its_reason_and_is_taken_up_where_it_was() -> None:
-    client, lead = staff("sales ops"), lead_of(seller())
+    client, lead = staff("sales ops"), lead_of(sales_person())
     page = client.post(at(lead, "/lost"), {"lost": "yes", "reason": ""})
     assert page.status_code == 422
     assert "Say why it is lost." in words_of(page)
@@ -266,7 +265,7 @@ def test_a_lost_lead_keeps_its_reason_and_is_taken_up_where_it_was() -> None:
     assert "Taken up again: New year" in words_of(send(client, lead, "/lost", reason="New year"))
     lead.refresh_from_db()
     assert (lead.lost_at, lead.lost_reason, lead.stage) == (None, "", "cold_mail")
-    by, now = seller(), timezone.now()
+    by, now = sales_person(), timezone.now()
     assert take_up(lead=lead, note="", by=by, now=now) is False
     assert [lose(lead=lead, reason=why, by=by, now=now) for why in ("Gone", "Gone again")] == [True, False]
     lead.refresh_from_db()
@@ -274,7 +273,7 @@ def test_a_lost_lead_keeps_its_reason_and_is_taken_up_where_it_was() -> None:
 
 
 def test_a_note_that_is_sent_twice_stands_there_once() -> None:
-    by, now = seller(), timezone.now()
+    by, now = sales_person(), timezone.now()
     lead = lead_of(by)
     assert [note_down(lead=lead, note="Wants prices", by=by, now=now) for _ in range(2)] == [True, False]
     assert LeadStep.objects.filter(note="Wants prices").count() == 1
@@ -283,7 +282,7 @@ def test_a_note_that_is_sent_twice_stands_there_once() -> None:
 
 
 def test_the_contact_is_changed_and_the_log_names_what_but_not_whom() -> None:
-    client, lead = staff("sales ops"), lead_of(seller())
+    client, lead = staff("sales ops"), lead_of(sales_person())
     stale = form_to(forms_of(client.get(at(lead, "/change"))), at(lead, "/change")).fields
     assert "Saved." in words_of(
         send(client, lead, "/change", contact_name="Ann Lee", contact_email="ann@initech.example")

@@ -28,9 +28,9 @@ from pilots import mails
 from pilots.boundary import BOUNDARY
 from pilots.mail_forms import MailForm
 from pilots.mail_pages import mails_of_pilot
+from pilots.mail_promises import promises_in
 from pilots.mail_templates import TEMPLATES, TO_LEADS, TO_PILOTS, Draft, draft_to_lead, draft_to_pilot
 from pilots.models import Lead, LeadStep, Pilot, SalesMail, Signal
-from pilots.promises import promises_in
 from tests.factories import Account, end_batch, make_account, make_batch, sign
 from tests.markup import Form, forms_of, links_of
 from tests.people import signed_in, staff, words_of

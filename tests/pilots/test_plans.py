@@ -16,7 +16,7 @@ from pilots.upgrading import NotAsked, upgrade
 from sora2.seen import ChangedMeanwhile
 from tests.factories import Account, end_batch, make_account, make_batch
 from tests.people import member, staff, words_of
-from tests.pilots.plan_scenes import TERMS, agreed, asking_pilot, make_pilot, record, sent
+from tests.pilots.scenes import TERMS, agreed, asking_pilot, make_pilot, record, sent
 from tests.sora2.documents import section
 
 pytestmark = pytest.mark.django_db

@@ -13,8 +13,7 @@ from pilots.review import NEVER_ASKED, QUESTIONS, AnswerRefused, Side, record_an
 from tests.factories import Account
 from tests.markup import forms_of, links_of
 from tests.people import staff, words_of
-from tests.pilots.test_leads import seller
-from tests.pilots.test_start_page import pilot_of
+from tests.pilots.scenes import pilot_of, sales_person
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +84,7 @@ def test_the_same_answer_twice_is_one(account: Account) -> None:
 
 @pytest.mark.parametrize("words", NEVER_ASKED)
 def test_what_is_never_asked_is_shown_as_such_and_cannot_be_recorded(account: Account, words: str) -> None:
-    pilot, client, by = pilot_of(account), staff("sales ops"), seller()
+    pilot, client, by = pilot_of(account), staff("sales ops"), sales_person()
     assert f"✕ {words}" in words_of(client.get(review_of(pilot)))
     page = client.post(f"{review_of(pilot)}/answer", {"question": words, "answer": "Yes", "answered_by": "Ola"})
     assert page.status_code == 422
@@ -115,7 +114,7 @@ def test_an_answer_without_words_or_without_yes_or_no_is_refused_with_its_form_o
     assert "This field is required." in words_of(page)
     with pytest.raises(AnswerRefused, match="Say yes or no"):
         record_answer(
-            pilot=pilot, question="can_export", answer="Perhaps", answered_by="", by=seller(), now=timezone.now()
+            pilot=pilot, question="can_export", answer="Perhaps", answered_by="", by=sales_person(), now=timezone.now()
         )
     assert not ReviewAnswer.objects.exists()
 

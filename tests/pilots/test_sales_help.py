@@ -5,13 +5,13 @@ import re
 import pytest
 
 from pilots.boundary import BOUNDARY
-from pilots.claims import Claim
 from pilots.models import PilotFailure
-from pilots.objections import BY_CODE, OBJECTIONS
 from pilots.review import NEVER_ASKED, QUESTIONS
-from pilots.sale_rules import DO_NOT, FAILURES
-from pilots.sale_steps import STEPS
 from pilots.sales_call import SENTENCES
+from pilots.sales_claims import Claim
+from pilots.sales_objections import BY_CODE, OBJECTIONS
+from pilots.sales_rules import DO_NOT, FAILURES
+from pilots.sales_steps import STEPS
 from sora2.documentation.contents import WRITTEN
 from tests.markup import links_of
 from tests.people import staff, words_of

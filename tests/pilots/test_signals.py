@@ -9,10 +9,9 @@ from django.utils import timezone
 
 from customers.models import AuditEvent, Organization
 from pilots.models import KIND_OF, OPENS_TRANSITION, Lead, SalesMail, Signal
-from pilots.sale_rules import MEANINGS
+from pilots.sales_rules import MEANINGS
 from pilots.signals import (
     SignalRefused,
-    dangers_of,
     dangers_of_leads,
     record_signal,
     transition_opened_by,
@@ -20,8 +19,8 @@ from pilots.signals import (
 from tests.factories import Account
 from tests.markup import form_to, forms_of, links_of
 from tests.people import signed_in, staff, words_of
-from tests.pilots.test_leads import lead_of, seller
-from tests.pilots.test_start_page import pilot_of
+from tests.pilots.scenes import pilot_of, sales_person
+from tests.pilots.test_leads import lead_of
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +28,7 @@ Code = Signal.Code
 
 
 def customer_lead(account: Account) -> Lead:
-    lead = lead_of(seller())
+    lead = lead_of(sales_person())
     Lead.objects.filter(pk=lead.pk).update(organization=account.organization)
     lead.refresh_from_db()
     return lead
@@ -37,7 +36,7 @@ def customer_lead(account: Account) -> Lead:
 
 def seen(code: Signal.Code, **about: Any) -> Signal:
     now = timezone.now()
-    return record_signal(code=code, **{"seen_at": now, "by": seller(), "now": now, **about})
+    return record_signal(code=code, **{"seen_at": now, "by": sales_person(), "now": now, **about})
 
 
 def test_recording_a_signal_sends_nothing_and_changes_nothing_but_the_record(account: Account) -> None:
@@ -57,7 +56,7 @@ def test_recording_a_signal_sends_nothing_and_changes_nothing_but_the_record(acc
 
 
 def test_the_same_signal_twice_is_one_and_what_was_not_seen_yet_is_none(account: Account) -> None:
-    now, by = timezone.now(), seller()
+    now, by = timezone.now(), sales_person()
     for _ in range(2):
         seen(Code.ASKS_PRICING, organization=account.organization, seen_at=now, by=by, now=now)
     assert Signal.objects.count() == AuditEvent.objects.filter(action="signal.record").count() == 1
@@ -86,12 +85,11 @@ def test_the_first_word_opens_the_transition_also_when_it_was_said_by_the_lead(a
 
 
 def test_the_latest_sign_of_danger_marks_a_lead_and_its_customer(account: Account) -> None:
-    lead, other = customer_lead(account), lead_of(seller(), company="Other")
+    lead, other = customer_lead(account), lead_of(sales_person(), company="Other")
     seen(Code.ASKS_PILOT, lead=other)
     seen(Code.FREE_THOUSAND, lead=lead, seen_at=timezone.now() - timedelta(days=1))
     latest = seen(Code.JUST_LOOKING, organization=account.organization)
     assert dangers_of_leads([lead, other]) == {lead.pk: latest}
-    assert dangers_of([account.organization.pk]) == {account.organization.pk: latest}
 
 
 def test_every_signal_has_its_kind_and_its_meaning() -> None:
@@ -123,7 +121,7 @@ def test_a_signal_is_recorded_on_the_pilots_page_and_the_third_question_leads_to
 
 
 def test_a_signal_of_a_lead_stands_on_its_page(account: Account) -> None:
-    by = seller()
+    by = sales_person()
     client, lead = signed_in(by), lead_of(by)
     form = form_to(forms_of(client.get(f"/admin/leads/{lead.pk}")), f"/admin/leads/{lead.pk}/signals")
     page = client.post(form.action, {**form.fields, "code": "only_price"}, follow=True)

@@ -24,6 +24,7 @@ from sora2.ids import new_id
 from tests.factories import Account, end_batch, end_items, make_account, make_batch, sign
 from tests.markup import links_of
 from tests.people import member, signed_in, staff, words_of
+from tests.pilots.scenes import pilot_of
 from tests.pilots.test_criteria import answer
 from webhooks.models import Endpoint
 
@@ -40,14 +41,6 @@ def start(account: Account, role: str = "customer admin", **query: str) -> Any:
 
 def said(account: Account, role: str = "customer admin", **query: str) -> str:
     return words_of(start(account, role, **query))
-
-
-def pilot_of(account: Account, **given: Any) -> Pilot:
-    now = timezone.now()
-    given = {"activated_at": now - timedelta(hours=1), "deadline": now + timedelta(hours=47), **given}
-    return Pilot.objects.create(
-        organization=account.organization, credits=1000, created_by="usr_x", override_reason="a test", **given
-    )
 
 
 # --- who sees what -------------------------------------------------------------------------------------------------

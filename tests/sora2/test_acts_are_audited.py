@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib import admin
 from django.db.models import Q
+from django.forms import Form
 from django.test import Client
 from django.utils import timezone
 
@@ -37,8 +38,7 @@ from tests.customers.test_two_step import PASSWORD, code_of, give_password, next
 from tests.factories import Account, end_batch, make_batch
 from tests.markup import form_to, forms_of
 from tests.people import member, superuser
-from tests.pilots.plan_scenes import asking_pilot, record, sent
-from tests.pilots.test_start_page import pilot_of
+from tests.pilots.scenes import asking_pilot, pilot_of, record, sent
 from tests.webhooks.page_scenes import endpoint_of, tell, tried
 from webhooks.changing import seen_value
 from webhooks.endpoints import create_default_secret
@@ -110,8 +110,12 @@ def default_secret(scene: Scene) -> Any:
     return scene.rotate(f"/admin/webhooks/secrets/{scene.owner}")
 
 
+def token_of(form: type[Form]) -> str:
+    return str(form.base_fields["token"].initial())
+
+
 def make_a_key(scene: Scene) -> Any:
-    form = {"token": KeyForm.new_token(), "mode": "test", "name": "Nightly", "scopes": ["batches:read"]}
+    form = {"token": token_of(KeyForm), "mode": "test", "name": "Nightly", "scopes": ["batches:read"]}
     return scene.owned("customers/{}/keys/new", **form)
 
 
@@ -249,7 +253,7 @@ def by_password_link(scene: Scene) -> None:
 
 
 def provisioning(scene: Scene) -> Any:
-    form = {"token": PilotForm.new_token(), "name": "Hooli", "credits": "100", "reason": "Agreed", "hours": "48"}
+    form = {"token": token_of(PilotForm), "name": "Hooli", "credits": "100", "reason": "Agreed", "hours": "48"}
     limits = {"max_items": "50", "rate_limit": "60", "max_open_batches": "9", "override_reason": "Tried by hand"}
     return scene.client.post("/admin/pilots/new", {**form, **limits, **CONFIRM})
 
@@ -385,7 +389,7 @@ TABLE: dict[str, tuple[str, Act]] = {
     "handover_withdraw": ("handover.withdraw", on_handover("{}/withdraw")),
     "handover_new_key": (
         "handover.make",
-        on_handover("new-key", token=KeyHandoverForm.new_token(), mode="live", name="Again"),
+        on_handover("new-key", token=token_of(KeyHandoverForm), mode="live", name="Again"),
     ),
     "handover_new_password": ("person.replace_password", on_handover("new-password")),
     "handover": ("handover.reveal", revealing),

@@ -3,31 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pilots.claims import Claim, Shown
+from pilots.mail_templates import TO_LEADS, TO_PILOTS, Template
 from pilots.models import Lead
+from pilots.sales_claims import Claim, Shown
 
 Stage = Lead.Stage
 
 
 @dataclass(frozen=True)
-class Mail:
-    """A mail of the step: its template, what it is called, and whether it is written about a pilot."""
-
-    template: str
-    words: str
-    to_pilot: bool = True
-
-
-@dataclass(frozen=True)
 class Step:
-    """One step. `aim` is what it is for; `heard` is what the customer says when it is due."""
+    """One step. `aim` is what it is for; `heard` is what the customer says when it is due; `mails` belong to it."""
 
     stage: Lead.Stage
     name: str
     aim: str
     when: str
     points: tuple[Claim, ...]
-    mails: tuple[Mail, ...]
+    mails: tuple[Template, ...]
     heard: str = ""
 
 
@@ -43,7 +35,7 @@ STEPS = (
             Claim("Mention “financial safety”.", Shown("Ledger and reconciliation", docs="reconciliation")),
             Claim("Say clearly: no subscription lock-in.", Shown("Questions", docs="faq")),
         ),
-        (Mail("cold_mail", "First cold mail", to_pilot=False),),
+        (TO_LEADS["cold_mail"],),
     ),
     Step(
         Stage.REPLY,
@@ -58,7 +50,7 @@ STEPS = (
             ),
             Claim("Offer a small pilot yourself, 10–20 videos: it makes the decision easy."),
         ),
-        (Mail("billing_answer", "Billing answer", to_pilot=False),),
+        (TO_LEADS["billing_answer"],),
         "Sounds interesting, how is billing handled?",
     ),
     Step(
@@ -72,7 +64,7 @@ STEPS = (
             Claim("They are to see the whole flow, look at the dashboard, and check how refunds work."),
             Claim("The follow-up says nothing of 99.9 % or an SLA: before a contract none is promised."),
         ),
-        (Mail("call_follow_up", "Follow-up after the call", to_pilot=False),),
+        (TO_LEADS["call_follow_up"],),
     ),
     Step(
         Stage.PILOT,
@@ -91,11 +83,11 @@ STEPS = (
             Claim("Hold the review on day 2 or 3, and ask only what is on its list."),
         ),
         (
-            Mail("pilot_ready", "Pilot ready"),
-            Mail("pilot_batch_setup", "Pilot batch set-up"),
-            Mail("success_confirmation", "Success confirmation"),
-            Mail("pilot_results", "Pilot results"),
-            Mail("review_invitation", "Review invitation"),
+            TO_PILOTS["pilot_ready"],
+            TO_PILOTS["pilot_batch_setup"],
+            TO_PILOTS["success_confirmation"],
+            TO_PILOTS["pilot_results"],
+            TO_PILOTS["review_invitation"],
         ),
     ),
     Step(
@@ -112,7 +104,7 @@ STEPS = (
             Claim("Higher limits and priority support come with the upgrade of the plan."),
             Claim("First the invoice, then the credits, then they start: in this order."),
         ),
-        (Mail("prepaid_package", "Prepaid package"), Mail("welcome_enterprise", "Welcome to Enterprise")),
+        (TO_PILOTS["prepaid_package"], TO_PILOTS["welcome_enterprise"]),
         "Can we prepay $5k and increase limits?",
     ),
 )

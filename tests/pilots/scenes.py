@@ -1,4 +1,4 @@
-"""A pilot whose customer has asked for a contract, and the terms that are agreed with it."""
+"""What the tests of pilots share: somebody of sales, a pilot, its lead, a contract that was asked for and agreed on."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from customers.plans import Terms, agreement_of
 from customers.services import create_staff
 from pilots.models import Lead, Pilot, Signal
 from sora2.ids import new_id
+from tests.factories import Account
 from tests.markup import form_to, forms_of
 
 TERMS = Terms(max_items_per_batch=10_000, rate_limit_per_minute=600, max_open_batches=400, support_response_hours=4)
@@ -20,6 +21,15 @@ AGREED = {"contract_reference": "MSA-7", "reason": "They asked for larger batche
 def sales_person() -> User:
     """Return somebody of sales ops."""
     return create_staff(username=new_id("usr"), role="sales ops")[0]
+
+
+def pilot_of(account: Account, **given: Any) -> Pilot:
+    """Return a pilot of a customer, which began an hour ago."""
+    now = timezone.now()
+    given = {"activated_at": now - timedelta(hours=1), "deadline": now + timedelta(hours=47), **given}
+    return Pilot.objects.create(
+        organization=account.organization, credits=1000, created_by="usr_x", override_reason="a test", **given
+    )
 
 
 def make_pilot(organization: Organization, *, activated_at: datetime | None = None) -> Pilot:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from pilots.boundary import BOUNDARY
-from pilots.promises import INVARIANT, LONG_TERM, PATTERNS, REACH, SLA, SUCCESS, UPTIME, Kind, promises_in
+from pilots.mail_promises import INVARIANT, LONG_TERM, PATTERNS, REACH, SLA, SUCCESS, UPTIME, Kind, promises_in
 
 REFUSED: dict[str, Kind] = {
     # As the sales documents have it.
