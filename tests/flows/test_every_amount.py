@@ -144,6 +144,7 @@ PLAIN = {
     "ledger/threshold.html": "the threshold, which people set",
     "parts/days.html": "the words of a drawing; the figures stand beside it",
     "pilots/pilot_new.html": "what a pilot would be granted, which is in no books yet",
+    "plans/plan.html": "what the package has, which people set",
     "why.html": "the explanation itself",
 }
 
