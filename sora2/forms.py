@@ -41,15 +41,19 @@ class NewIdField(forms.CharField):
     }
 
     def __init__(self, new_id: Callable[[], str], *, salt: str) -> None:
-        self.signer = Signer(salt=salt)
-        super().__init__(initial=lambda: self.signer.sign(new_id()))
+        self.salt = salt
+        super().__init__(initial=lambda: self._signer().sign(new_id()))
 
     def clean(self, value: Any) -> str:
         """Return the id."""
         try:
-            return self.signer.unsign(super().clean(value))
+            return self._signer().unsign(super().clean(value))
         except BadSignature as error:
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+    def _signer(self) -> Signer:
+        # Made when it is used: without a SECRET_KEY the forms load all the same, and the system checks say what lacks.
+        return Signer(salt=self.salt)
 
 
 def whole_number(label: str, *, most: int = MOST, least: int = 1, **more: Any) -> forms.IntegerField:
