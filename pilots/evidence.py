@@ -167,6 +167,8 @@ def _ends_told() -> AttemptQuerySet:
         delivery__mode=Mode.LIVE,
         delivery__event__type=EventType.BATCH_COMPLETED,
         delivery__event__created_at__gte=OuterRef("activated_at"),
+        # Of a batch that was ordered since: one of before the clock began is no batch of the pilot.
+        delivery__event__reference__gte=_least_id("bat", OuterRef("activated_at"), later=0),
         duration_ms__isnull=False,
     )
 
@@ -205,9 +207,12 @@ def _first(rows: QuerySet[Any]) -> Subquery:
     return Subquery(rows.values("pk")[:1])
 
 
-def _least_id(prefix: str, at: OuterRef | None = None) -> Func:
-    """Return what ids made by the deadline are less than: as `least_id_at`, a moment later, in SQL."""
-    milliseconds = "((extract(epoch FROM %(expressions)s) * 1000)::bigint + 1)"
+def _least_id(prefix: str, at: OuterRef | None = None, *, later: int = 1) -> Func:
+    """Return, as `least_id_at` in SQL, what ids from a moment on are not less than, so many milliseconds later.
+
+    Of the deadline and a millisecond later it is what ids that were made by then are less than.
+    """
+    milliseconds = f"(floor(extract(epoch FROM %(expressions)s) * 1000)::bigint + {later})"
     letters = (f"substr('{ALPHABET}', ({milliseconds} >> {shift} & 31)::int + 1, 1)" for shift in range(45, -1, -5))
     text = " || ".join([f"'{prefix}_'", *letters])
     return Func(at or OuterRef("deadline"), template=f"({text})", output_field=CharField())
