@@ -73,8 +73,9 @@ def change_contact(*, lead: Lead, contact: dict[str, str], seen: str, by: User) 
 
 @transaction.atomic
 def advance(*, lead: Lead, stage: Lead.Stage, by: User | None, now: datetime, note: str = "") -> bool:
-    """Put a lead on a stage, and write it down; say whether that changes anything."""
-    if not Lead.objects.filter(pk=lead.pk).exclude(stage=stage).update(stage=stage):
+    """Put a lead on a stage, and write it down; say whether that changes anything. One that was lost is so no more."""
+    rows = Lead.objects.filter(pk=lead.pk).exclude(stage=stage)
+    if not rows.update(stage=stage, lost_at=None, lost_reason=""):
         return False
     LeadStep.objects.create(lead=lead, at=now, by=by, stage=stage, note=note)
     lead.stage = stage
