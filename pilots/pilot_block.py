@@ -8,7 +8,7 @@ from django.urls import reverse
 from batches.finding import batch_address, sign_off_address
 from batches.models import Batch, Side, SignOff
 from customers.access import Access, Permission
-from customers.models import Mode
+from customers.models import Mode, Plan
 from pilots.boundary import BOUNDARY
 from pilots.checklist_facts import Facts
 from pilots.checklist_items import THEIRS
@@ -73,8 +73,10 @@ class PilotBlock:
 
 
 def pilot_block(own: Access, *, now: datetime) -> PilotBlock | None:
-    """Return the pilot of the one organization that `own` reaches; None if there is none, or it was long ago."""
-    pilot = Pilot.objects.within(own).filter(deadline__gte=now - SHOWN_AFTER_DEADLINE).first()
+    """Return the pilot of the one organization that `own` reaches; None if there is none, or it is history."""
+    recent = Pilot.objects.within(own).filter(deadline__gte=now - SHOWN_AFTER_DEADLINE)
+    # Its boundary and its clock bind nobody who has a contract.
+    pilot = recent.filter(organization__plan=Plan.PILOT).first()
     if pilot is None:
         return None
     judgement = judge(pilot=pilot, now=now)
