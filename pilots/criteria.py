@@ -18,13 +18,6 @@ from pilots.next_steps import Missing, help_with, missing_of, next_step
 from webhooks.models import Attempt
 
 Condition = PilotFailure.Condition
-# In words for both sides; docs/enterprise/pilot.md has the same.
-FAILURES = {
-    Condition.NO_BATCH: "No batch ran in time",
-    Condition.WEBHOOK: "The webhook did not arrive, or was misunderstood",
-    Condition.RECONCILIATION: "Finance could not complete the reconciliation",
-    Condition.DEMO_OR_API: "Somebody had to ask: “Is the demo the same as the API?”",
-}
 CRITERIA = (
     "Ran at least 1 batch",
     "Customer system received batch.completed",
@@ -160,7 +153,7 @@ def _failure(
     condition: PilotFailure.Condition, pilot: Pilot, found: Evidence, criteria: Sequence[Criterion], over: bool
 ) -> Failure:
     """Return how a condition stands: by the clock, by people's word, or not at all."""
-    name, ran = FAILURES[condition], criteria[0].in_time
+    name, ran = condition.label, criteria[0].in_time
     records = [each for each in found.failures if each.condition == condition]
     if condition == Condition.NO_BATCH:
         holds = over and not ran

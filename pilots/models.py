@@ -71,10 +71,12 @@ class PilotFailure(models.Model):
     """Somebody of ours saw one of the conditions 2 to 4 by which a pilot fails. The first one is the clock's."""
 
     class Condition(models.IntegerChoices):
-        NO_BATCH = 1, "No batch was run in time"
-        WEBHOOK = 2, "Webhook reception failed, or was misunderstood"
+        """In words for both sides; docs/enterprise/pilot.md has the same."""
+
+        NO_BATCH = 1, "No batch ran in time"
+        WEBHOOK = 2, "The webhook did not arrive, or was misunderstood"
         RECONCILIATION = 3, "Finance could not complete the reconciliation"
-        DEMO_OR_API = 4, "The customer asked: “Is Demo the same as API?”"
+        DEMO_OR_API = 4, "Somebody had to ask: “Is the demo the same as the API?”"
 
     pilot = models.ForeignKey(Pilot, on_delete=models.PROTECT, related_name="failures")
     condition = models.PositiveSmallIntegerField(choices=Condition)

@@ -5,7 +5,8 @@ from typing import Any
 from batches.models import Side
 from batches.schemas import EXAMPLE_BATCH, EXAMPLE_ID, FINAL, TOTALS
 from pilots.boundary import BOUNDARY
-from pilots.criteria import CRITERIA, FAILURES, STEPS, Status
+from pilots.criteria import CRITERIA, STEPS, Status
+from pilots.models import PilotFailure
 from sora2.operations import (
     FLAG,
     INSTANT,
@@ -158,8 +159,8 @@ EXAMPLE: dict[str, Any] = {
         },
     ],
     "failures": [
-        {"number": condition.value, "name": name, "holds": False, "recorded_at": None}
-        for condition, name in FAILURES.items()
+        {"number": condition.value, "name": condition.label, "holds": False, "recorded_at": None}
+        for condition in PilotFailure.Condition
     ],
     "steps": [
         {"name": "batch_accepted", "at": "2026-01-24T10:00:00.000000Z", "seconds": 3600},

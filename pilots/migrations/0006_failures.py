@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='PilotFailure',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('condition', models.PositiveSmallIntegerField(choices=[(1, 'No batch was run in time'), (2, 'Webhook reception failed, or was misunderstood'), (3, 'Finance could not complete the reconciliation'), (4, 'The customer asked: “Is Demo the same as API?”')])),
+                ('condition', models.PositiveSmallIntegerField(choices=[(1, 'No batch ran in time'), (2, 'The webhook did not arrive, or was misunderstood'), (3, 'Finance could not complete the reconciliation'), (4, 'Somebody had to ask: “Is the demo the same as the API?”')])),
                 ('note', models.CharField(max_length=600)),
                 ('recorded_at', models.DateTimeField()),
                 ('withdrawn_at', models.DateTimeField(editable=False, null=True)),
