@@ -6,15 +6,20 @@ from typing import Any
 from django.test import Client
 from django.utils import timezone
 
+from batches.models import Batch
 from customers.models import Organization, User
 from customers.plans import Terms, agreement_of
 from customers.services import create_staff
+from pilots.criteria import Judgement, judge
 from pilots.models import Lead, Pilot, Signal
+from pilots.services import Provisioned
 from sora2.ids import new_id
 from tests.factories import Account
 from tests.markup import form_to, forms_of
+from webhooks.models import Attempt, Delivery, EventType
 
 TERMS = Terms(max_items_per_batch=10_000, rate_limit_per_minute=600, max_open_batches=400, support_response_hours=4)
+HOOK = "https://customer.example.com/hook?token=SECRET"
 AGREED = {"contract_reference": "MSA-7", "reason": "They asked for larger batches"}
 
 
@@ -78,3 +83,18 @@ def sent(client: Client, address: str, step: str = "confirm", **more: str) -> An
     fields = form_to(forms_of(client.get(address)), address).fields
     terms = {name: str(value) for name, value in vars(TERMS).items()}
     return client.post(address, {**fields, **terms, **AGREED, "step": step, **more})
+
+
+def judged(provisioned: Provisioned, *, after: timedelta = timedelta(0)) -> Judgement:
+    return judge(pilot=Pilot.objects.get(pk=provisioned.pilot.pk), now=timezone.now() + after)
+
+
+def met(provisioned: Provisioned) -> list[bool]:
+    return [criterion.is_met for criterion in judged(provisioned).criteria]
+
+
+def answer(batch: Batch, status_code: int = 200, *, number: int = 1, **more: Any) -> Attempt:
+    """Record how the first address that was told of a batch's end answered."""
+    delivery = Delivery.objects.about(batch.pk).filter(event__type=EventType.BATCH_COMPLETED).order_by("pk")[0]
+    given = {"at": timezone.now(), "duration_ms": 100, **more}
+    return Attempt.objects.create(delivery=delivery, number=number, status_code=status_code, **given)

@@ -20,8 +20,7 @@ from pilots.models import Pilot, Preflight, ReviewAnswer, SalesMail, Tick
 from tests.factories import Account, end_batch, make_account, make_batch, order, sign
 from tests.markup import forms_of, links_of
 from tests.people import member, signed_in, staff, words_of
-from tests.pilots.scenes import pilot_of, sales_person
-from tests.pilots.test_criteria import answer
+from tests.pilots.scenes import answer, pilot_of, sales_person
 from tests.pilots.test_start_page import HOOK
 from webhooks.models import Event
 
@@ -58,6 +57,7 @@ def test_a_new_pilot_has_nothing_done(pilot: Pilot) -> None:
     assert len(lines(pilot)) == 22
 
 
+@pytest.mark.owner
 def test_the_preparation_is_that_of_the_preflight_it_was_provisioned_on(pilot: Pilot) -> None:
     now, names = timezone.now(), ("docs", "schema", "node", "sink", "dashboard", "in_time")
     green, red = (
@@ -93,6 +93,7 @@ def test_what_the_customer_is_given_is_seen_in_mails_that_went_out_and_links_tha
     assert done(pilot) == {"boundary", "webhook_guide", "node_example", "pilot_key"}
 
 
+@pytest.mark.owner
 def test_the_execution_is_seen_as_it_goes(account: Account, pilot: Pilot) -> None:
     account.test_api.post("/video-batch", order(12, request_id="in test mode"))
     assert done(pilot) == set()

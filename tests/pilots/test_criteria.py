@@ -1,6 +1,5 @@
-"""The pilot's three criteria: what meets each, what does not, and what the API says of them."""
+"""The pilot's three criteria: what meets each, and what does not, in time or not; what is missing, and how to help."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,53 +11,18 @@ from pytest_django import Settings
 
 from batches.failures import FailureType
 from batches.models import Batch
-from batches.signing_off import sign_off, signer_of
 from batches.stopping import cancel
-from customers.models import AuditEvent, User
-from customers.services import create_staff
-from pilots.boundary import BOUNDARY
-from pilots.criteria import OF_PEOPLE, Judgement, judge, judge_all
+from customers.models import User
+from pilots.criteria import judge, judge_all
 from pilots.models import Pilot
-from pilots.pilot_acts import PilotRefused, close_pilot, move_start, record_failure, withdraw_failure
 from pilots.services import PilotOrder, Provisioned, provision_pilot
 from sora2.ids import is_id, least_id_at, new_id
-from sora2.times import timestamp
-from tests.factories import Api, code_of, end_batch, make_account, make_batch, sign
-from tests.sora2.documents import DOCS
-from tests.sora2.test_openapi import check
+from tests.factories import Api, end_batch, make_account, make_batch, sign
+from tests.pilots.scenes import HOOK, answer, judged, met
 from webhooks.endpoints import change_endpoint, send_test
-from webhooks.models import Attempt, Delivery, Endpoint, EventType, Sink
+from webhooks.models import Attempt, Delivery, Endpoint, Sink
 
 pytestmark = pytest.mark.django_db
-
-HOOK = "https://customer.example.com/hook?token=SECRET"
-
-
-@pytest.fixture
-def provisioned(settings: Settings) -> Provisioned:
-    settings.PUBLIC_BASE_URL = "https://sora2.example.com"
-    order = PilotOrder(name="Acme", credits=1000, webhook_url=HOOK, rate_limit=1000)
-    return provision_pilot(order=order, actor="usr_x", now=timezone.now())
-
-
-@pytest.fixture
-def api(provisioned: Provisioned) -> Api:
-    return Api(provisioned.api_key)
-
-
-def judged(provisioned: Provisioned, *, after: timedelta = timedelta(0)) -> Judgement:
-    return judge(pilot=Pilot.objects.get(pk=provisioned.pilot.pk), now=timezone.now() + after)
-
-
-def met(provisioned: Provisioned) -> list[bool]:
-    return [criterion.is_met for criterion in judged(provisioned).criteria]
-
-
-def answer(batch: Batch, status_code: int = 200, *, number: int = 1, **more: Any) -> Attempt:
-    """Record how the first address that was told of a batch's end answered."""
-    delivery = Delivery.objects.about(batch.pk).filter(event__type=EventType.BATCH_COMPLETED).order_by("pk")[0]
-    given = {"at": timezone.now(), "duration_ms": 100, **more}
-    return Attempt.objects.create(delivery=delivery, number=number, status_code=status_code, **given)
 
 
 def test_a_new_pilot_has_met_nothing_and_is_told_what_to_do(provisioned: Provisioned, api: Api) -> None:
@@ -149,6 +113,16 @@ def test_another_event_is_not_the_one_that_counts(provisioned: Provisioned) -> N
     test = send_test(endpoint=endpoint, actor="usr_x", now=timezone.now())
     Attempt.objects.create(delivery=test, number=1, at=timezone.now(), status_code=200, duration_ms=1)
     assert not met(provisioned)[1]
+
+
+@pytest.mark.owner
+def test_the_end_of_a_batch_from_before_the_clock_began_is_no_receipt(provisioned: Provisioned, api: Api) -> None:
+    before = make_batch(api)
+    Pilot.objects.update(activated_at=timezone.now())
+    answer(end_batch(before))
+    assert met(provisioned) == [False, False, False]
+    answer(end_batch(make_batch(api, request_id="since")))
+    assert met(provisioned) == [True, True, False]
 
 
 class TestSinks:
@@ -294,142 +268,10 @@ def test_ids_made_from_a_moment_on_come_after_its_bound() -> None:
     assert least_id_at("bat", now - timedelta(milliseconds=5)) < new_id("bat")
 
 
-# --- failure -------------------------------------------------------------------------------------------------------
-
-
-def states(found: Judgement) -> list[str]:
-    return [failure.state.value for failure in found.failures]
-
-
-@pytest.fixture
-def sales() -> User:
-    return create_staff(username="cleo", role="sales ops")[0]
-
-
-def test_no_batch_by_the_deadline_is_a_failure_by_the_clock(provisioned: Provisioned, api: Api) -> None:
-    assert states(judged(provisioned, after=timedelta(hours=47))) == ["not"] * 4
-    late = judged(provisioned, after=timedelta(hours=49))
-    assert (late.status, states(late)) == ("failed", ["by the clock", "not", "not", "not"])
-    assert late.failures[0].at == provisioned.pilot.deadline
-    assert late.next.startswith("The deadline has passed: agree with your contact how to go on. Run a live batch")
-    cancel(batch=make_batch(api, request_id="canceled"), actor="key_x", now=timezone.now())
-    assert judged(provisioned, after=timedelta(hours=49)).status == "failed"
-    end_batch(make_batch(api), failed={0: FailureType.TIMEOUT})
-    assert judged(provisioned, after=timedelta(hours=49)).status == "expired"
-
-
-def test_what_lacks_after_the_deadline_is_suggested_and_people_decide(provisioned: Provisioned, api: Api) -> None:
-    batch = end_batch(make_batch(api))
-    assert states(judged(provisioned, after=timedelta(hours=47))) == ["not"] * 4
-    late = judged(provisioned, after=timedelta(hours=49))
-    assert (late.status, states(late)) == ("expired", ["not", "suggested", "suggested", "not"])
-    answer(batch)
-    assert states(judged(provisioned, after=timedelta(hours=49))) == ["not", "not", "suggested", "not"]
-
-
-@pytest.mark.parametrize("condition", OF_PEOPLE)
-def test_a_condition_that_people_record_is_a_failure_until_it_is_withdrawn(
-    provisioned: Provisioned, api: Api, sales: User, condition: int
-) -> None:
-    end_batch(make_batch(api))
-    now, pilot = timezone.now(), provisioned.pilot
-    given: dict[str, Any] = {"pilot": pilot, "condition": condition, "note": "In the call", "by": sales, "now": now}
-    assert record_failure(**given)
-    assert not record_failure(**given)
-    for after in (1, 49):
-        found = judged(provisioned, after=timedelta(hours=after))
-        assert (found.status, [each.number for each in found.holding]) == ("failed", [condition])
-    [failure] = found.holding
-    assert (failure.state, failure.at, failure.record and failure.record.note) == ("recorded", now, "In the call")
-    record = pilot.failures.get()
-    assert withdraw_failure(failure=record, reason="It was another system", by=sales, now=now)
-    assert not withdraw_failure(failure=record, reason="Again", by=sales, now=now)
-    found = judged(provisioned, after=timedelta(hours=49))
-    assert (found.status, found.failures[condition - 1].state) == ("expired", "withdrawn")
-    acts = AuditEvent.objects.filter(subject=pilot.pk, actor=sales.pk).order_by("pk")
-    assert [(event.action, event.detail) for event in acts] == [
-        ("pilot.record_failure", {"condition": condition, "note": "In the call"}),
-        ("pilot.withdraw_failure", {"condition": condition, "reason": "It was another system"}),
-    ]
-
-
-def test_success_goes_before_what_people_recorded_and_that_stays_visible(
-    provisioned: Provisioned, api: Api, sales: User
-) -> None:
-    record_failure(pilot=provisioned.pilot, condition=4, note="Before they read", by=sales, now=timezone.now())
-    batch = end_batch(make_batch(api))
-    answer(batch)
-    sign(batch)
-    found = judged(provisioned)
-    assert (found.status, states(found)) == ("succeeded", ["not", "not", "not", "recorded"])
-
-
-def test_nobody_records_what_the_clock_says_or_what_cannot_have_happened(provisioned: Provisioned, sales: User) -> None:
-    pilot, now = provisioned.pilot, timezone.now()
-    for condition, at in ((1, now), (2, now - timedelta(hours=1))):
-        with pytest.raises(PilotRefused):
-            record_failure(pilot=pilot, condition=condition, note="x", by=sales, now=at)
-    assert not pilot.failures.exists()
-
-
-# --- before it begins, and after it ends ---------------------------------------------------------------------------
-
-
-@pytest.mark.owner
-def test_a_start_can_be_moved_until_the_clock_has_begun(provisioned: Provisioned, api: Api, sales: User) -> None:
-    now, pilot = timezone.now(), provisioned.pilot
-    begins, later = now + timedelta(hours=5), now + timedelta(hours=9)
-    Pilot.objects.filter(pk=pilot.pk).update(activated_at=begins, deadline=begins + timedelta(hours=48))
-    end_batch(make_batch(api))
-    found = judged(provisioned)
-    assert (found.status, found.next) == (
-        "scheduled",
-        f"Your pilot starts at {begins:%Y-%m-%d %H:%M} UTC. Until then, try everything with your test key: it does not "
-        "count.",
-    )
-    assert [step.took for step in found.steps] == [None] * 4
-    with pytest.raises(PilotRefused, match="in the past"):
-        move_start(pilot=pilot, at=now - timedelta(minutes=1), reason="x", by=sales, now=now)
-    with pytest.raises(PilotRefused, match="within 90 days"):
-        move_start(pilot=pilot, at=now + timedelta(days=91), reason="x", by=sales, now=now)
-    moved: dict[str, Any] = {"pilot": pilot, "at": later, "reason": "Their engineer is away", "by": sales, "now": now}
-    assert move_start(**moved)
-    assert not move_start(**moved)
-    pilot.refresh_from_db()
-    assert (pilot.activated_at, pilot.deadline) == (later, later + timedelta(hours=48))
-    assert judged(provisioned, after=timedelta(hours=9, seconds=1)).status == "running"
-    with pytest.raises(PilotRefused, match="has begun"):
-        move_start(**moved | {"at": later + timedelta(days=1), "now": later})
-
-
-def test_a_pilot_is_closed_as_it_stands_and_stays_so(provisioned: Provisioned, api: Api, sales: User) -> None:
-    pilot, now = provisioned.pilot, timezone.now()
-    given: dict[str, Any] = {"pilot": pilot, "lesson": "The way in is too hard", "by": sales}
-    record_failure(pilot=pilot, condition=4, note="In the call", by=sales, now=now)
-    with pytest.raises(PilotRefused, match="while its clock runs"):
-        close_pilot(**given, seen="failed", now=now)
-    after = now + timedelta(hours=49)
-    with pytest.raises(PilotRefused, match="otherwise by now: failed"):
-        close_pilot(**given, seen="expired", now=after)
-    assert close_pilot(**given, seen="failed", now=after)
-    assert not close_pilot(**given, seen="failed", now=after)
-    pilot.refresh_from_db()
-    assert (pilot.outcome, pilot.lesson, pilot.closed_by) == ("failed", "The way in is too hard", sales)
-    batch = end_batch(make_batch(api))
-    answer(batch)
-    sign(batch)
-    found = judged(provisioned)
-    assert (found.status, found.next) == ("failed", "The pilot is closed: your contact says how to go on.")
-    with pytest.raises(PilotRefused, match="closed"):
-        record_failure(pilot=pilot, condition=2, note="x", by=sales, now=after)
-    with pytest.raises(PilotRefused, match="closed"):
-        withdraw_failure(failure=pilot.failures.get(), reason="x", by=sales, now=after)
-    assert AuditEvent.objects.filter(action="pilot.close", subject=pilot.pk).count() == 1
-
-
 # --- how to help ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.owner
 def test_our_people_are_told_what_is_missing_and_how_to_help(provisioned: Provisioned, api: Api) -> None:
     def helped(*, after: int = 0) -> str:
         return judged(provisioned, after=timedelta(hours=after)).help
@@ -475,108 +317,3 @@ def test_many_pilots_are_judged_alike_with_as_many_queries_as_one(provisioned: P
     assert found == [judge(pilot=pilot, now=now) for pilot in pilots]
     assert [each.status for each in found] == ["running", "running", "failed", "failed", "failed"]
     assert alone == found[0]
-
-
-# --- over HTTP -----------------------------------------------------------------------------------------------------
-
-
-def test_the_pilot_over_http(provisioned: Provisioned, api: Api) -> None:
-    batch = end_batch(make_batch(api, 10), failed={3: FailureType.TIMEOUT})
-    attempt = answer(batch)
-    sign(batch)
-    response = api.get("/pilot")
-    check(response)
-    found = response.json()
-    assert (found["pilot_id"], found["status"]) == (provisioned.pilot.pk, "succeeded")
-    ran, received, signed = (criterion["evidence"] for criterion in found["criteria"])
-    assert (ran["batch_id"], ran["state"], ran["request_id"]) == (batch.pk, "partial", "order-1")
-    assert (received["delivery_id"], received["status_code"]) == (attempt.delivery_id, 200)
-    assert (received["batch_id"], received["host"]) == (batch.pk, "https://customer.example.com")
-    assert signed["ledger"] == {"reserved": 100, "settled": 90, "refunded": 10}
-    assert (signed["side"], signed["role"]) == ("customer", "customer finance")
-    assert [criterion["in_time"] for criterion in found["criteria"]] == [True, True, True]
-    assert found["boundary"].split("\n") == [
-        "This pilot runs on a best-effort basis with prepaid credits.",
-        "Failed items are automatically refunded.",
-        "No SLA is included at this stage.",
-    ]
-    assert "SECRET" not in response.content.decode()
-
-
-def test_failures_and_steps_over_http_without_what_our_people_wrote(
-    provisioned: Provisioned, api: Api, sales: User
-) -> None:
-    batch = end_batch(make_batch(api))
-    now, activated = timezone.now(), provisioned.pilot.activated_at
-    record_failure(pilot=provisioned.pilot, condition=2, note="Our words of them", by=sales, now=now)
-    response = api.get("/pilot")
-    check(response)
-    found = response.json()
-    assert (found["status"], [each["holds"] for each in found["failures"]]) == ("failed", [False, True, False, False])
-    assert found["failures"][1] == {
-        "number": 2,
-        "name": "The webhook did not arrive, or was misunderstood",
-        "holds": True,
-        "recorded_at": timestamp(now),
-    }
-    names = ["batch_accepted", "batch_ended", "webhook_received", "signed_off"]
-    assert [step["name"] for step in found["steps"]] == names
-    took = int((batch.created_at - activated).total_seconds())
-    assert found["steps"][0] == {"name": names[0], "at": timestamp(batch.created_at), "seconds": took}
-    assert found["steps"][3] == {"name": names[3], "at": None, "seconds": None}
-    assert not re.search(r"Our words|cleo|usr_", response.content.decode())
-
-
-def test_a_pilot_that_has_met_nothing_is_as_documented(provisioned: Provisioned, api: Api) -> None:
-    response = api.get("/pilot")
-    check(response)
-    assert [criterion["evidence"] for criterion in response.json()["criteria"]] == [None, None, None]
-
-
-def test_a_test_key_sees_the_same_pilot_without_live_records(provisioned: Provisioned, api: Api) -> None:
-    batch = end_batch(make_batch(api))
-    answer(batch)
-    sandbox = Api(provisioned.test_api_key).get("/pilot")
-    check(sandbox)
-    live = api.get("/pilot").json()
-    assert [criterion["met"] for criterion in sandbox.json()["criteria"]] == [True, True, False]
-    assert sandbox.json() == {**live, "criteria": [{**each, "evidence": None} for each in live["criteria"]]}
-    assert batch.pk not in sandbox.content.decode()
-
-
-def test_an_organization_without_a_pilot_has_none() -> None:
-    for key in (make_account().api, make_account().test_api):
-        response = key.get("/pilot")
-        check(response)
-        assert code_of(response) == (404, "not_found")
-
-
-def test_a_sign_off_by_our_finance_counts_and_says_so(provisioned: Provisioned, api: Api) -> None:
-    batch = end_batch(make_batch(api))
-    user, _ = create_staff(username="jane", role="finance")
-    signer = signer_of(user, batch)
-    assert signer is not None
-    sign_off(batch=batch, signer=signer, note="Their CFO by phone", now=timezone.now())
-    response = api.get("/pilot")
-    signed = response.json()["criteria"][2]["evidence"]
-    assert (signed["side"], signed["role"], signed["signed_by"]) == ("staff", "finance", user.pk)
-    assert "phone" not in response.content.decode()
-    assert "jane" not in response.content.decode()
-
-
-def test_it_costs_as_many_queries_whatever_there_is(provisioned: Provisioned, api: Api) -> None:
-    batch = end_batch(make_batch(api))
-    answer(batch)
-    sign(batch)
-    costs = []
-    for number in range(2):
-        with CaptureQueriesContext(connection) as captured:
-            api.get("/pilot")
-        costs.append(len(captured))
-        for more in range(3):
-            answer(end_batch(make_batch(api, request_id=f"more {number} {more}")))
-    assert costs[0] == costs[1] <= 8
-
-
-def test_the_papers_of_a_pilot_say_the_boundary_word_by_word() -> None:
-    assert f"```\n{BOUNDARY}\n```" in (DOCS / "enterprise/pilot.md").read_text()

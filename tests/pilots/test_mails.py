@@ -1,138 +1,29 @@
-"""Sales' mails: filled with true figures, checked, sent or copied once, and kept without what must not be kept."""
+"""Sales' mails: filled with true figures, and checked before they go out."""
 
 import json
 import re
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from smtplib import SMTPDataError
-from typing import Any
 
 import pytest
 from django.core import mail as outbox
-from django.core.mail.backends.base import BaseEmailBackend
-from django.db import IntegrityError
-from django.test import Client
 from django.utils import timezone
-from pytest_django import Settings
 
 from batches.catalogue import catalogue
-from batches.failures import FailureType
-from batches.models import Batch, CatalogueModel
-from customers.handing_over import good_handover, hand_over, reveal
-from customers.models import AuditEvent, Handover, Organization, Plan, User
-from customers.services import create_staff
+from batches.models import CatalogueModel
+from customers.handing_over import good_handover
+from customers.models import AuditEvent, Organization
 from ledger.packages import PREPAID
 from pilots import mails
 from pilots.boundary import BOUNDARY
-from pilots.mail_forms import MailForm
-from pilots.mail_pages import mails_of_pilot
 from pilots.mail_promises import promises_in
-from pilots.mail_templates import TEMPLATES, TO_LEADS, TO_PILOTS, Draft, draft_to_lead, draft_to_pilot
-from pilots.models import Lead, LeadStep, Pilot, SalesMail, Signal
-from tests.factories import Account, end_batch, make_account, make_batch, sign
-from tests.markup import Form, forms_of, links_of
-from tests.people import signed_in, staff, words_of
-from webhooks.endpoints import create_endpoint
-from webhooks.models import Attempt, Delivery, EventType
+from pilots.mail_templates import TEMPLATES
+from pilots.models import Lead, LeadStep, SalesMail, Signal
+from tests.markup import forms_of, links_of
+from tests.people import staff, words_of
+from tests.pilots.mail_scenes import Scene, kept, make_lead, succeed
 
 pytestmark = pytest.mark.django_db
-
-KEYS = {"Live API key": "s2_live_not_a_real_one", "Webhook secret": "whsec_not_a_real_one"}
-TOKEN = re.compile(r"https://sora2\.example\.com/admin/\w+/([\w-]+)")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A pilot that has just begun, of somebody who was a lead; its keys wait to be handed over."""
-
-    account: Account
-    sales: User
-    client: Client
-    lead: Lead
-    pilot_id: str
-    handover: Handover
-    token: str
-
-    @property
-    def pilot(self) -> Pilot:
-        return Pilot.objects.select_related("organization").get(pk=self.pilot_id)
-
-    def draft(self, slug: str) -> Draft:
-        if slug in TO_LEADS:
-            lead = Lead.objects.select_related("organization").get(pk=self.lead.pk)
-            return draft_to_lead(lead, TO_LEADS[slug], by=self.sales)
-        return draft_to_pilot(self.pilot, TO_PILOTS[slug], by=self.sales, now=timezone.now())
-
-    def address(self, slug: str) -> str:
-        if slug in TO_LEADS:
-            return f"/admin/leads/{self.lead.pk}/mails/{slug}"
-        return f"/admin/pilots/{self.pilot_id}/mails/{slug}"
-
-    def form(self, slug: str, **changed: str) -> dict[str, Any]:
-        [form] = [form for form in forms_of(self.client.get(self.address(slug))) if "token" in form.fields]
-        return {**form.fields, "act": "send", **changed}
-
-    def post(self, slug: str, **changed: str) -> Any:
-        return self.client.post(self.address(slug), self.form(slug, **changed))
-
-    def upgrade(self) -> None:
-        Organization.objects.filter(pk=self.account.organization.pk).update(
-            plan=Plan.ENTERPRISE, support_response_hours=4, rate_limit_per_minute=600
-        )
-
-    def next(self) -> str:
-        return next((each.template.slug for each in self.offered() if each.is_next), "")
-
-    def offered(self) -> Any:
-        return mails_of_pilot(self.pilot, by=self.sales, now=timezone.now()).offered
-
-
-@pytest.fixture
-def scene(settings: Settings) -> Scene:
-    settings.PUBLIC_BASE_URL, settings.SUPPORT_EMAIL = "https://sora2.example.com", "help@sora2.example.com"
-    account, now = make_account(5_000, name="Acme Corp"), timezone.now()
-    sales, _ = create_staff(username="cleo", role="sales ops")
-    sales.first_name, sales.last_name, sales.email = "Cleo", "Marsh", "cleo@sora2.example.com"
-    sales.save()
-    pilot = Pilot.objects.create(
-        organization=account.organization,
-        credits=5_000,
-        activated_at=now - timedelta(hours=1),
-        deadline=now + timedelta(hours=47),
-        created_by=sales.pk,
-        override_reason="For a test",
-    )
-    lead = make_lead("Acme Corp", "Mia Chen", "mia@acme.example", by=sales, organization=account.organization)
-    handover, token = hand_over(
-        organization=account.organization, title="Keys and secrets", content=KEYS, actor=sales.pk, now=now
-    )
-    return Scene(account, sales, signed_in(sales), lead, pilot.pk, handover, token)
-
-
-def make_lead(company: str, name: str, email: str, *, by: User, organization: Organization | None = None) -> Lead:
-    lead = Lead.objects.create(
-        company=company, contact_name=name, contact_email=email, organization=organization, created_by=by
-    )
-    LeadStep.objects.create(lead=lead, at=timezone.now(), by=by, stage=lead.stage)
-    return lead
-
-
-def succeed(scene: Scene) -> Batch:
-    """Run a batch of ten with one failure, let the customer's endpoint take the webhook, sign it off."""
-    organization = scene.account.organization
-    create_endpoint(organization=organization, mode="live", url="https://hooks.acme.example/x?token=SECRET")
-    batch = end_batch(make_batch(scene.account.api, 10), failed={3: FailureType.TIMEOUT})
-    delivery = Delivery.objects.about(batch.pk).get(event__type=EventType.BATCH_COMPLETED)
-    Attempt.objects.create(delivery=delivery, number=1, status_code=204, at=timezone.now(), duration_ms=100)
-    sign(batch)
-    return Batch.objects.get(pk=batch.pk)
-
-
-def kept() -> SalesMail:
-    return SalesMail.objects.get()
-
 
 # --- what stands in them -------------------------------------------------------------------------------------------
 
@@ -299,6 +190,7 @@ def test_the_package_is_computed_from_the_catalogue(scene: Scene) -> None:
     assert "no Veo model on offer" in draft.missing[0]
 
 
+@pytest.mark.owner
 def test_without_a_lead_the_organizations_contact_is_written_to(scene: Scene) -> None:
     LeadStep.objects.all().delete()
     Lead.objects.all().delete()
@@ -378,176 +270,6 @@ def test_an_enterprise_may_be_told_of_its_sla_and_never_of_what_no_contract_allo
     assert scene.post("welcome_enterprise", body=body).status_code == 302
     assert "is a promise of a success rate" in words_of(scene.post("welcome_enterprise", body="A high success rate."))
     assert "the same for everybody" in words_of(scene.post("welcome_enterprise", body="We skip the freeze for you."))
-
-
-# --- sending -------------------------------------------------------------------------------------------------------
-
-
-def test_a_mail_is_sent_once_as_it_was_edited_and_kept(scene: Scene) -> None:
-    form = scene.form("billing_answer", recipients="mia@acme.example; MIA@acme.example, bo@acme.example")
-    form["body"] = form["body"].replace("\n", "\r\n").replace("Great question", "A great question")
-    first, second = (scene.client.post(scene.address("billing_answer"), form, follow=True) for _ in range(2))
-    [sent] = outbox.outbox
-    mail = kept()
-    assert (sent.to, sent.reply_to) == (["MIA@acme.example", "bo@acme.example"], ["cleo@sora2.example.com"])
-    assert (sent.subject, sent.body) == ("Re: Enterprise-Grade Batch Video Generation API", mail.body)
-    assert "A great question — billing" in mail.body
-    assert "\r" not in mail.body
-    assert (mail.lead, mail.organization, mail.way) == (scene.lead, scene.account.organization, SalesMail.Way.SENT)
-    assert (mail.sent_at is not None, mail.fault, mail.created_by) == (True, "", scene.sales)
-    assert "Sent to MIA@acme.example, bo@acme.example, and kept." in words_of(first)
-    assert "Nothing was done now" in words_of(second)
-    event = AuditEvent.objects.get(action="sales_mail.send")
-    assert (event.actor, event.subject, event.organization) == (scene.sales.pk, mail.pk, scene.account.organization)
-    assert event.detail["template"] == "billing_answer"
-    listed = words_of(scene.client.get(f"/admin/pilots/{scene.pilot_id}/mails"))
-    assert "Re: Enterprise-Grade Batch Video Generation API Answer about billing MIA@acme.example" in listed
-    assert "✓ sent" in listed
-    assert f"/admin/mails/{mail.pk}" in links_of(scene.client.get(f"/admin/leads/{scene.lead.pk}"))
-
-
-def test_two_of_the_same_form_at_once_are_one_mail(scene: Scene) -> None:
-    """Who comes second has not seen the first one's row, and is stopped by its key."""
-    form = MailForm(scene.form("cold_mail"))
-    assert form.is_valid()
-    letter = form.letter(scene.draft("cold_mail"))
-    now = timezone.now()
-    mails.send(letter=letter, by=scene.sales, now=now)
-    with pytest.raises(IntegrityError, match="pilots_salesmail_pkey"):
-        mails._kept(letter, SalesMail.Way.SENT, scene.sales, now)
-    assert len(outbox.outbox) == 1
-
-
-def test_keys_go_in_as_links_made_at_sending_and_what_is_kept_opens_nothing(scene: Scene) -> None:
-    other, _ = hand_over(
-        organization=scene.account.organization,
-        title="The login",
-        content={"Password": "x"},
-        actor="x",
-        now=timezone.now(),
-    )
-    assert "Keys and secrets (Live API key, Webhook secret) wait to be handed over" in words_of(
-        scene.client.get(scene.address("pilot_ready"))
-    )
-    scene.post("pilot_ready")
-    [sent], mail, now = outbox.outbox, kept(), timezone.now()
-    tokens = TOKEN.findall(str(sent.body))
-    assert [good_handover(token=token, now=now) for token in tokens] == [scene.handover, other]
-    assert "   Keys and secrets (opens once, until " in sent.body
-    assert good_handover(token=scene.token, now=now) is None, "the link of before is useless"
-    assert [
-        token for token in tokens if token in f"{mail.body}{AuditEvent.objects.values_list('detail', flat=True)}"
-    ] == []
-    until = f"{Handover.objects.get(pk=other.pk).expires_at:%Y-%m-%d %H:%M} UTC"
-    assert (
-        f"[[one-time link {scene.handover.pk}, until {until}]]\n   [[one-time link {other.pk}, until {until}]]"
-        in mail.body
-    )
-    assert AuditEvent.objects.get(action="sales_mail.send").detail["handovers"] == [scene.handover.pk, other.pk]
-    assert reveal(token=tokens[0], now=now)[1] == KEYS
-    reveal(token=tokens[1], now=now)
-    # Now there is nothing left to hand over.
-    shown = scene.client.get(scene.address("pilot_ready"))
-    assert "Nothing waits to be handed over" in words_of(shown)
-    assert f"/admin/pilots/{scene.pilot_id}/handovers" in shown.content.decode()
-    assert "you have it already" in scene.draft("pilot_ready").body
-    refused = scene.post("pilot_ready", body=f"[[keys-link]]\n{BOUNDARY}")
-    assert "has nothing to open" in words_of(refused)
-    assert (refused.status_code, len(outbox.outbox)) == (422, 1)
-
-
-def test_a_copied_mail_is_kept_and_shown_whole_this_once(scene: Scene) -> None:
-    form = scene.form("pilot_batch_setup", act="copy")
-    form["body"] = form["body"].replace("[Slack/Teams]", "Slack")
-    shown = scene.client.post(scene.address("pilot_batch_setup"), form)
-    mail, [token] = kept(), set(TOKEN.findall(shown.content.decode())) - {"batches"}
-    assert good_handover(token=token, now=timezone.now()) == scene.handover
-    assert "no-store" in shown.headers["Cache-Control"]
-    assert shown.content.decode().count(token) == 2, "once to read, once to copy"
-    assert (mail.way, mail.sent_at, outbox.outbox) == (SalesMail.Way.COPIED, None, [])
-    assert token not in mail.body
-    assert AuditEvent.objects.get(action="sales_mail.copy").subject == mail.pk
-    again = scene.client.post(scene.address("pilot_batch_setup"), form, follow=True)
-    assert "Nothing was done now" in words_of(again)
-    assert "✓ copied" in words_of(again)
-    assert "Send again" not in words_of(again)
-
-
-def test_a_mail_that_no_server_took_is_kept_with_the_reason_and_sent_again_once(
-    scene: Scene, settings: Settings
-) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = nobody.getsockname()
-        failed = scene.client.post(scene.address("pilot_ready"), scene.form("pilot_ready"), follow=True)
-    mail = kept()
-    assert (mail.sent_at, mail.fault.split(":")[1]) == (None, " ConnectionRefusedError")
-    assert "It is kept, and was not sent" in words_of(failed)
-    assert "the mail server is at fault" in words_of(failed)
-    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    address = f"/admin/mails/{mail.pk}"
-    [again] = forms_again(failed)
-    first, second = (scene.client.post(address, again.fields, follow=True) for _ in range(2))
-    [sent] = outbox.outbox
-    [token] = TOKEN.findall(sent.body.replace("/admin/\n", ""))
-    assert good_handover(token=token, now=timezone.now()) == scene.handover
-    assert (kept().sent_at is not None, kept().fault, kept().body) == (True, "", mail.body)
-    assert "Sent to mia@acme.example" in words_of(first)
-    assert "this mail was sent already" in words_of(second)
-    assert AuditEvent.objects.filter(action="sales_mail.send", detail__again=True).count() == 1
-
-
-class Quoting(BaseEmailBackend):
-    """A mail server that says what of a mail it does not like."""
-
-    def send_messages(self, messages: Any) -> int:
-        [mail] = messages
-        raise SMTPDataError(
-            554, f"5.7.1 blocked: {next(line for line in mail.body.split() if '/secret/' in line)}".encode()
-        )
-
-
-def test_what_a_mail_server_quotes_of_a_mail_opens_nothing(scene: Scene, settings: Settings) -> None:
-    settings.EMAIL_BACKEND = f"{__name__}.Quoting"
-    scene.client.post(scene.address("pilot_ready"), scene.form("pilot_ready"))
-    assert "/admin/secret/***" in kept().fault
-    assert not TOKEN.findall(kept().fault)
-
-
-class Dying(BaseEmailBackend):
-    """A mail server during whose answer the process dies."""
-
-    def send_messages(self, _messages: Any) -> int:
-        raise KeyboardInterrupt
-
-
-def test_a_process_that_dies_while_sending_leaves_a_mail_that_says_so(scene: Scene, settings: Settings) -> None:
-    settings.EMAIL_BACKEND = f"{__name__}.Dying"
-    form = scene.form("pilot_ready")
-    with pytest.raises(KeyboardInterrupt):
-        scene.client.post(scene.address("pilot_ready"), form)
-    shown = scene.client.get(f"/admin/mails/{kept().pk}")
-    assert "✕ not sent" in words_of(shown)
-    assert "Given to the mail server at" in words_of(shown)
-    assert "It may have arrived" in words_of(shown)
-    assert scene.next() == "pilot_ready"
-    # The form was opened before somebody else began to send it again.
-    [again] = forms_again(shown)
-    SalesMail.objects.update(fault="Given to the mail server a moment ago")
-    stale = scene.client.post(f"/admin/mails/{kept().pk}", again.fields, follow=True)
-    assert "Nothing was done: it was sent again meanwhile." in words_of(stale)
-    # Its secrets are gone: the link cannot be made anew.
-    Handover.objects.update(content_encrypted="")
-    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    [again] = forms_again(stale)
-    late = scene.client.post(f"/admin/mails/{kept().pk}", again.fields, follow=True)
-    assert "Nothing was sent. The secrets of this mail's link were revealed" in words_of(late)
-    assert (outbox.outbox, kept().sent_at) == ([], None)
-
-
-def forms_again(response: Any) -> list[Form]:
-    return [form for form in forms_of(response) if "seen" in form.fields]
 
 
 # --- who, and what next --------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pilots.services import PilotOrder, Provisioned, provision_pilot
 from tests.factories import Account, Api, end_batch, make_account, make_batch
 from tests.markup import form_to, forms_of, links_of
 from tests.people import member, staff, words_of
-from tests.pilots.test_criteria import HOOK, answer
+from tests.pilots.scenes import HOOK, answer
 
 pytestmark = pytest.mark.django_db
 

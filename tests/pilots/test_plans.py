@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from customers.models import AuditEvent, Organization, Plan, PlanChange
 from customers.plans import MOST, InvalidTerms, agreement_of, change_plan
+from pilots.boundary import BOUNDARY
+from pilots.leads import lose
 from pilots.models import OPENS_TRANSITION, Lead, LeadStep, Pilot, Signal
 from pilots.plan_forms import LABELS
 from pilots.plan_pages import SAME
@@ -16,7 +18,7 @@ from pilots.upgrading import NotAsked, upgrade
 from sora2.seen import ChangedMeanwhile
 from tests.factories import Account, end_batch, make_account, make_batch
 from tests.people import member, staff, words_of
-from tests.pilots.scenes import TERMS, agreed, asking_pilot, make_pilot, record, sent
+from tests.pilots.scenes import TERMS, agreed, asking_pilot, make_pilot, record, sales_person, sent
 from tests.sora2.documents import section
 
 pytestmark = pytest.mark.django_db
@@ -65,6 +67,25 @@ def test_an_upgrade_changes_the_plan_closes_the_pilot_and_moves_the_lead(account
     # Sent twice, it is done once.
     assert not upgrade(**given)
     assert (PlanChange.objects.count(), LeadStep.objects.count(), done.count()) == (1, 1, 2)
+
+
+def test_a_lead_that_was_given_up_and_signs_is_lost_no_more(account: Account) -> None:
+    asking_pilot(account.organization)
+    lead = Lead.objects.get(organization=account.organization)
+    lose(lead=lead, reason="No budget", by=sales_person(), now=timezone.now())
+    assert upgrade(**agreed(account.organization))
+    lead.refresh_from_db()
+    assert (lead.stage, lead.lost_at, lead.lost_reason) == (Lead.Stage.CONTRACT, None, "")
+
+
+def test_the_start_page_of_an_enterprise_shows_no_pilot(account: Account) -> None:
+    asking_pilot(account.organization)
+    client = member(account.organization, "customer admin")
+    assert BOUNDARY in client.get("/admin/").content.decode()
+    upgrade(**agreed(account.organization))
+    page = client.get("/admin/").content.decode()
+    assert "Your pilot" not in page
+    assert BOUNDARY not in page
 
 
 def test_the_pilot_is_closed_as_it_stands_then(account: Account) -> None:

@@ -26,7 +26,7 @@ from sora2.openapi import document
 from tests.factories import Account, end_items, make_batch
 from tests.flows.system import System, running
 from tests.people import staff, words_of
-from tests.pilots.test_criteria import answer
+from tests.pilots.scenes import answer
 from tests.programs import EXAMPLE_MODULES, node
 from webhooks.models import Endpoint
 from webhooks.sinks import create_sink

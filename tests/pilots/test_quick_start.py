@@ -80,6 +80,7 @@ def test_the_key_that_is_named_can_do_what_the_commands_do(account: Account) -> 
     assert "Put the secret of your key “Live”" in page
 
 
+@pytest.mark.owner
 def test_a_customer_of_smaller_batches_is_shown_one_that_fits(account: Account) -> None:
     account.organization.max_items_per_batch = 2
     account.organization.save()

@@ -24,8 +24,7 @@ from sora2.ids import new_id
 from tests.factories import Account, end_batch, end_items, make_account, make_batch, sign
 from tests.markup import links_of
 from tests.people import member, signed_in, staff, words_of
-from tests.pilots.scenes import pilot_of
-from tests.pilots.test_criteria import answer
+from tests.pilots.scenes import answer, pilot_of
 from webhooks.models import Endpoint
 
 pytestmark = pytest.mark.django_db
@@ -277,6 +276,7 @@ def test_it_is_folded_away_once_three_batches_have_ended(account: Account) -> No
 # --- what needs attention ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.owner
 def test_what_only_the_customer_can_mend_is_said(account: Account) -> None:
     soon = timezone.now() + timedelta(days=13)
     ApiKey.objects.filter(pk=account.keys[Mode.LIVE].pk).update(expires_at=soon)
@@ -332,6 +332,7 @@ def test_a_batch_of_which_all_failed_has_settled_nothing(account: Account) -> No
 # --- what it costs -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize("role", ["customer admin", "customer developer"])
 def test_it_takes_as_many_queries_whatever_there_is(account: Account, role: str) -> None:
     pilot_of(account)
