@@ -210,6 +210,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_events(account: 
     assert counts[0] == counts[1] <= 12
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize(
     ("query", "index"),
     [
