@@ -29,6 +29,8 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     PILOTS_READ = "pilots:read"
     PILOTS_WRITE = "pilots:write"
+    INVOICES_WRITE = "invoices:write"
+    PAYMENTS_RECORD = "payments:record"
 
 
 # What an API key has if nothing else is said: all that it takes to run batches.
@@ -52,6 +54,8 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
         Permission.PERIODS_CLOSE,
         Permission.AUDIT_READ,
         Permission.PILOTS_READ,
+        Permission.INVOICES_WRITE,
+        Permission.PAYMENTS_RECORD,
     },
     "finance approver": READ
     | {
@@ -61,8 +65,11 @@ STAFF_ROLES: dict[str, frozenset[Permission]] = {
         Permission.PERIODS_CLOSE,
         Permission.AUDIT_READ,
         Permission.PILOTS_READ,
+        Permission.INVOICES_WRITE,
+        Permission.PAYMENTS_RECORD,
     },
-    "sales ops": READ | {Permission.CATALOGUE_WRITE, Permission.PILOTS_READ, Permission.PILOTS_WRITE},
+    "sales ops": READ
+    | {Permission.CATALOGUE_WRITE, Permission.PILOTS_READ, Permission.PILOTS_WRITE, Permission.INVOICES_WRITE},
     "support": frozenset(
         {
             Permission.BATCHES_READ,

@@ -12,6 +12,17 @@ from django.utils import timezone
 
 from customers.models import Mode, Organization, OwnedQuerySet, User
 from ledger.day_models import WalletDay
+from ledger.invoices.models import (
+    BillingDetails,
+    GeneralLedgerAccount,
+    Invoice,
+    InvoiceLine,
+    InvoiceMail,
+    InvoiceNumber,
+    InvoicePaper,
+    MonthFile,
+    Payment,
+)
 from ledger.low_models import LowNotice
 from sora2.ids import new_id
 
@@ -19,11 +30,20 @@ from sora2.ids import new_id
 __all__ = [
     "OUTSIDE_KINDS",
     "PILOT_CREDITS_MAX",
+    "BillingDetails",
     "CreditRequest",
     "CreditRequestQuerySet",
     "Entry",
     "EntryQuerySet",
+    "GeneralLedgerAccount",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceMail",
+    "InvoiceNumber",
+    "InvoicePaper",
     "LowNotice",
+    "MonthFile",
+    "Payment",
     "Period",
     "PeriodBalance",
     "PeriodBalanceQuerySet",
@@ -174,7 +194,9 @@ class CreditRequest(models.Model):
     """Why credits come in or go out: behind every grant and adjustment stands one, approved.
 
     On the basis of two people, one asks and another decides; the database refuses the same person. A pilot's
-    promotional credits (within the cap, once) and a sandbox's play money are approved by what they are.
+    promotional credits (within the cap, once) and a sandbox's play money are approved by what they are. A paid invoice
+    takes two people as well: one sent it, another recorded that it was paid (a credit note: one drafted, another sent
+    it); the reference is its id.
     """
 
     class State(models.TextChoices):
@@ -186,6 +208,7 @@ class CreditRequest(models.Model):
         TWO_PEOPLE = "two_people"
         PILOT = "pilot"
         SANDBOX = "sandbox"
+        INVOICE = "invoice"
 
     id = models.CharField(primary_key=True, max_length=30, default=new_credit_request_id, editable=False)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="credit_requests")
@@ -202,6 +225,9 @@ class CreditRequest(models.Model):
     reason = models.CharField(max_length=600)
     evidence_url = models.URLField(max_length=1000, blank=True, default="")
     basis = models.CharField(max_length=10, choices=Basis)
+    # What was paid for a grant by two people, in minor units net of tax; 0: promotional. An invoice has its own.
+    paid_cents = models.BigIntegerField(default=0, db_default=0)
+    currency = models.CharField(max_length=3, default="USD", db_default="USD")
     state = models.CharField(max_length=9, choices=State, default=State.REQUESTED)
     requested_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     requested_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -229,7 +255,7 @@ class CreditRequest(models.Model):
                 name="ledger_creditrequest_decided_when",
             ),
             models.CheckConstraint(
-                condition=~Q(basis="two_people")
+                condition=~Q(basis__in=["two_people", "invoice"])
                 | (
                     Q(requested_by__isnull=False)
                     & (Q(state="requested") | (Q(decided_by__isnull=False) & ~Q(decided_by=F("requested_by"))))
@@ -238,8 +264,13 @@ class CreditRequest(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(basis="two_people")
-                | (Q(basis__in=["pilot", "sandbox"]) & Q(kind="grant", state="approved")),
+                | Q(basis__in=["pilot", "sandbox"], kind="grant", state="approved")
+                | Q(basis="invoice", kind__in=["grant", "adjustment_out"], state="approved"),
                 name="ledger_creditrequest_basis_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(paid_cents=0) | Q(paid_cents__gt=0, basis="two_people", kind="grant"),
+                name="ledger_creditrequest_paid_for",
             ),
             models.CheckConstraint(
                 condition=~Q(basis="pilot") | Q(amount__lte=PILOT_CREDITS_MAX), name="ledger_creditrequest_pilot_cap"

@@ -131,11 +131,14 @@ def _pages() -> list[Page]:
     from batches.admin_catalogue import PAGES as CATALOGUE
     from batches.admin_keys import PAGES as KEYS
     from batches.admin_routes import PAGES as ROUTES
+    from batches.sla.admin import PAGES as SLA
     from customers.admin import PAGES as CUSTOMERS
     from customers.modes import PAGES as MODES
     from customers.signing_in import PAGES as SIGNING_IN
     from customers.two_step_pages import PAGES as TWO_STEP
     from ledger.admin import PAGES as LEDGER
+    from ledger.invoices.admin import PAGES as INVOICES
+    from ledger.revenue.admin import PAGES as REVENUE
     from pilots.admin import PAGES as PILOTS
     from webhooks.admin import PAGES as WEBHOOKS
 
@@ -148,11 +151,14 @@ def _pages() -> list[Page]:
         *CATALOGUE,
         *ROUTES,
         *LEDGER,
+        *INVOICES,
+        *REVENUE,
         *WEBHOOKS,
         *ACCOUNTS,
         *CUSTOMERS,
         *KEYS,
         *PILOTS,
+        *SLA,
     ]
 
 
@@ -167,6 +173,7 @@ def _sections(request: HttpRequest) -> list[Section]:
         ("Home", ["index", "reconciliations/"], True),
         ("Batches", ["batch_list"], access.may(Permission.BATCHES_READ)),
         ("Ledger", ["wallet_list"], access.may(Permission.LEDGER_READ)),
+        ("Invoices", ["invoice_list", "quotes/", "revenue/"], access.may(Permission.LEDGER_READ)),
         ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
         ("Pilots", ["pilot_list", "leads/", "mails/"], access.may(Permission.PILOTS_READ)),
         ("Customers" if is_staff(request) else "Account", ["customer_list"], access.may(Permission.ACCOUNT_READ)),

@@ -12,6 +12,7 @@ OURS = "No call: this page is for our own people, and the API is for customers."
 SIGNING_IN = "No call: people sign in, and a program has its key."
 PEOPLE = "No call: people are let in by people, here."
 ACCOUNT = "No call: an account's settings are changed by people, here."
+INVOICES = "No call: invoices are papers for people, here and by mail."
 NEW_ENDPOINT = call("POST /webhook-endpoints", {"url": "https://example.com/hook", "events": ["batch.completed"]})
 NEW_KEY = call("POST /keys", {"name": "Nightly renders", "scopes": ["batches:read", "batches:write"]})
 CATALOGUE = [call("GET /models")]
@@ -127,6 +128,14 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
         call("POST /webhook-deliveries/{delivery_id}/redeliver", when="carried.act"),
     ],
     "sink": "No call: this endpoint is ours, for trying things out. Your own one knows what it got.",
+    # Pilots.
+    # Invoices.
+    "invoice_list": INVOICES,
+    "invoice": INVOICES,
+    # Quotes and drafts.
+    # Credit notes and payments.
+    # Revenue.
+    # Service levels.
     # Pilots.
     "pilot_list": OURS,
     "pilot_new": OURS,

@@ -73,6 +73,7 @@ def parameters(world: World) -> dict[str, Any]:
         "figure": "settled",
         "delivery_id": failing.latest("pk").pk,
         "endpoint_id": world.endpoints["failing"].pk,
+        "invoice_id": world.billing.sent.pk,
         "item_id": item.pk,
         "link_id": world.invitation.pk,
         "key_id": acme.keys[Mode.LIVE].pk,

@@ -37,6 +37,7 @@ from ledger.lows import set_threshold
 from ledger.models import CreditRequest, Entry, ReconciliationRun, Wallet
 from ledger.periods import close_period
 from sora2.ids import new_id
+from tests.billing import Billing, make_billing
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
 from tests.ledger.clock import turn_back, turn_to
 from tests.onboarding import Onboarding, make_enterprise, make_onboarding
@@ -88,6 +89,7 @@ class World:
     sink: Sink
     invitation: OneTimeLink
     onboarding: Onboarding
+    billing: Billing
     closed: str
     due: str
     run: ReconciliationRun
@@ -118,6 +120,7 @@ def _make(now: datetime) -> World:
     began = now - timedelta(hours=6)
     onboarding = make_onboarding(acme, globex, people, began)
     make_enterprise(globex.organization, people["sales ops"], now)
+    billing = make_billing(acme.organization, people, now)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)
@@ -152,6 +155,7 @@ def _make(now: datetime) -> World:
         sink=sink,
         invitation=invitation,
         onboarding=onboarding,
+        billing=billing,
         closed=f"{closed:%Y-%m}",
         due=f"{due:%Y-%m}",
         run=run,

@@ -12,14 +12,16 @@ from django.contrib import admin
 READ = "batches:read ledger:read webhooks:read account:read"
 STAFF = {
     "no role": "",
-    "finance": f"{READ} batches:sign_off credits:request periods:close audit:read pilots:read",
-    "finance approver": f"{READ} batches:sign_off credits:request credits:approve periods:close audit:read pilots:read",
-    "sales ops": f"{READ} catalogue:write pilots:read pilots:write",
+    "finance": f"{READ} batches:sign_off credits:request periods:close audit:read pilots:read "
+    "invoices:write payments:record",
+    "finance approver": f"{READ} batches:sign_off credits:request credits:approve periods:close audit:read pilots:read "
+    "invoices:write payments:record",
+    "sales ops": f"{READ} catalogue:write pilots:read pilots:write invoices:write",
     "support": "batches:read batches:write webhooks:read webhooks:write account:read routes:operate",
     "auditor": f"{READ} audit:read pilots:read",
     "superuser": f"{READ} batches:write webhooks:write keys:write account:write people:write batches:sign_off "
     "credits:request credits:approve periods:close catalogue:write routes:operate routes:write audit:read "
-    "pilots:read pilots:write",
+    "pilots:read pilots:write invoices:write payments:record",
 }
 CUSTOMERS = {
     "customer admin": f"{READ} batches:write webhooks:write keys:write account:write people:write batches:sign_off",
@@ -114,6 +116,14 @@ PAGES: dict[str, Row] = {
     "delivery": Row("GET", "webhooks:read", OWN),
     "delivery_redeliver": Row("POST", "webhooks:write", OWN),
     "sink": Row("GET", "webhooks:read", OWN),
+    # Pilots.
+    # Invoices.
+    "invoice_list": Row("GET", "ledger:read", ALL),
+    "invoice": Row("GET", "ledger:read", OWN),
+    # Quotes and drafts.
+    # Credit notes and payments.
+    # Revenue.
+    # Service levels.
     # Pilots.
     "pilot_list": Row("GET", "pilots:read", OURS),
     "pilot_new": Row("GET POST", "pilots:write", OURS),

@@ -64,6 +64,17 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "a limit of the customer's own, on top of all others": "budget_credits used_credits",
     },
     "customers.AuditEvent": {"who did what": f"{OWNER} at actor action subject outcome detail trace_id"},
+    "ledger.BillingDetails": {
+        "whom an invoice is made out to": "organization legal_name address country tax_id purchase_order changed_at",
+        "the tax line": "tax_label tax_basis_points tax_note",
+        "until when it is to be paid, and whether each month's use is put on paper": "terms_days usage_invoices",
+    },
+    "ledger.Invoice": {
+        "what it is, and how far": "id organization kind state number month package corrects applied",
+        "what it asks for": "currency credits subtotal_cents tax_label tax_basis_points tax_note tax_cents total_cents",
+        "what it says": "purchase_order note terms_days due_on buyer seller",
+        "its life": "created_by created_at issued_by issued_at paid_by paid_at voided_by voided_at void_reason",
+    },
     "ledger.Wallet": {
         "whose": f"{OWNER} created_at",
         "figures, which entries alone move": "available reserved settled funded",

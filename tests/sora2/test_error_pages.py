@@ -51,7 +51,7 @@ def test_an_address_without_a_page_says_so_with_a_way_back(look: Callable[[], Ht
 
 
 def test_a_lost_page_of_the_dashboard_keeps_the_navigation() -> None:
-    assert "Batches Ledger Webhooks" in words_of(staff().get("/admin/nowhere/"))
+    assert "Batches Ledger Invoices Webhooks" in words_of(staff().get("/admin/nowhere/"))
 
 
 def test_a_model_page_that_nobody_may_use_says_so() -> None:

@@ -1,0 +1,1 @@
+"""What was promised to customers under contract, measured: availability by probes, and refunds. Never for a pilot."""
