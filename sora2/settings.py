@@ -166,6 +166,15 @@ CELERY_BEAT_SCHEDULE = {
     "batches.purge_outputs": {"task": "batches.purge_outputs", "schedule": 600.0, "options": {"expires": 600.0}},
 }
 
+# --- who sends our invoices -----------------------------------------------------------------------------------------
+
+# Under DEBUG there is a stand-in, so that the whole way of an invoice can be tried. Lines are separated by \\n.
+SELLER_LEGAL_NAME = env.str("SELLER_LEGAL_NAME", default="Sora2 Enterprise (development)" if DEBUG else "")
+SELLER_ADDRESS = env.str("SELLER_ADDRESS", default="1 Example Street\\nExample City" if DEBUG else "")
+SELLER_COUNTRY = env.str("SELLER_COUNTRY", default="US")
+SELLER_TAX_ID = env.str("SELLER_TAX_ID", default="")
+SELLER_BANK = env.str("SELLER_BANK", default="No bank account: this is a development server." if DEBUG else "")
+
 # --- seals over the ledger -----------------------------------------------------------------------------------------
 # The private key is outside the database on purpose: whoever owns the tables cannot sign what they made of them.
 # Derived under DEBUG as above; outside it the check sora2.E008 asks for one.

@@ -223,7 +223,7 @@ class PaymentQuerySet(OwnedQuerySet["Payment"]):
 
 
 class Payment(models.Model):
-    """Money that came for an invoice, or went back on a credit note. A mistake is reversed by another, never changed."""
+    """Money that came for an invoice, or went back on a credit note. A mistake is reversed by another payment."""
 
     id = models.CharField(primary_key=True, max_length=30, default=new_payment_id, editable=False)
     # Served by ledger_payment_reference_once.

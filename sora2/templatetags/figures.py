@@ -40,6 +40,13 @@ SIGNS = {
     "not verified": ("✕", "bad"),
     "exhausted": ("✕", "bad"),
     "skipped": ("−", "waiting"),
+    # Of an invoice.
+    "draft": ("○", "waiting"),
+    "sent": ("◐", "active"),
+    "partly paid": ("◑", "mixed"),
+    "overdue": ("✕", "bad"),
+    "paid": ("✓", "good"),
+    "void": ("−", "waiting"),
     # Of an endpoint; it may be paused too.
     "healthy": ("✓", "good"),
     "failing": ("✕", "bad"),

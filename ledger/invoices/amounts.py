@@ -1,0 +1,42 @@
+"""Amounts of money: whole minor units of a currency, how they are written, and the tax on them."""
+
+import re
+
+from ledger.invoices.faults import InvalidMoney
+from ledger.invoices.models import CURRENCIES
+
+# What stands in front of an amount; other currencies are named by their code.
+SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
+WRITTEN = re.compile(r"\d{1,15}(?:\.(\d{1,2}))?", re.ASCII)
+BASIS_POINTS = 10_000
+
+
+def money(cents: int, currency: str) -> str:
+    """Return an amount in minor units as it is read, such as `$5,000.00`, `−$3.50` or `JPY 700`."""
+    digits = CURRENCIES[currency]
+    whole, part = divmod(abs(cents), 10**digits)
+    sign = SIGNS.get(currency) or f"{currency} "
+    return f"{'−' if cents < 0 else ''}{sign}{whole:,}{f'.{part:0{digits}}' if digits else ''}"
+
+
+def decimal_text(cents: int, currency: str) -> str:
+    """Return an amount for programs and for forms, such as `-3.50`: no sign of the currency, no thousands."""
+    digits = CURRENCIES[currency]
+    whole, part = divmod(abs(cents), 10**digits)
+    return f"{'-' if cents < 0 else ''}{whole}{f'.{part:0{digits}}' if digits else ''}"
+
+
+def parse_amount(text: str, currency: str) -> int:
+    """Return what somebody wrote, such as `5,000.00`, in minor units. Raises InvalidMoney."""
+    digits = CURRENCIES[currency]
+    found = WRITTEN.fullmatch(text.strip().removeprefix(SIGNS.get(currency, "")).replace(",", ""))
+    if found is None or len(found[1] or "") > digits:
+        example = f"5000{f'.{0:0{digits}}' if digits else ''}"
+        raise InvalidMoney(f"Write an amount of {currency} like {example}.")
+    whole, _, part = found[0].partition(".")
+    return int(whole) * 10**digits + int(part.ljust(digits, "0") or 0)
+
+
+def tax_of(subtotal_cents: int, basis_points: int) -> int:
+    """Return the tax on an amount at a rate in hundredths of a percent, half a cent and more rounded up."""
+    return (2 * subtotal_cents * basis_points + BASIS_POINTS) // (2 * BASIS_POINTS)
