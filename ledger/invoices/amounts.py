@@ -34,7 +34,7 @@ def parse_amount(text: str, currency: str) -> int:
         example = f"5000{f'.{0:0{digits}}' if digits else ''}"
         raise InvalidMoney(f"Write an amount of {currency} like {example}.")
     whole, _, part = found[0].partition(".")
-    return int(whole) * 10**digits + int(part.ljust(digits, "0") or 0)
+    return int(whole + part.ljust(digits, "0"))
 
 
 def tax_of(subtotal_cents: int, basis_points: int) -> int:

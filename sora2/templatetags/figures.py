@@ -40,9 +40,8 @@ SIGNS = {
     "not verified": ("✕", "bad"),
     "exhausted": ("✕", "bad"),
     "skipped": ("−", "waiting"),
-    # Of an invoice.
+    # Of an invoice; it may be open too.
     "draft": ("○", "waiting"),
-    "sent": ("◐", "active"),
     "partly paid": ("◑", "mixed"),
     "overdue": ("✕", "bad"),
     "paid": ("✓", "good"),
