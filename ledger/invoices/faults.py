@@ -31,3 +31,9 @@ class NoBillingDetails(InvoiceError):
     """Nobody has said yet whom this customer's invoices are made out to."""
 
     code = "no_billing_details"
+
+
+class InvalidLines(InvoiceError):
+    """A line of an invoice, or a term of it, is not one that can be agreed."""
+
+    code = "invalid_lines"
