@@ -1,13 +1,12 @@
-"""Invoices as they are when they were sent, made row by row: what their papers and mails are tested with."""
+"""Invoices sent row by row, with any texts and amounts: what their papers and mails are tested with."""
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
 from typing import Any
 
-from customers.models import Organization
+from customers.models import Organization, User
+from customers.services import create_staff
 from ledger.models import Invoice, InvoiceLine
+from sora2.ids import new_id
 
-SENT_AT = datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
 SELLER = {
     "legal_name": "Sora2 Enterprise Ltd",
     "address": "12 Harbour Road\nDublin 2, D02 X285",
@@ -24,35 +23,31 @@ BUYER = {
 }
 # Description, credits, price of a credit in millionths, amount in minor units.
 Line = tuple[str, int, int, int]
-PACKAGE: Line = ("Prepaid package: 102,000 credits", 102_000, 49_020, 500_000)
+PACKAGE: Line = ("Prepaid package of 102,000 credits", 102_000, 49_020, 500_000)
 
 
-def an_invoice(organization: Organization, *lines: Line, tax: int = 0, **given: Any) -> Invoice:
-    """Make an invoice that was sent, of the prepaid package where no lines are given."""
-    rows: Sequence[Line] = lines or (PACKAGE,)
-    subtotal = given.pop("subtotal_cents", sum(amount for *_, amount in rows))
+def somebody(role: str = "finance") -> User:
+    """Return one of our people whom nobody has seen before."""
+    return create_staff(username=new_id("usr"), role=role)[0]
+
+
+def draft(organization: Organization, *lines: Line, tax: int = 0, **given: Any) -> Invoice:
+    """Draft an invoice, of the prepaid package where no lines are given."""
+    rows = lines or (PACKAGE,)
+    subtotal = sum(amount for *_, amount in rows)
     fields: dict[str, Any] = {
         "kind": Invoice.Kind.CREDITS,
-        "state": Invoice.State.SENT,
-        "number": "INV-2026-0001",
         "currency": "USD",
         "credits": sum(credits for _, credits, *_ in rows),
         "purchase_order": "PO-4711",
-        "due_on": date(2026, 12, 27),
-        "issued_at": SENT_AT,
-        "buyer": BUYER,
-        "seller": SELLER,
+        "created_by": somebody(),
         **given,
     }
     invoice = Invoice.objects.create(
-        organization=organization,
-        subtotal_cents=subtotal,
-        tax_cents=tax,
-        total_cents=subtotal + tax,
-        **fields,
+        organization=organization, subtotal_cents=subtotal, tax_cents=tax, total_cents=subtotal + tax, **fields
     )
-    for position, (description, credits, unit_micros, amount) in enumerate(rows, 1):
-        InvoiceLine.objects.create(
+    InvoiceLine.objects.bulk_create(
+        InvoiceLine(
             invoice=invoice,
             position=position,
             description=description,
@@ -60,39 +55,53 @@ def an_invoice(organization: Organization, *lines: Line, tax: int = 0, **given: 
             unit_micros=unit_micros,
             amount_cents=amount,
         )
+        for position, (description, credits, unit_micros, amount) in enumerate(rows, 1)
+    )
     return invoice
 
 
-def a_taxed_invoice(organization: Organization, **given: Any) -> Invoice:
-    """Make an invoice with a tax line that says why no tax is due."""
-    note = "Reverse charge: the recipient owes the tax (Article 196 of Directive 2006/112/EC)."
-    return an_invoice(organization, **{"tax_label": "VAT", "tax_basis_points": 0, "tax_note": note, **given})
+def send(invoice: Invoice, **given: Any) -> Invoice:
+    """Send a draft: the database numbers it."""
+    columns = {"issued_by": somebody("finance approver"), "buyer": BUYER, "seller": SELLER, **given}
+    Invoice.objects.filter(pk=invoice.pk).update(state=Invoice.State.SENT, **columns)
+    return reread(invoice)
 
 
-def a_usage_invoice(organization: Organization, **given: Any) -> Invoice:
-    """Make an invoice of what was used in a month: it was paid before."""
-    lines: Sequence[Line] = (
-        ("Videos made in October 2026, from the credits of INV-2026-0001", 8_148, 49_020, 39_941),
-        ("Videos made in October 2026, from promotional credits", 500, 0, 0),
+def sent_invoice(organization: Organization, *lines: Line, **given: Any) -> Invoice:
+    """Draft and send an invoice."""
+    return send(draft(organization, *lines, **given))
+
+
+def usage_invoice(organization: Organization) -> Invoice:
+    """Send an invoice of what was used in a month: its last line takes off what was paid before."""
+    used: tuple[Line, ...] = (
+        ("Credits used, prepaid by INV-2026-0001 of 2026-09-12", 8_148, 49_020, 39_941),
+        ("Credits used, promotional, of 2026-09-01: pilot", 500, 0, 0),
+        ("Prepaid: taken off", 0, 0, -39_941),
     )
-    fields: dict[str, Any] = {
-        "kind": Invoice.Kind.USAGE,
-        "state": Invoice.State.PAID,
-        "number": "INV-2026-0002",
-        "month": "2026-10",
-        "credits": 0,
-        "subtotal_cents": 0,
-        "paid_at": SENT_AT,
-    }
-    return an_invoice(organization, *lines, **fields | given)
+    note = "Credits used in October 2026 (UTC). They were paid before: nothing is due."
+    return sent_invoice(
+        organization, *used, kind=Invoice.Kind.USAGE, month="2026-10", credits=0, note=note, terms_days=0
+    )
 
 
-def a_credit_note(invoice: Invoice, **given: Any) -> Invoice:
-    """Make a credit note that gives back a part of what was paid for an invoice."""
-    fields: dict[str, Any] = {
-        "kind": Invoice.Kind.CREDIT_NOTE,
-        "number": "CN-2026-0001",
-        "corrects": invoice,
-    }
-    line: Line = (f"Credits of {invoice.number} taken back", 2_040, 49_020, 10_000)
-    return an_invoice(invoice.organization, line, **fields | given)
+def credit_note(corrected: Invoice) -> Invoice:
+    """Send a credit note on an invoice that nobody has paid yet."""
+    line: Line = (f"Credit on {corrected.number}", 0, 0, 10_000)
+    reason = "Agreed discount for the late start of the project"
+    fields = {"kind": Invoice.Kind.CREDIT_NOTE, "corrects": corrected, "note": reason, "terms_days": 0}
+    return send(draft(corrected.organization, line, **fields), applied=True)
+
+
+def void(invoice: Invoice, reason: str) -> Invoice:
+    """Void an invoice that nobody has paid, or a draft."""
+    at = invoice.issued_at or invoice.created_at
+    Invoice.objects.filter(pk=invoice.pk).update(
+        state=Invoice.State.VOID, voided_by=somebody(), voided_at=at, void_reason=reason
+    )
+    return reread(invoice)
+
+
+def reread(invoice: Invoice) -> Invoice:
+    """Return an invoice as it is now."""
+    return Invoice.objects.get(pk=invoice.pk)
