@@ -84,8 +84,8 @@ BEGIN
         SELECT given.total_cents - coalesce(sum(n.total_cents), 0) AS cents,
                given.credits - coalesce(sum(n.credits), 0) AS credits INTO lines
         FROM ledger_invoice n WHERE n.corrects_id = given.id AND n.state IN ('sent', 'paid');
-        IF NEW.total_cents > CASE WHEN NEW.applied THEN ledger_invoice_open(given.id, given.total_cents) ELSE lines.cents END
-           OR NEW.credits > CASE WHEN NEW.applied THEN 0 ELSE lines.credits END THEN
+        IF NEW.total_cents > (CASE WHEN NEW.applied THEN ledger_invoice_open(given.id, given.total_cents) ELSE lines.cents END)
+           OR NEW.credits > (CASE WHEN NEW.applied THEN 0 ELSE lines.credits END) THEN
             RAISE EXCEPTION 'a credit note gives back no more than is open on an invoice, or was paid for it, and its credits'
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_creditnote_within_invoice';
         END IF;
