@@ -28,8 +28,7 @@ def queue_mail(*, invoice: Invoice, now: datetime) -> None:
 
 def queue_receipt(*, invoice: Invoice, now: datetime) -> None:
     """Write the mail that says that an invoice of credits is paid in full, in the caller's transaction."""
-    if invoice.kind == Invoice.Kind.CREDITS:
-        _queue(RECEIPT, invoice, now)
+    _queue(RECEIPT, invoice, now)
 
 
 def attached(mail: Mail) -> list[Attachment]:
