@@ -132,6 +132,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     # Invoices.
     "invoice_list": INVOICES,
     "invoice": INVOICES,
+    "papers": [call("GET /statements/{found.statements.0.month.month}.pdf?tz={found.statements.0.month.zone}")],
     # Quotes and drafts.
     # Credit notes and payments.
     # Revenue.
