@@ -11,7 +11,7 @@ from django.db import transaction
 
 from customers.models import Organization, User
 from customers.services import audit
-from ledger.invoices.amounts import tax_of
+from ledger.invoices.amounts import CENTS_MOST, tax_of
 from ledger.invoices.faults import InvalidLines, NoBillingDetails, WrongState
 from ledger.invoices.models import BillingDetails, Invoice, InvoiceLine, new_invoice_id
 from ledger.packages import LIST_PRICE
@@ -19,9 +19,8 @@ from ledger.services import refuse_unfit
 from sora2.seen import check_seen, seen_name
 
 LINES_MOST = 20
-# Of one line; far below what the columns hold, so that sums and taxes fit too.
+# Of one line.
 CREDITS_MOST = 1_000_000_000
-CENTS_MOST = 100_000_000_000
 TERMS_DAYS_MOST = 365
 
 
@@ -113,7 +112,10 @@ def change_draft(*, invoice: Invoice, wanted: Draft, seen: str, by: User) -> boo
     if before == wanted:
         return False
     check_seen(asdict(before), seen)
-    Invoice.objects.filter(pk=locked.pk).update(**_figures(wanted, details))
+    figures = _figures(wanted, details)
+    same = (locked.credits, locked.subtotal_cents) == (figures["credits"], figures["subtotal_cents"])
+    # Other credits, or another price, are no package any more.
+    Invoice.objects.filter(pk=locked.pk).update(package=locked.package if same else "", **figures)
     if before.lines != wanted.lines:
         locked.lines.all().delete()
         _write_lines(locked, wanted)
