@@ -64,7 +64,9 @@ DECLARE
 BEGIN
     SELECT count(*) AS number, sum(l.amount_cents) AS cents, sum(l.credits) AS credits INTO lines
     FROM ledger_invoiceline l WHERE l.invoice_id = NEW.id;
-    IF lines.number = 0 OR lines.cents <> NEW.subtotal_cents OR (NEW.kind <> 'usage' AND lines.credits <> NEW.credits) THEN
+    -- Where nothing is due, the lines say what was used and paid before.
+    IF lines.number = 0
+       OR (NEW.kind <> 'usage' AND (lines.cents, lines.credits) <> (NEW.subtotal_cents, NEW.credits)) THEN
         RAISE EXCEPTION 'its lines come to % and % credits, the invoice says % and %',
                         coalesce(lines.cents, 0), coalesce(lines.credits, 0), NEW.subtotal_cents, NEW.credits
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_invoice_lines_add_up';
@@ -342,7 +344,7 @@ CREATE VIEW invariant_invoice_lines AS
         SELECT coalesce(sum(l.amount_cents), 0) AS cents, coalesce(sum(l.credits), 0) AS credits
         FROM ledger_invoiceline l WHERE l.invoice_id = i.id
     ) l
-    WHERE i.number IS NOT NULL AND (i.subtotal_cents <> l.cents OR (i.kind <> 'usage' AND i.credits <> l.credits));
+    WHERE i.number IS NOT NULL AND i.kind <> 'usage' AND (i.subtotal_cents, i.credits) <> (l.cents, l.credits);
 
 -- Paid is what has nothing open, and no more came in or went back than was asked for.
 CREATE VIEW invariant_invoice_paid AS
