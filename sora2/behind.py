@@ -134,6 +134,13 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "invoice": INVOICES,
     # Quotes and drafts.
     # Credit notes and payments.
+    **dict.fromkeys(
+        (
+            *("invoice_send", "invoice_void", "invoice_payment", "payment_reverse"),
+            *("credit_note_new", "credit_note_send", "receivables"),
+        ),
+        OURS,
+    ),
     # Revenue.
     # Service levels.
     # Pilots.
