@@ -10,8 +10,6 @@ from ledger.packages import MICROS
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
 WRITTEN = re.compile(r"\d{1,15}(?:\.(\d{1,2}))?", re.ASCII)
 BASIS_POINTS = 10_000
-# Of one amount; far below what the columns hold, so that sums and taxes fit too.
-CENTS_MOST = 100_000_000_000
 
 
 def money(cents: int, currency: str) -> str:
