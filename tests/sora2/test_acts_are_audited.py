@@ -164,6 +164,17 @@ def by_form(scene: Scene, address: str, **changed: str) -> None:
     scene.client.post(address, {**form.fields, **changed})
 
 
+def fill_in_billing(scene: Scene) -> None:
+    by_form(scene, f"/admin/invoices/billing/{scene.owner}", legal_name="Acme Inc.", address="Here", country="US")
+
+
+def drafted(scene: Scene) -> str:
+    fill_in_billing(scene)
+    address = f"/admin/quotes/{scene.owner}"
+    form = form_to(forms_of(scene.client.get(address)), address)
+    return str(scene.client.post(address, form.fields).headers["Location"])
+
+
 def mail_to_a_lead(scene: Scene) -> None:
     lead = Lead.objects.create(
         company="Initech", contact_name="Bill", contact_email="b@i.example", created_by=scene.user
@@ -473,6 +484,9 @@ TABLE: dict[str, tuple[str, Act]] = {
         "credits.reject",
         lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
     ),
+    "quote": ("invoice.draft", drafted),
+    "invoice_change": ("invoice.change", lambda s: by_form(s, f"{drafted(s)}/change", note="As agreed")),
+    "billing_details": ("billing.change", fill_in_billing),
     "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
     # onboarding
     "pilot_tick": (
