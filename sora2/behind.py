@@ -136,6 +136,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "quote": OURS,
     "invoice_change": OURS,
     "billing_details": ACCOUNT,
+    "papers": [call("GET /statements/{found.statements.0.month.month}.pdf?tz={found.statements.0.month.zone}")],
     # Quotes and drafts.
     # Credit notes and payments.
     **dict.fromkeys(

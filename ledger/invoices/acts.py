@@ -1,14 +1,35 @@
 """What the acts on an invoice share: its row locked, the refusals named, and who did or tried it written down."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from customers.models import User
 from customers.services import audit
-from ledger.invoices.faults import REFUSALS
+from ledger.approvals import SamePerson
+from ledger.invoices.faults import LinesDiffer, MoreThanOpen, NotReversible, ReferenceUsed, WrongState
 from ledger.invoices.models import Invoice
 from ledger.services import LedgerError, refusals_named
+
+# The database's refusals, by the names of their constraints.
+REFUSALS: Mapping[str, type[LedgerError]] = {
+    "ledger_invoice_state_moves": WrongState,
+    "ledger_invoice_sent_is_fixed": WrongState,
+    "ledger_invoice_paid_in_full": WrongState,
+    "ledger_invoice_void_unpaid": WrongState,
+    "ledger_invoiceline_of_draft": WrongState,
+    "ledger_payment_of_sent": WrongState,
+    "ledger_creditnote_of_invoice": WrongState,
+    "ledger_invoice_lines_add_up": LinesDiffer,
+    "ledger_invoice_asks_for_money": LinesDiffer,
+    "ledger_payment_within_open": MoreThanOpen,
+    "ledger_creditnote_within_invoice": MoreThanOpen,
+    "ledger_payment_reference_once": ReferenceUsed,
+    "ledger_payment_reversal_fits": NotReversible,
+    "ledger_payment_two_people": SamePerson,
+    "ledger_invoice_paid_two_people": SamePerson,
+    "ledger_invoice_credit_note_two_people": SamePerson,
+}
 
 
 def locked(invoice: Invoice) -> Invoice:

@@ -1,8 +1,5 @@
 """Why an invoice is refused; nothing has changed then."""
 
-from collections.abc import Mapping
-
-from ledger.approvals import SamePerson
 from ledger.services import LedgerError
 
 
@@ -64,24 +61,3 @@ class NotReversible(InvoiceError):
     """This payment cannot be reversed any more: what it paid for was granted, or it is itself a reversal."""
 
     code = "not_reversible"
-
-
-# The database's refusals, by the names of their constraints.
-REFUSALS: Mapping[str, type[LedgerError]] = {
-    "ledger_invoice_state_moves": WrongState,
-    "ledger_invoice_sent_is_fixed": WrongState,
-    "ledger_invoice_paid_in_full": WrongState,
-    "ledger_invoice_void_unpaid": WrongState,
-    "ledger_invoiceline_of_draft": WrongState,
-    "ledger_payment_of_sent": WrongState,
-    "ledger_creditnote_of_invoice": WrongState,
-    "ledger_invoice_lines_add_up": LinesDiffer,
-    "ledger_invoice_asks_for_money": LinesDiffer,
-    "ledger_payment_within_open": MoreThanOpen,
-    "ledger_creditnote_within_invoice": MoreThanOpen,
-    "ledger_payment_reference_once": ReferenceUsed,
-    "ledger_payment_reversal_fits": NotReversible,
-    "ledger_payment_two_people": SamePerson,
-    "ledger_invoice_paid_two_people": SamePerson,
-    "ledger_invoice_credit_note_two_people": SamePerson,
-}

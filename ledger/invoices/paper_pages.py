@@ -19,7 +19,7 @@ INVOICES_SHOWN, MONTHS_SHOWN = 50, 12
 class StatementPaper:
     """The statement of a month: the query for it as a page and as a paper, and where the month stands."""
 
-    name: str
+    month: Month
     query: str
     is_over: bool
     is_closed: bool
@@ -50,7 +50,7 @@ def papers(access: Access, *, organization_id: str, cursor: str, now: datetime) 
 
 def _statement(month: Month, closed_until: datetime | None, now: datetime) -> StatementPaper:
     return StatementPaper(
-        name=month.name,
+        month=month,
         query=printed(Asked(mode=Mode.LIVE), month),
         is_over=month.ends_at <= now,
         is_closed=closed_until is not None and month.ends_at <= closed_until,

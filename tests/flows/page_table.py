@@ -122,6 +122,8 @@ PAGES: dict[str, Row] = {
     # Invoices.
     "invoice_list": Row("GET", "ledger:read", ALL),
     "invoice": Row("GET", "ledger:read", OWN),
+    "invoice_pdf": Row("GET", "ledger:read", OWN),
+    "papers": Row("GET", "ledger:read", OWN),
     # Quotes and drafts.
     "quote_list": Row("GET", "ledger:read", OURS),
     "quote": Row("GET POST", "ledger:read", OURS, "invoices:write"),

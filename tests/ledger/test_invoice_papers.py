@@ -136,7 +136,7 @@ def test_the_largest_amounts_and_yen_fit(desk: Desk) -> None:
 
 
 def test_many_lines_go_on_over_pages_each_with_its_head(desk: Desk) -> None:
-    lines = [(f"Line {number} " + "w" * 200, 10, 61_270, number) for number in range(1, 61)]
+    lines = [(f"Line {number} " + "for a team " * 8, 10, 61_270, number) for number in range(1, 61)]
     invoice = sent(desk, *lines)
     pages = [page.extract_text() for page in PdfReader(io.BytesIO(body(invoice))).pages]
     assert len(pages) > 2
@@ -182,7 +182,7 @@ def test_of_two_that_set_it_at_once_the_first_is_kept(desk: Desk, monkeypatch: p
 
 
 def test_a_draft_and_what_is_void_say_so_on_every_page_and_are_not_kept(desk: Desk) -> None:
-    lines = [(f"Line {number} " + "w" * 200, 10, 61_270, number) for number in range(1, 31)]
+    lines = [(f"Line {number}", 10, 61_270, number) for number in range(1, 41)]
     draft, issued = drafted(desk, *lines), sent(desk, *lines)
     kept = body(issued)
     void = void_invoice(invoice=issued, by=desk.ann, reason="Made out to the wrong company", now=NOW)
@@ -230,7 +230,7 @@ def test_a_text_is_only_ever_text(desk: Desk) -> None:
         seen = re.sub(r"\s+", "", shown(text[:50], longest=600).replace(BREAK, ""))[:40]
         assert read_back.count(seen) >= 2, text
     assert "Totaldue$3.69" in read_back
-    assert re.search(r"Page1of[123]\b", read_back)
+    assert re.search(r"Page1of[123]", read_back)
 
 
 # --- who gets it ---------------------------------------------------------------------------------------------------
