@@ -11,9 +11,8 @@ from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import is_staff, page, person_of
 from ledger import credit_pages as pages
-from ledger.approvals import UnknownSubject, approve, complete, reject, request_credits
+from ledger.approvals import InvalidPaid, UnknownSubject, approve, complete, reject, request_credits
 from ledger.credit_forms import CreditRequestForm
-from ledger.invoices.faults import InvalidMoney
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry
 from ledger.services import AlreadyPosted, InsufficientCredits, InvalidAmount, LedgerError
 from sora2.ids import is_id
@@ -24,7 +23,7 @@ FIELDS: dict[type[LedgerError], str] = {
     AlreadyPosted: "reference",
     UnknownSubject: "about",
     InvalidAmount: "amount",
-    InvalidMoney: "paid",
+    InvalidPaid: "paid",
 }
 
 

@@ -16,9 +16,7 @@ from django.utils import timezone
 
 from customers.models import User
 from customers.services import audit
-from ledger.invoices.amounts import CENTS_MOST, money
-from ledger.invoices.faults import InvalidMoney
-from ledger.invoices.models import CURRENCIES
+from ledger.invoices.models import CENTS_MOST, CURRENCIES
 from ledger.models import CreditRequest, Entry, Wallet, new_credit_request_id
 from ledger.packages import LIST_PRICE
 from ledger.services import (
@@ -63,6 +61,12 @@ class UnknownSubject(LedgerError):
     code = "unknown_subject"
 
 
+class InvalidPaid(LedgerError):
+    """This cannot have been paid, or not for this kind of request."""
+
+    code = "invalid_paid"
+
+
 @dataclass(frozen=True)
 class Naming:
     """A request that names something, with its entry once it was approved."""
@@ -91,7 +95,7 @@ def request_credits(
     A grant may have a `reference` of its own, such as an invoice's number; raises AlreadyPosted when that is taken.
     `paid_cents` is what was paid for it, in minor units and net of tax: with 0 it is promotional.
     An adjustment may be `about` something that stands in this wallet's ledger, such as the batch that goodwill is given
-    for, and bears the customer's own id of it; raises UnknownSubject. InvalidText, InvalidAmount and InvalidMoney for
+    for, and bears the customer's own id of it; raises UnknownSubject. InvalidText, InvalidAmount and InvalidPaid for
     what cannot be kept. Who gives the new request's `pk` may ask twice, and gets the request that the first call made.
     """
     request = CreditRequest(
@@ -126,7 +130,7 @@ def request_credits(
 def complete(request: CreditRequest) -> None:
     """Fill in what a new request needs to be posted one day, and refuse what never could be; nothing is stored.
 
-    Raises AlreadyPosted, UnknownSubject, InvalidText, InvalidAmount, InvalidMoney.
+    Raises AlreadyPosted, UnknownSubject, InvalidText, InvalidAmount, InvalidPaid.
     """
     _refuse_unfit(request)
     if request.kind == Entry.Kind.GRANT:
@@ -236,10 +240,9 @@ def _refuse_unfit(request: CreditRequest) -> None:
     if not request.reason.strip():
         raise InvalidText("reason: say why; it stands in the ledger for good")
     if request.paid_cents and request.kind != Entry.Kind.GRANT:
-        raise InvalidMoney("Only a grant is paid for: leave empty what was paid.")
+        raise InvalidPaid("Only a grant is paid for: leave empty what was paid.")
     if not 0 <= request.paid_cents <= CENTS_MOST or request.currency not in CURRENCIES:
-        most = money(CENTS_MOST, LIST_PRICE.currency)
-        raise InvalidMoney(f"What was paid is an amount of one of our currencies, at most like {most}.")
+        raise InvalidPaid("What was paid is an amount of one of our currencies, and at most a thousand million.")
     if request.evidence_url and not WEB_ADDRESS.fullmatch(request.evidence_url):
         raise InvalidText("evidence_url: a link that starts with https:// or http://")
 

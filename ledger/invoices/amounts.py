@@ -10,8 +10,6 @@ from ledger.packages import MICROS
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
 WRITTEN = re.compile(r"\d{1,15}(?:\.(\d{1,2}))?", re.ASCII)
 BASIS_POINTS = 10_000
-# Of one amount; far below what the columns hold, so that sums and taxes fit too.
-CENTS_MOST = 100_000_000_000
 
 
 def money(cents: int, currency: str) -> str:
@@ -50,3 +48,9 @@ def parse_amount(text: str, currency: str) -> int:
 def tax_of(subtotal_cents: int, basis_points: int) -> int:
     """Return the tax on an amount at a rate in hundredths of a percent, half a cent and more rounded up."""
     return (2 * subtotal_cents * basis_points + BASIS_POINTS) // (2 * BASIS_POINTS)
+
+
+def percent(basis_points: int) -> str:
+    """Return a rate in hundredths of a percent as it is read, such as `8.25 %`."""
+    whole, part = divmod(basis_points, 100)
+    return f"{whole}{f'.{part:02}'.rstrip('0') if part else ''} %"

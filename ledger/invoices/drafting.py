@@ -11,9 +11,9 @@ from django.db import transaction
 
 from customers.models import Organization, User
 from customers.services import audit
-from ledger.invoices.amounts import CENTS_MOST, tax_of
+from ledger.invoices.amounts import tax_of
 from ledger.invoices.faults import InvalidLines, NoBillingDetails, WrongState
-from ledger.invoices.models import BillingDetails, Invoice, InvoiceLine, new_invoice_id
+from ledger.invoices.models import CENTS_MOST, BillingDetails, Invoice, InvoiceLine, new_invoice_id
 from ledger.packages import LIST_PRICE
 from ledger.services import refuse_unfit
 from sora2.seen import check_seen, seen_name

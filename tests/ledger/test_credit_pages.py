@@ -58,8 +58,17 @@ def available(account: Account) -> int:
 
 def form(account: Account, **more: Any) -> dict[str, Any]:
     """Return what the form sends."""
-    filled = {"organization": account.organization.pk, "mode": "live", "kind": "grant", "amount": "500", "paid": ""}
-    return {**filled, "reference": "", "about": "", "reason": "Paid", "evidence_url": EVIDENCE, **more}
+    filled = {"organization": account.organization.pk, "mode": "live", "kind": "grant", "amount": "500"}
+    return {
+        **filled,
+        "paid": "",
+        "currency": "USD",
+        "reference": "",
+        "about": "",
+        "reason": "Paid",
+        "evidence_url": EVIDENCE,
+        **more,
+    }
 
 
 def asked() -> list[CreditRequest]:
