@@ -23,6 +23,7 @@ NO_TRUNCATE = {
     for table in (
         *("credit_ledger", "ledger_wallet", "ledger_creditrequest"),
         *("ledger_period", "ledger_periodbalance", "ledger_seal", "ledger_sealleaf", "batches_signoff"),
+        "batches_slaprobe",
     )
 }
 
