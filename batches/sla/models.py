@@ -71,7 +71,7 @@ class Probe(models.Model):
 
 
 class Prober(models.Model):
-    """The organization of our own whose test batches are probes, with its key. A new row takes the place of the last."""
+    """The organization of our own whose test batches are probes, with its key. The last row counts."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
     key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+")
