@@ -82,9 +82,8 @@ def agreement_of(organization: Organization) -> Agreement:
 def enterprises(access: Access) -> OrganizationQuerySet:
     """Return the customers under contract that somebody reaches, each with `under_contract_since`."""
     began = PlanChange.objects.filter(organization=OuterRef("pk")).order_by("at", "pk").values("at")[:1]
-    return (
-        Organization.objects.within(access).filter(plan=Plan.ENTERPRISE).annotate(under_contract_since=Subquery(began))
-    )
+    since = Coalesce(Subquery(began), "created_at")
+    return Organization.objects.within(access).filter(plan=Plan.ENTERPRISE).annotate(under_contract_since=since)
 
 
 @transaction.atomic
