@@ -159,11 +159,10 @@ def _availability(now: datetime) -> Iterator[Metric]:
         labels=["kind"],
     )
     ok = GaugeMetricFamily("sora2_sla_probe_ok", "Whether the last probe of availability succeeded.", labels=["kind"])
-    for kind in Probe.Kind.values:
-        last = Probe.objects.filter(kind=kind).order_by("-minute").first()
-        if last is not None:
-            age.add_metric([kind], (now - last.minute).total_seconds())
-            ok.add_metric([kind], float(last.ok))
+    kinds = [Probe.objects.filter(kind=kind).order_by("-minute")[:1] for kind in Probe.Kind.values]
+    for last in kinds[0].union(*kinds[1:], all=True):
+        age.add_metric([last.kind], (now - last.minute).total_seconds())
+        ok.add_metric([last.kind], float(last.ok))
     yield from (age, ok)
 
 
