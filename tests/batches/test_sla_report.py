@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -127,7 +128,7 @@ def test_a_month_that_was_up_takes_one_query_and_any_month_two() -> None:
 def test_a_month_counts_from_the_first_probe_and_not_what_is_not_judged_yet() -> None:
     account = under_contract(make_account(name="Globex"), since=OCTOBER - 90 * DAY)
     first, now = OCTOBER + 5 * DAY + HOUR, OCTOBER + 5 * DAY + 3 * HOUR + timedelta(seconds=40)
-    given = {"organization_id": account.organization.pk, "now": now}
+    given: dict[str, Any] = {"organization_id": account.organization.pk, "now": now}
     none = report(OURS, month="", **given)
     assert (none.measured.minutes, none.measured.percent, none.allowed, none.downtimes) == (0, "–", 0, [])
     ready(first, 118, down=[60])
@@ -147,7 +148,7 @@ def test_the_month_of_an_upgrade_counts_from_the_first_whole_minute_under_contra
     account = under_contract(make_account(name="Globex"), since=signed)
     change_plan(**{**agreed(account.organization), "contract_reference": "MSA-8", "now": signed + 3 * DAY})
     ready(OCTOBER, 31 * 1440, down=[0, 1, 2, *range(30 * 1440, 30 * 1440 + 44)])
-    given = {"organization_id": account.organization.pk, "now": NOVEMBER + 3 * MINUTE}
+    given: dict[str, Any] = {"organization_id": account.organization.pk, "now": NOVEMBER + 3 * MINUTE}
     found = report(OURS, month="2026-10", **given)
     minutes = (NOVEMBER - signed) // MINUTE
     assert (found.measured.minutes, found.measured.down, found.allowed) == (minutes, 44, minutes // 1000)
@@ -183,7 +184,7 @@ def test_refunds_are_those_of_live_batches_that_ended_in_the_month() -> None:
     other = make_account(name="Other")
     end_batch(make_batch(other.api, 1), failed={0: FailureType.TIMEOUT})
     assert ended.finished_at is not None
-    given = {"organization_id": account.organization.pk, "now": ended.finished_at + MINUTE}
+    given: dict[str, Any] = {"organization_id": account.organization.pk, "now": ended.finished_at + MINUTE}
     served = report(OURS, month="", **given).served
     assert (served.batches, served.items, served.succeeded, served.failed) == (1, 5, 3, 2)
     assert (served.refunded, served.credits, served.coverage, served.is_met) == (2, ended.refunded, "100.000 %", True)
@@ -201,7 +202,7 @@ def test_what_failed_and_was_not_refunded_is_said() -> None:
         cursor.execute("ALTER TABLE batches_item DISABLE TRIGGER ALL")
         Item.objects.filter(batch=ended, index=0).update(status="failed", refunded_at=None)
     assert ended.finished_at is not None
-    given = {"organization_id": account.organization.pk, "now": ended.finished_at + MINUTE}
+    given: dict[str, Any] = {"organization_id": account.organization.pk, "now": ended.finished_at + MINUTE}
     served = report(OURS, month="", **given).served
     assert (served.failed, served.refunded, served.coverage, served.is_met) == (2, 1, "50.000 %", False)
 
