@@ -123,7 +123,6 @@ def _make(now: datetime) -> World:
     onboarding = make_onboarding(acme, globex, people, began)
     make_enterprise(globex.organization, people["sales ops"], now)
     billing = make_billing(earlier, people, now)
-    billing = make_billing(acme.organization, people, now)
     _measured(now)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()

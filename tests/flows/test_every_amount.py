@@ -145,6 +145,7 @@ PLAIN = {
     "parts/days.html": "the words of a drawing; the figures stand beside it",
     "pilots/pilot_new.html": "what a pilot would be granted, which is in no books yet",
     "plans/plan.html": "what the package has, which people set",
+    "quotes/quote.html": "what is offered, which is in no books yet",
     "why.html": "the explanation itself",
 }
 
