@@ -265,7 +265,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
     }
     if outside.get(row.whose):
         return MISSING
-    return REFUSED if method == "POST" and row.acts and not granted & {*row.acts.split()} else OK
+    return REFUSED if method == "POST" and row.acts and not {*granted} & {*row.acts.split()} else OK
 
 
 def of_models() -> dict[str, Row]:

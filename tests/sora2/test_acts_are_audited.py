@@ -159,7 +159,7 @@ def retry_on_its_page(scene: Scene) -> None:
     scene.client.post(f"/admin/batches/{batch.pk}/retry", retry_form(scene.client, batch, reason="Asked for"))
 
 
-def by_form(scene: Scene, address: str, **changed: str) -> None:
+def by_form(scene: Scene, address: str, /, **changed: str) -> None:
     form = form_to(forms_of(scene.client.get(address)), address)
     scene.client.post(address, {**form.fields, **changed})
 
