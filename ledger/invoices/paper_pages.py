@@ -6,6 +6,7 @@ from datetime import datetime
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger.intervals import Month, month_at
+from ledger.invoices.invoice_pages import state_of
 from ledger.models import Invoice
 from ledger.pages import reached_wallet
 from ledger.statement_pages import Asked, printed
@@ -27,23 +28,26 @@ class StatementPaper:
 
 @dataclass(frozen=True)
 class Papers:
-    """What a customer can file: its invoices, newest first, and the statements of its last months."""
+    """What a customer can file: its invoices, newest first, with their states, and its last months' statements."""
 
     organization: Organization
-    invoices: Rows[Invoice]
+    page: Rows[Invoice]
+    invoices: list[tuple[Invoice, str]]
     statements: list[StatementPaper]
 
 
 def papers(access: Access, *, organization_id: str, cursor: str, now: datetime) -> Papers:
     """Return a customer's papers. Raises Http404 for one that somebody does not reach."""
     wallet = reached_wallet(access, organization_id=organization_id, mode=Mode.LIVE)
-    invoices = Invoice.objects.filter(organization=wallet.organization).issued().select_related("corrects")
+    invoices = Invoice.objects.filter(organization=wallet.organization).issued().with_open().select_related("corrects")
+    page = rows_after(invoices, key="-id", cursor=cursor, size=INVOICES_SHOWN)
     zone = wallet.organization.time_zone
     known = {month.month: month for month in [*months_with_entries(wallet=wallet, zone=zone), month_at(now, zone)]}
     months = [known[name] for name in sorted(known, reverse=True)[:MONTHS_SHOWN]]
     return Papers(
         organization=wallet.organization,
-        invoices=rows_after(invoices, key="-id", cursor=cursor, size=INVOICES_SHOWN),
+        page=page,
+        invoices=[(invoice, state_of(invoice, today=now.date())) for invoice in page.rows],
         statements=[_statement(month, wallet.closed_until, now) for month in months],
     )
 

@@ -64,9 +64,7 @@ def _data(invoice: Invoice) -> dict[str, Any]:
         "sums": _sums(invoice),
         "total": ["Total" if invoice.state == State.VOID else TOTALS[invoice.kind], _total(invoice)],
         "under": [
-            shown(each, longest=TEXT_MAX)
-            for each in (invoice.tax_note, _rounded(lines, invoice.currency), invoice.note)
-            if each
+            each for each in (_text(invoice.tax_note), _rounded(lines, invoice.currency), _note(invoice)) if each
         ],
         "paying": _paying(invoice),
         "sentences": _sentences(invoice),
@@ -105,8 +103,8 @@ def _party(said: Mapping[str, str]) -> list[str]:
         f"Tax id: {tax_id}" if tax_id else "",
         said.get("email", ""),
     ]
-    name = shown(said.get("legal_name", ""), longest=TEXT_MAX) or "(not given yet)"
-    return [name, *(shown(each, longest=TEXT_MAX) for each in below if each.strip())]
+    name = _text(said.get("legal_name", "")) or "(not given yet)"
+    return [name, *(_text(each) for each in below if each.strip())]
 
 
 # --- what ----------------------------------------------------------------------------------------------------------
@@ -120,7 +118,7 @@ def _facts(invoice: Invoice) -> list[list[str]]:
         "Due on": _due(invoice) if invoice.kind == Kind.CREDITS else "",
         "Corrects invoice": f"{corrects.number} of {_day(corrects.issued_at)}" if corrects else "",
         "Month of use": month_of(invoice.month).label if invoice.month else "",
-        "Purchase order": shown(invoice.purchase_order, longest=TEXT_MAX),
+        "Purchase order": _text(invoice.purchase_order),
         "Currency": f"{CURRENCY_NAMES[invoice.currency]} ({invoice.currency})",
     }
     return [[word, said] for word, said in facts.items() if said]
@@ -132,7 +130,7 @@ def _due(invoice: Invoice) -> str:
 
 def _line(line: InvoiceLine, currency: str) -> list[str]:
     return [
-        shown(line.description, longest=TEXT_MAX),
+        _text(line.description),
         credits(line.credits) if line.credits else "–",
         unit_price(line.unit_micros, currency) if line.unit_micros else "–",
         money(line.amount_cents, currency),
@@ -143,7 +141,7 @@ def _sums(invoice: Invoice) -> list[list[str]]:
     """Return what stands between the lines and the total."""
     sums = [["Subtotal", money(invoice.subtotal_cents, invoice.currency)]]
     if invoice.tax_label:
-        label = f"{shown(invoice.tax_label, longest=TEXT_MAX)}, {percent(invoice.tax_basis_points)}"
+        label = f"{_text(invoice.tax_label)}, {percent(invoice.tax_basis_points)}"
         sums.append([label, money(invoice.tax_cents, invoice.currency)])
     return sums
 
@@ -153,6 +151,12 @@ def _rounded(lines: list[InvoiceLine], currency: str) -> str:
     cent = MICROS // 10 ** CURRENCIES[currency]
     exact = all(line.credits * line.unit_micros == line.amount_cents * cent for line in lines if line.unit_micros)
     return "" if exact else "The price of a credit is rounded: the amount is what counts."
+
+
+def _note(invoice: Invoice) -> str:
+    """Return what was written for the reader: on a credit note, the reason for it."""
+    why = "Why: " if invoice.kind == Kind.CREDIT_NOTE and invoice.note else ""
+    return why + _text(invoice.note)
 
 
 def _total(invoice: Invoice) -> str:
@@ -170,15 +174,14 @@ def _paying(invoice: Invoice) -> list[tuple[str, list[str]]]:
     return [
         ("Amount", [_total(invoice)]),
         ("By", [_due(invoice)]),
-        ("To", [shown(each, longest=TEXT_MAX) for each in bank if each.strip()] or ["(not given yet)"]),
+        ("To", [_text(each) for each in bank if each.strip()] or ["(not given yet)"]),
         ("Reference", [invoice.number or "its number"]),
     ]
 
 
 def _sentences(invoice: Invoice) -> list[str]:
     if invoice.state == State.VOID:
-        why = shown(invoice.void_reason, longest=TEXT_MAX)
-        return [f"Void since {_day(invoice.voided_at)}, nothing is to be paid. Why: {why}"]
+        return [f"Void since {_day(invoice.voided_at)}, nothing is to be paid. Why: {_text(invoice.void_reason)}"]
     if invoice.kind == Kind.USAGE:
         return ["Nothing is due."]
     if invoice.kind == Kind.CREDIT_NOTE:
@@ -201,6 +204,10 @@ def _of_credit_note(invoice: Invoice) -> list[str]:
     if invoice.credits:
         said.append(f"{credits(invoice.credits)} credits are taken back from your live wallet.")
     return said
+
+
+def _text(text: str) -> str:
+    return shown(text, longest=TEXT_MAX)
 
 
 def _day(at: datetime | date | None) -> str:

@@ -111,7 +111,7 @@ def test_a_credit_note_says_what_it_corrects_and_what_that_means(desk: Desk) -> 
         f"Credit note {lowers.number}",
         f"Corrects invoice {corrected.number} of {day(corrected)}",
         "Total credited $100.00",
-        "goodwill",
+        "Why: goodwill",
         f"It lowers what is owed on {corrected.number} by $100.00. You need not pay anything for it.",
     ):
         assert words in text, words

@@ -28,7 +28,7 @@ from tests.ledger.test_statement_papers import movement
 
 pytestmark = [pytest.mark.django_db, pytest.mark.unbooked]
 
-DOTS_PER_INCH, COLOURS = 80, 32
+DOTS_PER_INCH, COLOURS = 80, 64
 
 
 @pytest.mark.skipif("SORA2_PICTURES" not in os.environ, reason="only the documents have pictures of papers")
