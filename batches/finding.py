@@ -108,7 +108,7 @@ def _numbered(access: Access, number: str) -> Place | None:
     if not access.may(Permission.LEDGER_READ):
         return None
     found = _reached_invoices(access).filter(number=number.upper()).select_related("organization").first()
-    return found and Place(reverse("admin:invoice", args=[found.pk]), found.organization.name)
+    return Place(reverse("admin:invoice", args=[found.pk]), found.organization.name) if found else None
 
 
 def _reached_invoices(access: Access) -> InvoiceQuerySet:

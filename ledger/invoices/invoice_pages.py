@@ -51,7 +51,7 @@ class InvoiceList:
 
 @dataclass(frozen=True)
 class Paid:
-    """A payment, and why the reader cannot reverse it: empty if they can."""
+    """A payment, and why the reader cannot reverse it if it can be reversed at all: empty if they can."""
 
     payment: Payment
     is_reversed: bool
@@ -216,16 +216,7 @@ def _payments(access: Access, invoice: Invoice) -> list[Paid]:
     rows = list(invoice.payments.select_related("recorded_by").order_by("id"))
     reversed_ids = {payment.reverses_id for payment in rows}
     refusal = payment_refusal(access, invoice) if invoice.state == State.SENT else "It is settled."
-    return [
-        Paid(
-            payment=payment,
-            is_reversed=payment.pk in reversed_ids,
-            why_not="It is a reversal, or was reversed."
-            if payment.reverses_id or payment.pk in reversed_ids
-            else refusal,
-        )
-        for payment in rows
-    ]
+    return [Paid(payment, payment.pk in reversed_ids, refusal) for payment in rows]
 
 
 WORDS = {"send": "Send", "change": "Change", "void": "Void"}

@@ -258,8 +258,8 @@ def expected(row: Row, visitor: str, method: str) -> str:
         return SIGN_IN
     if method not in row.methods.split():
         return NO_METHOD
-    granted = PERMISSIONS[visitor].split()
-    if (row.opens and not {*row.opens.split()} & {*granted}) or (row.whose == MODEL and visitor not in STAFF):
+    granted = {*PERMISSIONS[visitor].split()}
+    if (row.opens and not {*row.opens.split()} & granted) or (row.whose == MODEL and visitor not in STAFF):
         return REFUSED
     outside = {
         OWN: visitor == STRANGER,

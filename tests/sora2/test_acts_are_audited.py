@@ -419,16 +419,23 @@ TABLE: dict[str, tuple[str, Act]] = {
     "invoice_payment": (
         "payment.record",
         on_invoice(
-            *(lambda desk: desk.sent(), "payment"),
-            **{"amount_cents": "5000.00", "received_on": "2026-01-24", "reference": "DE-1", **CONFIRM},
+            lambda desk: desk.sent(),
+            "payment",
+            amount_cents="5000.00",
+            received_on="2026-01-24",
+            reference="DE-1",
+            step="confirm",
         ),
     ),
     "payment_reverse": ("payment.reverse", reversing),
     "credit_note_new": (
         "credit_note.draft",
         on_invoice(
-            *(lambda desk: desk.sent(), "credit-note"),
-            **{"pk": str(CreditNoteForm.base_fields["pk"].initial()), "amount_cents": "1.00", "reason": "Goodwill"},
+            lambda desk: desk.sent(),
+            "credit-note",
+            pk=str(CreditNoteForm.base_fields["pk"].initial()),
+            amount_cents="1.00",
+            reason="Goodwill",
         ),
     ),
     "credit_note_send": ("credit_note.send", on_invoice(lambda desk: desk.note(desk.sent(), 100), "send-credit-note")),
