@@ -11,12 +11,12 @@ from django.urls import reverse
 
 from batches import month_lines as lines
 from batches.month_figures import LISTED, MonthFigures, month_figures
-from batches.month_lines import Line, Standing
 from batches.quick_reference import QuickReference, quick_reference
 from batches.reconciliation_pages import last_check
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger import month_end as ledger
+from ledger.checklists import Line, Standing
 from ledger.intervals import Month, month_after, month_at, month_before, month_of
 from ledger.models import SealLeaf
 from ledger.statement_pages import Asked, asked_statement, exported, printed

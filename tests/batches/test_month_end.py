@@ -16,11 +16,11 @@ from pytest_django import Settings
 
 from batches.failures import FailureType
 from batches.models import Batch
-from batches.month_lines import Line
 from batches.reconciliation import reconcile
 from customers.models import Mode, Organization
 from customers.services import create_staff
 from ledger import seals
+from ledger.checklists import Line
 from ledger.approvals import approve, request_credits
 from ledger.models import Entry
 from ledger.periods import close_period
