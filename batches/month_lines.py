@@ -12,7 +12,7 @@ from batches.reconciliation_pages import LastCheck
 from customers.models import Mode
 from ledger.checklists import Line, Row, Standing, counted
 from ledger.intervals import Month, month_at
-from ledger.models import Entry, SealLeaf
+from ledger.models import Entry, MonthFile, SealLeaf
 from ledger.statements import Statement, faults_of
 from sora2.pages import with_query
 from sora2.times import timestamp
@@ -143,6 +143,18 @@ def of_closing(month: Month, statement: Statement, page: str) -> Line:
     return Line(
         name, Standing.WAITING, f"{says} Until then a late entry could come into it.", page, "it is not closed yet"
     )
+
+
+def of_usage_invoice(month: Month, file: MonthFile | None) -> Line:
+    """Return whether the invoice of what was used is there, for a customer who wants one."""
+    name = "The usage invoice is made"
+    if file is None:
+        says = f"Not yet. It is made after {month.month} (UTC) is closed, with nothing due."
+        return Line(name, Standing.WAITING, says, missing="its usage invoice is not made yet")
+    if file.usage_invoice is None:
+        return Line(name, Standing.DONE, "None: no credit was used in it, or none was wanted when its files were made.")
+    says = f"{file.usage_invoice}, with nothing due: it was paid before."
+    return Line(name, Standing.DONE, says, reverse("admin:invoice", args=[file.usage_invoice.pk]))
 
 
 def of_seal(statement: Statement, leaf: SealLeaf | None) -> Line:

@@ -5,6 +5,7 @@ ledger.periods closes without asking; pages and commands call this.
 
 from datetime import UTC, datetime
 
+from customers.access import Permission
 from customers.models import User
 from customers.services import audit
 from ledger import periods
@@ -35,6 +36,13 @@ def close_month(*, month: str, closed_by: User, now: datetime) -> Period:
     return periods.close_period(month=month, closed_by=closed_by, now=now)
 
 
+def closer_named(username: str) -> User | None:
+    """Return somebody who may close months, by their login."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    return user if user and user.access().may(Permission.PERIODS_CLOSE) else None
+
+
+NO_CLOSER = "{!r} is no member of our finance: a role that may close months is needed."
 # What to do about a check that is missing or found something.
 CHECK = "Check them on the home page or with manage.py reconcile; when nothing is unexplained, close the month."
 

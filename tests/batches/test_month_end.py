@@ -20,8 +20,8 @@ from batches.reconciliation import reconcile
 from customers.models import Mode, Organization
 from customers.services import create_staff
 from ledger import seals
-from ledger.checklists import Line
 from ledger.approvals import approve, request_credits
+from ledger.checklists import Line
 from ledger.models import Entry
 from ledger.periods import close_period
 from sora2.ids import new_id
