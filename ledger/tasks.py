@@ -8,7 +8,8 @@ from structlog import get_logger
 
 from customers.models import User
 from ledger import days, month_run, seals
-from ledger.models import LowNotice
+from ledger.invoices import mails
+from ledger.models import InvoiceMail, LowNotice
 from sora2.mailing import send_due
 from sora2.slots import slot
 
@@ -54,3 +55,11 @@ def run_month() -> None:
         done = month_run.run(month=asked.subject, by=User.objects.get(pk=asked.actor))
         tally = Counter(each.outcome.value for each in done)
         log.info("ledger.month_run_ended", month=asked.subject, **tally)
+
+
+@shared_task(name="ledger.mail_invoices")
+def mail_invoices() -> None:
+    """Send the mails of invoices with their papers: in one process, for both may be slow."""
+    with slot("ledger.mail_invoices") as ours:
+        if ours is not None:
+            send_due(InvoiceMail, now=timezone.now(), attached=mails.attached)
