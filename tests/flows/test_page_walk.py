@@ -170,6 +170,7 @@ def walked(world: World) -> dict[str, str]:
         "route_resume": f"/admin/routes/{PAUSED}/resume",
         "endpoint_replay": f"/admin/webhooks/endpoints/{healthy}/replay",
         "pilot-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}",
+        "period-closed": f"/admin/ledger/periods/{world.closed}",
     }
 
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from customers.models import AuditEvent, Organization
+from customers.models import AuditEvent, Mode, Organization
 from customers.services import create_staff
 from ledger import month_files, month_run
 from ledger.intervals import month_before, month_of
@@ -50,7 +50,7 @@ def ran(customers: Customers) -> dict[str, str]:
 
 
 def kept() -> list[dict[str, Any]]:
-    return [*MonthFile.objects.order_by("pk").values(), *Invoice.objects.order_by("pk").values()]
+    return [dict(row) for model in (MonthFile, Invoice) for row in model._default_manager.order_by("pk").values()]
 
 
 def sha256(response: Any) -> str:
@@ -166,7 +166,7 @@ def test_of_two_who_fix_the_same_at_once_one_does(transactional_db: None) -> Non
     both = threading.Barrier(2, timeout=20)
 
     def fixes() -> MonthFile | None:
-        wallet = Wallet.objects.select_related("organization").get(pk=wallets["live"].pk)
+        wallet = Wallet.objects.select_related("organization").get(pk=wallets[Mode.LIVE].pk)
         both.wait()
         return month_files.fix(period=period, wallet=wallet, by=ada, now=timezone.now())
 
