@@ -1,4 +1,4 @@
-"""A month that was closed, with three customers: one who used what was paid and what was not, one who used nothing."""
+"""A month over which three customers go: one who used what was paid and what was not, one who used nothing."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from customers.models import Mode, Organization, User
 from customers.services import create_staff
 from ledger.approvals import approve
 from ledger.models import BillingDetails, CreditRequest, Entry, Wallet
+from ledger.periods import close_period
 from ledger.reconciliation import INVARIANTS, check, extent, keep_run
 from ledger.services import Movement, open_wallets, refund, reserve, settle
 from sora2.ids import new_id
@@ -18,7 +19,7 @@ NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Customers:
-    """Live wallets: Acme's used 600 in October, Globex's nothing; Quiet's has no entry. `ada` is of our finance."""
+    """Live wallets: Acme's used 400 in October, Globex's nothing; Quiet's has no entry. `ada` is of our finance."""
 
     acme: Wallet
     globex: Wallet
@@ -27,7 +28,7 @@ class Customers:
 
 
 def make_customers() -> Customers:
-    """Let three customers have an October, in which Acme used its 500 promotional credits and 100 that were paid."""
+    """Let three customers have an October, in which Acme used 300 promotional credits and 100 that were paid."""
     turn_to("2026-09-20T12:00Z")
     acme, globex, quiet = (
         open_wallets(organization=Organization.objects.create(name=name)) for name in ("Acme", "Globex", "Quiet")
@@ -44,6 +45,7 @@ def make_customers() -> Customers:
     use(live, "bat_november", 70)
     turn_to(NOW.isoformat())
     ada, _ = create_staff(username="ada", role="finance")
+    close_period(month="2026-09", closed_by=ada, now=NOW)
     return Customers(live, globex[Mode.LIVE], quiet[Mode.LIVE], ada)
 
 
