@@ -80,6 +80,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "credit_request_approve": ("credit_request", {"note": "Seen"}),
     "credit_request_reject": ("credit_request", {"note": "Not paid"}),
     "period": ("period", {}),
+    "gl_accounts": ("gl_accounts", {"revenue_code": "4711"}),
     "endpoint_new": ("endpoint_new?organization={acme}", {"url": "https://new.example/hook"}),
     "endpoint_change": ("endpoint_change", {"value": "https://new.example/hook"}),
     "endpoint_delete": ("endpoint_delete", {}),

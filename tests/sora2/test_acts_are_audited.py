@@ -315,6 +315,12 @@ def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], A
 
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
+def change_accounts(scene: Scene) -> None:
+    where = "/admin/revenue/accounts"
+    form = form_to(forms_of(scene.client.get(where)), where)
+    scene.client.post(where, {**form.fields, "revenue_code": "4711"})
+
+
 TABLE: dict[str, tuple[str, Act]] = {
     # signing in
     "login": ("session.sign_in", signing_in),
@@ -435,6 +441,7 @@ TABLE: dict[str, tuple[str, Act]] = {
         "credits.reject",
         lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
     ),
+    "gl_accounts": ("gl_accounts.change", change_accounts),
     "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
     # onboarding
     "pilot_tick": (
@@ -469,6 +476,10 @@ FILES: dict[str, tuple[str, str]] = {
     },
     "batch_export": ("batch.export", "batches/export.csv"),
     "batch_results": ("batch.results", "batches/{batch}/results.jsonl"),
+    **{
+        f"revenue_journal_{ending}": ("revenue.export", f"revenue/2026-10/journal.{ending}")
+        for ending in ("csv", "beancount")
+    },
     "audit_csv": ("audit.export", "audit/export.csv"),
 }
 
