@@ -30,6 +30,9 @@ ACTS: Mapping[str, str] = {
     "revenue.export": "export a month's journal",
     "ledger.export": "export a ledger",
     "ledger.check": "check every credit",
+    "invoice.draft": "draft an invoice",
+    "invoice.change": "change a draft of an invoice",
+    "billing.change": "change billing details",
     "audit.export": "export the audit log",
     # work
     "batch.submit": "submit a batch",

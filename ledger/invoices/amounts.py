@@ -4,6 +4,7 @@ import re
 
 from ledger.invoices.faults import InvalidMoney
 from ledger.invoices.models import CURRENCIES
+from ledger.packages import MICROS
 
 # What stands in front of an amount; other currencies are named by their code.
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -17,6 +18,13 @@ def money(cents: int, currency: str) -> str:
     whole, part = divmod(abs(cents), 10**digits)
     sign = SIGNS.get(currency) or f"{currency} "
     return f"{'−' if cents < 0 else ''}{sign}{whole:,}{f'.{part:0{digits}}' if digits else ''}"
+
+
+def unit_price(micros: int, currency: str) -> str:
+    """Return what one credit costs, given in millionths of the currency, such as `$0.04902`."""
+    whole, part = divmod(micros, MICROS)
+    digits = f"{part:06}".rstrip("0").ljust(CURRENCIES[currency], "0")
+    return f"{SIGNS.get(currency) or f'{currency} '}{whole:,}{f'.{digits}' if digits else ''}"
 
 
 def decimal_text(cents: int, currency: str) -> str:
