@@ -28,6 +28,8 @@ ACTS: Mapping[str, str] = {
     "period.close": "close a month",
     "period.run": "run a month's end",
     "period.run_end": "end of a month's run",
+    "gl_accounts.change": "change the accounts of the general ledger",
+    "revenue.export": "export a month's journal",
     "ledger.export": "export a ledger",
     "ledger.check": "check every credit",
     "invoice.draft": "draft an invoice",

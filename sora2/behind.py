@@ -136,6 +136,10 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     # Quotes and drafts.
     # Credit notes and payments.
     # Revenue.
+    "revenue": OURS,
+    "revenue_month": OURS,
+    "revenue_lots": OURS,
+    "gl_accounts": OURS,
     # Service levels.
     # Pilots.
     "pilot_list": OURS,

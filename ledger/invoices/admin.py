@@ -6,7 +6,7 @@ from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
 from customers.pages import is_staff, page
-from ledger.invoices import admin_billing, admin_credit_notes, admin_drafts, admin_papers, admin_payments, admin_quotes
+from ledger.invoices import admin_billing, admin_credit_notes, admin_drafts, admin_papers, admin_payments
 from ledger.models import Invoice
 from sora2.pages import Page, render
 
@@ -37,5 +37,4 @@ PAGES = [
     *admin_drafts.PAGES,
     *admin_papers.PAGES,
     *admin_payments.PAGES,
-    *admin_quotes.PAGES,
 ]

@@ -113,7 +113,10 @@ def change_draft(*, invoice: Invoice, wanted: Draft, seen: str, by: User) -> boo
     if before == wanted:
         return False
     check_seen(asdict(before), seen)
-    Invoice.objects.filter(pk=locked.pk).update(**_figures(wanted, details))
+    figures = _figures(wanted, details)
+    same = (locked.credits, locked.subtotal_cents) == (figures["credits"], figures["subtotal_cents"])
+    # Other credits, or another price, are no package any more.
+    Invoice.objects.filter(pk=locked.pk).update(package=locked.package if same else "", **figures)
     if before.lines != wanted.lines:
         locked.lines.all().delete()
         _write_lines(locked, wanted)

@@ -18,6 +18,7 @@ TEMPLATES = {
     Invoice.Kind.USAGE: "mail/ledger/invoice_usage.txt",
     Invoice.Kind.CREDIT_NOTE: "mail/ledger/invoice_credit_note.txt",
 }
+RECEIPT = "mail/ledger/invoice_receipt.txt"
 
 
 def queue_mail(*, invoice: Invoice, now: datetime) -> None:
@@ -26,8 +27,8 @@ def queue_mail(*, invoice: Invoice, now: datetime) -> None:
 
 
 def queue_receipt(*, invoice: Invoice, now: datetime) -> None:
-    """Write the mail that says that an invoice is paid in full, in the caller's transaction."""
-    _queue("mail/ledger/invoice_receipt.txt", invoice, now)
+    """Write the mail that says that an invoice of credits is paid in full, in the caller's transaction."""
+    _queue(RECEIPT, invoice, now)
 
 
 def attached(mail: Mail) -> list[Attachment]:

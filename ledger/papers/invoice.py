@@ -15,6 +15,7 @@ from ledger.invoices.seller import seller
 from ledger.packages import MICROS
 from ledger.papers.setting import set_paper
 from ledger.papers.texts import shown
+from sora2.countries import countries
 from sora2.templatetags.figures import credits
 
 TEMPLATE = "invoice.typ"
@@ -60,7 +61,7 @@ def _data(invoice: Invoice) -> dict[str, Any]:
         "facts": _facts(invoice),
         "currency": invoice.currency,
         "lines": [_line(each, invoice.currency) for each in lines],
-        "sums": _sums(invoice, lines),
+        "sums": _sums(invoice),
         "total": ["Total" if invoice.state == State.VOID else TOTALS[invoice.kind], _total(invoice)],
         "under": [
             shown(each, longest=TEXT_MAX)
@@ -100,7 +101,7 @@ def _party(said: Mapping[str, str]) -> list[str]:
     tax_id = said.get("tax_id")
     below = [
         *said.get("address", "").splitlines(),
-        said.get("country", ""),
+        countries().get(said.get("country", ""), said.get("country", "")),
         f"Tax id: {tax_id}" if tax_id else "",
         said.get("email", ""),
     ]
@@ -138,15 +139,12 @@ def _line(line: InvoiceLine, currency: str) -> list[str]:
     ]
 
 
-def _sums(invoice: Invoice, lines: list[InvoiceLine]) -> list[list[str]]:
-    """Return what stands between the lines and the total: of what was used, that it was paid before."""
-    currency = invoice.currency
-    paid_before = invoice.subtotal_cents - sum(line.amount_cents for line in lines)
-    sums = [["Paid before", money(paid_before, currency)]] if paid_before else []
-    sums.append(["Subtotal", money(invoice.subtotal_cents, currency)])
+def _sums(invoice: Invoice) -> list[list[str]]:
+    """Return what stands between the lines and the total."""
+    sums = [["Subtotal", money(invoice.subtotal_cents, invoice.currency)]]
     if invoice.tax_label:
         label = f"{shown(invoice.tax_label, longest=TEXT_MAX)}, {_percent(invoice.tax_basis_points)}"
-        sums.append([label, money(invoice.tax_cents, currency)])
+        sums.append([label, money(invoice.tax_cents, invoice.currency)])
     return sums
 
 
@@ -170,8 +168,8 @@ def _percent(basis_points: int) -> str:
 
 
 def _paying(invoice: Invoice) -> list[tuple[str, list[str]]]:
-    """Say where to, by when and with which reference the total is paid; nothing where nothing is due."""
-    if invoice.kind != Kind.CREDITS or invoice.state == State.VOID or not invoice.total_cents:
+    """Say where to, by when and with which reference the total is paid."""
+    if invoice.kind != Kind.CREDITS or invoice.state == State.VOID:
         return []
     bank = _seller(invoice).get("bank", "").splitlines()
     return [
@@ -187,16 +185,13 @@ def _sentences(invoice: Invoice) -> list[str]:
         why = shown(invoice.void_reason, longest=TEXT_MAX)
         return [f"Void since {_day(invoice.voided_at)}, nothing is to be paid. Why: {why}"]
     if invoice.kind == Kind.USAGE:
-        return ["Nothing is due. What was used is prepaid: it was paid when the credits were bought."]
+        return ["Nothing is due."]
     if invoice.kind == Kind.CREDIT_NOTE:
         return _of_credit_note(invoice)
-    said = [] if invoice.total_cents else ["Nothing is due."]
-    if invoice.credits:
-        said.append(
-            f"The {credits(invoice.credits)} credits are granted to your live wallet when this invoice is paid in "
-            "full. They never expire."
-        )
-    return said
+    return [
+        f"The {credits(invoice.credits)} credits are granted to your live wallet when this invoice is paid in full. "
+        "They never expire."
+    ]
 
 
 def _of_credit_note(invoice: Invoice) -> list[str]:

@@ -33,7 +33,7 @@ MARKS = """
 # ledger_creditrequest_reference_once and the keys of invoices. What lowers an invoice does so before it is paid, so the
 # price of its credits is settled when they come in.
 FLOWS = """
-    SELECT b.wallet_id, e.seq, e.created_at, e.kind, e.amount, e.settled_after, e.reference, e.reason,
+    SELECT b.wallet_id, e.seq, e.entry_id, e.created_at, e.kind, e.amount, e.settled_after, e.reference, e.reason,
            coalesce(r.about, ''), coalesce(r.basis, ''), coalesce(i.number, ''),
            coalesce(i.subtotal_cents - n.cents, r.paid_cents, 0), coalesce(i.currency, r.currency, '')
     FROM unnest(%(wallets)s::text[], %(throughs)s::bigint[]) AS b (wallet_id, through)
@@ -61,6 +61,7 @@ class Flow:
     """
 
     seq: int
+    entry_id: str
     at: datetime
     kind: str
     credits: int
@@ -106,7 +107,7 @@ class Lot:
     @property
     def paid(self) -> bool:
         """Say whether something was paid for it; else it is promotional."""
-        return self.flow.cents > 0
+        return self.flow.cents != 0
 
     @property
     def currency(self) -> str:
@@ -123,8 +124,12 @@ class Lot:
 
     @property
     def remaining(self) -> "Part":
-        """Return what is left of it, read from the other end of its price than what was taken."""
-        gone = sum(each.credits for each in self.taken)
+        """Return what is left of it."""
+        return self.left_after(self.taken)
+
+    def left_after(self, taken: Iterable[Taken]) -> "Part":
+        """Return what some of what was taken left: read from the other end of its price, not by taking away."""
+        gone = sum(each.credits for each in taken)
         return Part(self.flow.credits - gone, value(self.flow, gone, self.flow.credits))
 
 
@@ -140,6 +145,9 @@ class Part:
 
     def __sub__(self, other: "Part") -> "Part":
         return Part(self.credits - other.credits, self.cents - other.cents)
+
+
+NOTHING = Part()
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,7 @@ def _price_until(flow: Flow, position: int) -> int:
 
 
 def _sum(parts: Iterable[Taken]) -> Part:
-    return sum((Part(each.credits, each.cents) for each in parts), Part())
+    return sum((Part(each.credits, each.cents) for each in parts), NOTHING)
 
 
 def _marks(months: Sequence[Month], wallets: list[str] | None) -> tuple[dict[str, str], dict[str, list[Mark]]]:

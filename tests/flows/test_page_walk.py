@@ -81,6 +81,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "credit_request_reject": ("credit_request", {"note": "Not paid"}),
     "period": ("period", {}),
     "period_run": ("period-closed", {}),
+    "gl_accounts": ("gl_accounts", {"revenue_code": "4711"}),
     "endpoint_new": ("endpoint_new?organization={acme}", {"url": "https://new.example/hook"}),
     "endpoint_change": ("endpoint_change", {"value": "https://new.example/hook"}),
     "endpoint_delete": ("endpoint_delete", {}),

@@ -10,7 +10,7 @@ AT = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
 
 def flow(seq: int, credits: int, cents: int = 0, *, kind: str = IN, settled: int = 0, about: str = "") -> Flow:
-    return Flow(seq, AT, kind, credits, settled, f"ref-{seq}", about=about, cents=cents, currency="USD")
+    return Flow(seq, f"led-{seq}", AT, kind, credits, settled, f"ref-{seq}", about=about, cents=cents, currency="USD")
 
 
 def mark(month: str, through: int, settled: int) -> Mark:

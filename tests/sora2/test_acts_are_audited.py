@@ -319,9 +319,13 @@ def close_month(scene: Scene) -> Any:
     return scene.client.post("/admin/ledger/periods/2026-10")
 
 
+def change_accounts(scene: Scene) -> None:
+    where = "/admin/revenue/accounts"
+    form = form_to(forms_of(scene.client.get(where)), where)
+    scene.client.post(where, {**form.fields, "revenue_code": "4711"})
+
+
 Act = Callable[[Scene], Any]
-
-
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
     # signing in
@@ -448,6 +452,7 @@ TABLE: dict[str, tuple[str, Act]] = {
         "period.run",
         lambda s: (close_month(s), s.client.post("/admin/ledger/periods/2026-10/run")),
     ),
+    "gl_accounts": ("gl_accounts.change", change_accounts),
     # onboarding
     "pilot_tick": (
         "pilot.tick",
@@ -481,6 +486,10 @@ FILES: dict[str, tuple[str, str]] = {
     },
     "batch_export": ("batch.export", "batches/export.csv"),
     "batch_results": ("batch.results", "batches/{batch}/results.jsonl"),
+    **{
+        f"revenue_journal_{ending}": ("revenue.export", f"revenue/2026-10/journal.{ending}")
+        for ending in ("csv", "beancount")
+    },
     "audit_csv": ("audit.export", "audit/export.csv"),
 }
 
