@@ -95,15 +95,15 @@ def of_reserves(month: Month, reserves: Sequence[HeldReserve], now: datetime) ->
     return Line(name, Standing.DONE if now >= month.ends_at else Standing.WAITING, says, "#reserves")
 
 
-def of_revenue(faults: Sequence[str]) -> Line:
+def of_revenue(month: Month, faults: Sequence[str]) -> Line:
     """Return whether lots, deferred and recognized revenue of the month agree with the ledger and the invoices."""
-    name = "Revenue adds up"
+    name, address = "Revenue adds up", reverse("admin:revenue_month", args=[month.month])
     if not faults:
-        return Line(name, Standing.DONE, "Its lots come to what the ledger and the invoices say.")
+        return Line(name, Standing.DONE, "Its lots come to what the ledger and the invoices say.", address)
     rows = [Row("", "", fault) for fault in faults[:FAULTS_LISTED]]
     says = f"{counted(len(faults), 'difference')} from the ledger and the invoices."
     missing = "look into the revenue, which does not agree with the ledger"
-    return Line(name, Standing.WRONG, says, missing=missing, rows=rows, more=len(faults) - len(rows))
+    return Line(name, Standing.WRONG, says, address, missing, rows, len(faults) - len(rows))
 
 
 def of_closing(month: Month, period: Period | None, *, is_due: bool) -> Line:
@@ -120,9 +120,7 @@ def of_closing(month: Month, period: Period | None, *, is_due: bool) -> Line:
 def of_files(month: Month, progress: Progress) -> Line:
     """Return of how many customers statement and CSV are made, with their hashes kept."""
     name, address = "Exports are fixed", reverse("admin:period_files", args=[month.month])
-    says = (
-        f"Statement and ledger CSV of {progress.made:,} of {counted(progress.customers, 'customer')}, by their hashes."
-    )
+    says = f"Statement and ledger CSV of {progress.made:,} of {counted(progress.customers, 'customer')}, hashes kept."
     return _of_run(name, progress.made, progress.customers, says, address)
 
 

@@ -127,7 +127,7 @@ def _lines(effect: Effect, period: Period | None, run: Run | None, *, is_due: bo
     yield lines.of_check(month, last_run(), closed=period is not None, now=now)
     yield lines.of_requests(month)
     yield lines.of_reserves(month, effect.reserves, now)
-    yield lines.of_revenue(revenue.faults_of(month))
+    yield lines.of_revenue(month, revenue.faults_of(month))
     yield lines.of_closing(month, period, is_due=is_due)
     if run:
         yield lines.of_files(month, run.progress)
