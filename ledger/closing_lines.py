@@ -62,10 +62,10 @@ def of_check(month: Month, run: ReconciliationRun | None, *, closed: bool, now: 
         if run and not run.explained:
             missing = "look into what the last check of the books found: each row says what to do"
             return Line(name, Standing.WRONG, fault, address, missing)
-        return Line(name, Standing.WAITING, fault, address, "check the books: Check now on the home page")
+        return Line(name, Standing.WAITING, fault, address, "check the books, by Check now on the home page")
     says = f"Checked {run.started_at:%Y-%m-%d %H:%M} UTC, after the month's end: nothing unexplained."
     if not closed and is_overdue(run, now=now):
-        missing = "check the books again: Check now on the home page"
+        missing = "check the books again, by Check now on the home page"
         return Line(name, Standing.PARTLY, f"{says} The next check is overdue.", address, missing)
     return Line(name, Standing.DONE, says, address)
 
@@ -119,16 +119,16 @@ def of_closing(month: Month, period: Period | None, *, is_due: bool) -> Line:
 
 def of_files(month: Month, progress: Progress) -> Line:
     """Return of how many customers statement and CSV are made, with their hashes kept."""
-    name, address = "Exports are fixed", reverse("admin:period_files", args=[month.month])
+    name = "Exports are fixed"
     says = f"Statement and ledger CSV of {progress.made:,} of {counted(progress.customers, 'customer')}, hashes kept."
-    return _of_run(name, progress.made, progress.customers, says, address)
+    return _of_run(name, progress.made, progress.customers, says, month, progress)
 
 
 def of_usage_invoices(month: Month, progress: Progress) -> Line:
     """Return how many usage invoices are made of those that are wanted."""
-    name, address = "Usage invoices are made where wanted", reverse("admin:period_files", args=[month.month])
+    name = "Usage invoices are made where wanted"
     says = f"{progress.invoices:,} of {progress.wanted:,}." if progress.wanted else "None is wanted."
-    return _of_run(name, progress.invoices, progress.wanted, says, address)
+    return _of_run(name, progress.invoices, progress.wanted, says, month, progress)
 
 
 def of_seal(sealed: Sealed) -> Line:
@@ -149,10 +149,11 @@ def sealed_by(month: Month) -> Sealed:
         return Sealed(*cursor.fetchone())
 
 
-def _of_run(name: str, made: int, wanted: int, says: str, address: str) -> Line:
+def _of_run(name: str, made: int, wanted: int, says: str, month: Month, progress: Progress) -> Line:
     if made == wanted:
-        return Line(name, Standing.DONE, says, address)
-    return Line(name, _begun(made), says, address, "make the files")
+        return Line(name, Standing.DONE, says, reverse("admin:period_files", args=[month.month]))
+    missing = "wait for the run, which is under way" if progress.asked else "make the files"
+    return Line(name, _begun(made), says, "#run", missing)
 
 
 def _begun(count: int) -> Standing:

@@ -31,7 +31,7 @@ class Run:
     @property
     def parts(self) -> list[Part]:
         """Return the parts of its bar."""
-        return [Part("made", self.progress.made, "settled")]
+        return [Part("made", self.progress.made, "accent")]
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_a_month_goes_line_by_line_until_it_is_closed_and_complete(customers: Cu
         "Revenue adds up": "done: Its lots come to what the ledger and the invoices say.",
         CLOSED: "waiting: Not yet.",
         SEALED: "waiting: 0 of 3 wallets.",
-        "next": "check the books: Check now on the home page",
+        "next": "check the books, by Check now on the home page",
     }
     assert "for good" not in words_of(client.get(PAGE))
     check_books()
@@ -140,7 +140,7 @@ def test_a_check_that_is_overdue_is_said_and_a_closed_month_needs_no_newer_one(c
     with time_machine.travel(NOW + timedelta(hours=2), tick=False):
         lines = checklist()
         assert lines[CHECKED].startswith("partly")
-        assert lines["next"] == "check the books again: Check now on the home page"
+        assert lines["next"] == "check the books again, by Check now on the home page"
         close_month(month=MONTH, closed_by=customers.ada, now=timezone.now())
         assert checklist()[CHECKED].startswith("done")
 
