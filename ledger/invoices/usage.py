@@ -53,7 +53,7 @@ def _draft(
         currency=currency,
         month=month.month,
         purchase_order=details.purchase_order,
-        note=f"Credits used in {month.name} (UTC). They were paid before: nothing is due.",
+        note=f"Credits used in {month.name} (UTC), prepaid or promotional.",
         terms_days=0,
         created_by=by,
         created_at=now,
@@ -73,7 +73,7 @@ def _line(used: Used) -> InvoiceLine:
     day = f"{flow.at.astimezone(UTC):%Y-%m-%d}"
     said = f"prepaid by {flow.number or flow.reference} of {day}"
     if not used.lot.paid:
-        said = f"promotional, of {day}: {flow.reason or flow.reference}"
+        said = f"promotional, of {day}{f': {flow.reason}' if flow.reason else ''}"
     return InvoiceLine(
         description=f"Credits used, {said}"[:DESCRIPTION_MAX],
         credits=part.credits,
