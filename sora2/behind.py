@@ -85,6 +85,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "credit_request_new": OURS,
     "period_list": OURS,
     "period": OURS,
+    "period_files": OURS,
     # Webhooks.
     "endpoint_list": [call("GET /webhook-endpoints"), NEW_ENDPOINT],
     "endpoint_new": [NEW_ENDPOINT],
@@ -147,6 +148,10 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
         OURS,
     ),
     # Revenue.
+    "revenue": OURS,
+    "revenue_month": OURS,
+    "revenue_lots": OURS,
+    "gl_accounts": OURS,
     # Service levels.
     "sla_list": OURS,
     "sla": "No call: this report is for people, as a page, a CSV and a PDF.",

@@ -98,6 +98,8 @@ PAGES: dict[str, Row] = {
     "credit_request_reject": Row("POST", "credits:approve", OURS),
     "period_list": Row("GET", "ledger:read", OURS),
     "period": Row("GET POST", "ledger:read", OURS, "periods:close"),
+    "period_files": Row("GET", "ledger:read", OURS),
+    "period_run": Row("POST", "periods:close", OURS),
     "seal_list": Row("GET", "ledger:read", ALL),
     "seal_file": Row("GET", "ledger:read", ALL),
     "own_seal_file": Row("GET", "ledger:read", OWN),
@@ -139,6 +141,12 @@ PAGES: dict[str, Row] = {
     "receivables": Row("GET", "ledger:read", OURS),
     "receivables_csv": Row("GET", "ledger:read", OURS),
     # Revenue.
+    "revenue": Row("GET", "ledger:read", OURS),
+    "revenue_month": Row("GET", "ledger:read", OURS),
+    "revenue_lots": Row("GET", "ledger:read", OURS),
+    "revenue_journal_csv": Row("GET", "ledger:read", OURS),
+    "revenue_journal_beancount": Row("GET", "ledger:read", OURS),
+    "gl_accounts": Row("GET POST", "ledger:read", OURS, "periods:close"),
     # Service levels.
     "sla_list": Row("GET", "batches:read", OURS),
     "sla": Row("GET", "batches:read", CONTRACT),

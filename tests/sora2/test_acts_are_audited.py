@@ -20,6 +20,7 @@ from django.utils import timezone
 from batches.audit_words import ACTS
 from batches.failures import FailureType
 from batches.models import Batch
+from batches.reconciliation import reconcile
 from customers.key_forms import KeyForm
 from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
@@ -343,6 +344,17 @@ def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], A
     return acting
 
 
+def close_month(scene: Scene) -> Any:
+    reconcile(now=timezone.now())
+    return scene.client.post("/admin/ledger/periods/2026-10")
+
+
+def change_accounts(scene: Scene) -> None:
+    where = "/admin/revenue/accounts"
+    form = form_to(forms_of(scene.client.get(where)), where)
+    scene.client.post(where, {**form.fields, "revenue_code": "4711"})
+
+
 Act = Callable[[Scene], Any]
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
@@ -494,7 +506,12 @@ TABLE: dict[str, tuple[str, Act]] = {
     "quote": ("invoice.draft", drafted),
     "invoice_change": ("invoice.change", lambda s: by_form(s, f"{drafted(s)}/change", note="As agreed")),
     "billing_details": ("billing.change", fill_in_billing),
-    "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
+    "period": ("period.close", close_month),
+    "period_run": (
+        "period.run",
+        lambda s: (close_month(s), s.client.post("/admin/ledger/periods/2026-10/run")),
+    ),
+    "gl_accounts": ("gl_accounts.change", change_accounts),
     # onboarding
     "pilot_tick": (
         "pilot.tick",
@@ -528,6 +545,10 @@ FILES: dict[str, tuple[str, str]] = {
     },
     "batch_export": ("batch.export", "batches/export.csv"),
     "batch_results": ("batch.results", "batches/{batch}/results.jsonl"),
+    **{
+        f"revenue_journal_{ending}": ("revenue.export", f"revenue/2026-10/journal.{ending}")
+        for ending in ("csv", "beancount")
+    },
     "audit_csv": ("audit.export", "audit/export.csv"),
 }
 
