@@ -14,7 +14,7 @@ from django.db import connection
 from batches.catalogue import Route, routes
 from batches.execution.gate import health_by_route
 from batches.models import ProviderRoute, RouteHealth
-from ledger.models import LowNotice, ReconciliationRun
+from ledger.models import InvoiceMail, LowNotice, ReconciliationRun
 from sora2.mailing import oldest_unsent
 from webhooks import health as webhooks
 from webhooks.models import Notice
@@ -203,6 +203,7 @@ def _around(now: datetime) -> Iterator[Finding]:
     for subject, table, about in (
         ("webhooks", Notice, "failing endpoints"),
         ("ledger", LowNotice, "low credits"),
+        ("invoices", InvoiceMail, "invoices"),
     ):
         unsent_since = oldest_unsent(table)
         if unsent_since is not None and unsent_since < now - LATE:

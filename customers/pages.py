@@ -35,6 +35,8 @@ WORDS = {
     Permission.AUDIT_READ: "to see the audit log",
     Permission.PILOTS_READ: "to see pilots and leads",
     Permission.PILOTS_WRITE: "to run pilots, and to change plans",
+    Permission.INVOICES_WRITE: "to write invoices, and to say whom they are made out to",
+    Permission.PAYMENTS_RECORD: "to record payments",
 }
 
 View = Callable[..., HttpResponseBase]

@@ -22,7 +22,7 @@ from ledger import (
 )
 from ledger.intervals import NotAnInterval
 from ledger.models import Entry, Period, PeriodBalance, ReconciliationRun, Wallet
-from ledger.papers.setting import CONTENT_TYPE, PaperUnavailable
+from ledger.paper_answers import paper_answer
 from ledger.papers.statement import statement_paper
 from sora2.pages import Page, chips, render, text_of
 from sora2.zones import USUAL_ZONES
@@ -54,18 +54,9 @@ def statement_pdf(request: HttpRequest, access: Access, organization_id: str) ->
     asked, now = _asked(request), timezone.now()
     try:
         found = statement_pages.asked_statement(access, organization_id=organization_id, asked=asked, now=now)
-        paper = statement_paper(found, now=now)
     except NotAnInterval as error:
         return HttpResponse(str(error), status=400, content_type="text/plain; charset=utf-8")
-    except PaperUnavailable:
-        sentence = (
-            "The paper cannot be set for the moment. Nothing is wrong with the books: try again in a few seconds."
-        )
-        return HttpResponse(
-            sentence, status=503, content_type="text/plain; charset=utf-8", headers={"Retry-After": "5"}
-        )
-    headers = {"Content-Disposition": f'attachment; filename="{paper.filename}"'}
-    return HttpResponse(paper.body, content_type=CONTENT_TYPE, headers=headers)
+    return paper_answer(lambda: statement_paper(found, now=now))
 
 
 @require_safe

@@ -1,6 +1,6 @@
 """What credits cost: the list price, and the prepaid package. Amounts are whole numbers of small units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MICROS = 1_000_000
 CENTS = 100
@@ -23,7 +23,7 @@ class ListPrice:
 
 @dataclass(frozen=True)
 class Package:
-    """Credits that are paid before they are used. They never expire."""
+    """Credits that are paid before they are used. They never expire. A top-up at the list price has no code."""
 
     code: str
     currency: str
@@ -32,8 +32,12 @@ class Package:
 
     @property
     def micros(self) -> int:
-        """Return what a credit of it costs, in millionths of the currency, rounded."""
-        return (self.cents * (MICROS // CENTS) + self.credits // 2) // self.credits
+        """Return what a credit of it costs, in millionths of the currency."""
+        return micros_of(cents=self.cents, credits=self.credits)
+
+    def times(self, count: int) -> "Package":
+        """Return several of it as one."""
+        return replace(self, cents=count * self.cents, credits=count * self.credits)
 
     def percent_below(self, price: ListPrice) -> int:
         """Return how much less than at the list price its credits cost, in whole percent, rounded."""
@@ -52,6 +56,18 @@ class Package:
         """Return its price divided by that count, in cents, half a cent and more rounded up; None if it buys none."""
         count = self.clips(credits)
         return (2 * self.cents + count) // (2 * count) if count else None
+
+
+def micros_of(*, cents: int, credits: int) -> int:
+    """Return what one of these credits costs, in millionths: the list price where they cost that, else rounded."""
+    if cents == LIST_PRICE.cents(credits):
+        return LIST_PRICE.micros
+    return (cents * (MICROS // CENTS) + credits // 2) // credits
+
+
+def top_up(credits: int) -> Package:
+    """Return credits at the list price."""
+    return Package(code="", currency=LIST_PRICE.currency, cents=LIST_PRICE.cents(credits), credits=credits)
 
 
 LIST_PRICE = ListPrice(currency="USD", micros=61_270)

@@ -81,6 +81,10 @@ INVARIANTS = (
     Invariant("invariant_closed_periods", "A closed month stays as it was when it was closed."),
     Invariant("invariant_seals_hold", "What was sealed is still in the books."),
     Invariant("invariant_day_figures", "The figures of a day are the sums of its entries."),
+    Invariant("invariant_invoice_numbers", "Invoices are numbered without gaps, in the order of their issue."),
+    Invariant("invariant_invoice_lines", "What was sent asks for what its lines come to."),
+    Invariant("invariant_invoice_paid", "Paid is what has nothing open; nobody paid more, or was credited more."),
+    Invariant("invariant_invoice_credits", "Each paid invoice has its grant, and each such grant its invoice."),
 )
 
 

@@ -4,7 +4,7 @@ All are keyword-only and may be called inside the caller's transaction. `referen
 the movement is for (a batch, an invoice, a pilot).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
@@ -174,25 +174,25 @@ def refuse_unfit(model: type[models.Model], **texts: str) -> None:
 
 
 @contextmanager
-def refusals_named() -> Iterator[None]:
-    """Turn the database's refusals that we know into their domain errors; others pass as they are."""
+def refusals_named(more: Mapping[str, type[LedgerError]] | None = None) -> Iterator[None]:
+    """Turn the database's refusals that we know, or that `more` names, into their domain errors; others pass."""
     try:
         yield
     except DatabaseError as error:
-        refusal = refusal_of(error)
+        refusal = refusal_of(error, more)
         if refusal is error:
             raise
         raise refusal from error
 
 
-def refusal_of(error: DatabaseError) -> Exception:
+def refusal_of(error: DatabaseError, more: Mapping[str, type[LedgerError]] | None = None) -> Exception:
     """Return the domain error for a refusal that we know by its constraint, else the error itself."""
     diagnosis = getattr(error.__cause__, "diag", None)
     if diagnosis is None:
         return error
     if diagnosis.sqlstate == OUT_OF_RANGE:
         return InvalidAmount("More credits than a wallet can hold.")
-    refusal = REFUSALS.get(diagnosis.constraint_name or "")
+    refusal = {**REFUSALS, **(more or {})}.get(diagnosis.constraint_name or "")
     return refusal(diagnosis.message_primary) if refusal else error
 
 

@@ -5,7 +5,8 @@ from django.utils import timezone
 from structlog import get_logger
 
 from ledger import days, seals
-from ledger.models import LowNotice
+from ledger.invoices import mails
+from ledger.models import InvoiceMail, LowNotice
 from sora2.mailing import send_due
 from sora2.slots import slot
 
@@ -36,3 +37,11 @@ def mail_lows() -> None:
     with slot("ledger.mail_lows") as ours:
         if ours is not None:
             send_due(LowNotice, now=timezone.now())
+
+
+@shared_task(name="ledger.mail_invoices")
+def mail_invoices() -> None:
+    """Send the mails of invoices with their papers: in one process, for both may be slow."""
+    with slot("ledger.mail_invoices") as ours:
+        if ours is not None:
+            send_due(InvoiceMail, now=timezone.now(), attached=mails.attached)

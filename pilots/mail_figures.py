@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from batches.catalogue import DEFAULT_MODEL, Model, NothingOnOffer, catalogue
+from batches.catalogue import DEFAULT_MODEL
 from batches.models import Batch, SignOff
+from batches.quoting import Offer, offer_of
 from customers.models import Handover, Mode, Organization, Plan, User
 from ledger.models import Wallet
-from ledger.packages import CENTS, LIST_PRICE, PREPAID
 from pilots.boundary import BOUNDARY
 from pilots.criteria import Judgement, judge
 from pilots.models import Lead, Pilot
@@ -44,27 +44,6 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Clips:
-    """How many clips of a model a package buys, about, and what one of them then costs."""
-
-    model: str
-    seconds: int
-    clips: int
-    price: str
-
-
-@dataclass(frozen=True)
-class PackageFigures:
-    """The prepaid package, in clips of today's prices; of a family of models the first on offer, or None."""
-
-    price: str
-    credits: int
-    percent_below: int
-    veo: Clips | None
-    sora: Clips | None
-
-
-@dataclass(frozen=True)
 class PilotFigures(Figures):
     """What a mail to a pilot knows besides. `ran`, `received` and `signed` are the evidence of the three criteria.
 
@@ -82,7 +61,7 @@ class PilotFigures(Figures):
     hours: int
     keys: Keys
     wallet: Wallet
-    package: PackageFigures
+    offer: Offer
     questions: dict[str, list[str]]
     batches: str
     example: str
@@ -130,7 +109,7 @@ def figures_of_pilot(pilot: Pilot, *, by: User, now: datetime) -> PilotFigures:
         hours=round((pilot.deadline - pilot.activated_at) / timedelta(hours=1)),
         keys=_keys(organization),
         wallet=Wallet.objects.get(organization=organization, mode=Mode.LIVE),
-        package=_package(now),
+        offer=offer_of(1, now=now),
         questions={side.name: [each.words for each in QUESTIONS if each.side == side] for side in Side},
         batches=f"{settings.PUBLIC_BASE_URL}{BASE_PATH}/video-batch",
         example=_example(organization, now),
@@ -167,36 +146,6 @@ def _keys(organization: Organization) -> Keys:
     handed = Handover.objects.filter(organization=organization)
     are_open = handed.open().exists()
     return Keys(are_open, not are_open and handed.filter(revealed_at__isnull=False).exists())
-
-
-# --- the package ---------------------------------------------------------------------------------------------------
-
-
-def _package(now: datetime) -> PackageFigures:
-    try:
-        offered = catalogue(now=now).offered
-    except NothingOnOffer:
-        offered = []
-    return PackageFigures(
-        price=_dollars(PREPAID.cents),
-        credits=PREPAID.credits,
-        percent_below=PREPAID.percent_below(LIST_PRICE),
-        veo=_clips(offered, "veo"),
-        sora=_clips(offered, "sora"),
-    )
-
-
-def _clips(offered: list[Model], family: str) -> Clips | None:
-    model = next((model for model in offered if model.name.startswith(family)), None)
-    cents = PREPAID.cents_per_clip(model.credits) if model else None
-    if model is None or cents is None:
-        return None
-    return Clips(model.name, model.base_seconds, PREPAID.clips(model.credits), _dollars(cents))
-
-
-def _dollars(cents: int) -> str:
-    whole, rest = divmod(cents, CENTS)
-    return f"${whole:,}.{rest:02}" if rest else f"${whole:,}"
 
 
 # --- the example ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.template.loader import render_to_string
 
+from batches.quoting import FAMILIES
 from customers.models import Organization, User
 from pilots.mail_figures import Figures, PilotFigures, figures_of_lead, figures_of_pilot
 from pilots.models import Lead, Pilot
@@ -69,11 +70,10 @@ def _ended_pilot(figures: PilotFigures) -> list[str]:
 
 
 def _prices(figures: PilotFigures) -> list[str]:
-    families = {"Veo": figures.package.veo, "Sora": figures.package.sora}
     return [
         f"This mail says how many {family} videos the package buys, and the catalogue has no {family} model on offer."
-        for family, clips in families.items()
-        if clips is None
+        for family in FAMILIES
+        if family not in figures.offer.families
     ]
 
 

@@ -130,6 +130,7 @@ def _pages() -> list[Page]:
     from batches.admin_audit import PAGES as AUDIT
     from batches.admin_catalogue import PAGES as CATALOGUE
     from batches.admin_keys import PAGES as KEYS
+    from batches.admin_quotes import PAGES as QUOTES
     from batches.admin_routes import PAGES as ROUTES
     from batches.sla.admin import PAGES as SLA
     from customers.admin import PAGES as CUSTOMERS
@@ -152,6 +153,7 @@ def _pages() -> list[Page]:
         *ROUTES,
         *LEDGER,
         *INVOICES,
+        *QUOTES,
         *REVENUE,
         *WEBHOOKS,
         *ACCOUNTS,

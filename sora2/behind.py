@@ -132,8 +132,20 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     # Invoices.
     "invoice_list": INVOICES,
     "invoice": INVOICES,
+    "quote_list": OURS,
+    "quote": OURS,
+    "invoice_change": OURS,
+    "billing_details": ACCOUNT,
+    "papers": [call("GET /statements/{found.statements.0.month.month}.pdf?tz={found.statements.0.month.zone}")],
     # Quotes and drafts.
     # Credit notes and payments.
+    **dict.fromkeys(
+        (
+            *("invoice_send", "invoice_void", "invoice_payment", "payment_reverse"),
+            *("credit_note_new", "credit_note_send", "receivables"),
+        ),
+        OURS,
+    ),
     # Revenue.
     # Service levels.
     # Pilots.

@@ -4,7 +4,9 @@ A mail is sent once, but for a process that dies between the mail server's yes a
 again ten minutes later. The other way round it might never be sent.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.mail import EmailMessage
@@ -17,6 +19,14 @@ log = get_logger(__name__)
 # Whoever takes a mail may die before it is sent: then it is due again.
 SENDING = timedelta(minutes=10)
 MAILS_AT_ONCE = 50
+
+
+class Attachment(NamedTuple):
+    """A file that goes with a mail."""
+
+    filename: str
+    content: bytes
+    content_type: str
 
 
 class Mail(models.Model):
@@ -34,12 +44,20 @@ class Mail(models.Model):
         abstract = True
 
 
-def send_due(table: type[Mail], *, now: datetime) -> int:
-    """Send the mails of a table that are due; return how many went out. What can't be sent is tried again later."""
+def nothing(_mail: Mail) -> Sequence[Attachment]:
+    """Attach nothing."""
+    return ()
+
+
+def send_due(table: type[Mail], *, now: datetime, attached: Callable[[Mail], Sequence[Attachment]] = nothing) -> int:
+    """Send the mails of a table that are due; return how many went out. What can't be sent is tried again later.
+
+    `attached` returns the files that go with a mail; where it cannot, the mail is not sent without them.
+    """
     sent = 0
     for mail in _taken(table, now):
         try:
-            EmailMessage(mail.subject, mail.body, to=mail.recipients).send()
+            EmailMessage(mail.subject, mail.body, to=mail.recipients, attachments=attached(mail)).send()
         except Exception as error:
             log.error("mail.not_sent", table=table._meta.db_table, mail=mail.pk, exc_info=error)
         else:

@@ -153,6 +153,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "batches.credits_low": {"task": "batches.credits_low", "schedule": 5.0, "options": {"expires": 5.0}},
     "ledger.mail_lows": {"task": "ledger.mail_lows", "schedule": 60.0, "options": {"expires": 60.0}},
+    "ledger.mail_invoices": {"task": "ledger.mail_invoices", "schedule": 60.0, "options": {"expires": 60.0}},
     # It asks the last seal whether it is due, so that beat may be restarted as often as it likes.
     "ledger.seal": {"task": "ledger.seal", "schedule": min(SEAL_SECONDS, 60.0), "options": {"expires": 60.0}},
     "ledger.days": {"task": "ledger.days", "schedule": 60.0, "options": {"expires": 60.0}},

@@ -24,6 +24,7 @@ NO_TRUNCATE = {
     table: f"{'ledger' if table == 'credit_ledger' else table}_no_truncate"
     for table in (
         *("credit_ledger", "ledger_wallet", "ledger_creditrequest"),
+        *("ledger_invoice", "ledger_invoiceline", "ledger_payment", "ledger_invoicepaper"),
         *("ledger_period", "ledger_periodbalance", "ledger_seal", "ledger_sealleaf", "batches_signoff"),
     )
 }

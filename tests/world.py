@@ -37,7 +37,7 @@ from ledger.lows import set_threshold
 from ledger.models import CreditRequest, Entry, ReconciliationRun, Wallet
 from ledger.periods import close_period
 from sora2.ids import new_id
-from tests.billing import Billing, make_billing
+from tests.billing import Billing, make_billing, make_earlier_billing
 from tests.factories import Account, end_batch, end_items, make_account, make_batch
 from tests.ledger.clock import turn_back, turn_to
 from tests.onboarding import Onboarding, make_enterprise, make_onboarding
@@ -111,6 +111,7 @@ def _make(now: datetime) -> World:
         endpoints, sink = _receivers(acme.organization)
         people |= {role: _member(acme.organization, role, name) for role, name in MEMBERS.items()}
         stranger = _member(globex.organization, "customer finance", ("Gus", "Rowe"))
+        earlier = make_earlier_billing(acme.organization, globex.organization, people, timezone.now())
         requests = _earlier(go, acme, people, closed=closed, due=due)
         go(now - timedelta(hours=6))
         endpoints["failing"] = _endpoint(acme.organization, BROKEN_HOOK)
@@ -120,7 +121,7 @@ def _make(now: datetime) -> World:
     began = now - timedelta(hours=6)
     onboarding = make_onboarding(acme, globex, people, began)
     make_enterprise(globex.organization, people["sales ops"], now)
-    billing = make_billing(acme.organization, people, now)
+    billing = make_billing(earlier, people, now)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)
@@ -271,7 +272,7 @@ def _asked(
 
 
 def _asking(wallet: Wallet, user: User) -> Callable[..., CreditRequest]:
-    def ask(kind: Entry.Kind, amount: int, **given: str) -> CreditRequest:
+    def ask(kind: Entry.Kind, amount: int, **given: Any) -> CreditRequest:
         return request_credits(wallet=wallet, kind=kind, amount=amount, requested_by=user, **given)
 
     return ask

@@ -1,5 +1,39 @@
-"""The files of invoices."""
+"""The files of invoices, and what of a customer's papers can be had where."""
 
-from sora2.pages import Page
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.views.decorators.http import require_safe
 
-PAGES: list[Page] = []
+from customers.access import Access, Permission
+from customers.pages import is_staff, page
+from ledger.invoices import paper_pages
+from ledger.invoices.paper import invoice_paper
+from ledger.models import Invoice
+from ledger.paper_answers import paper_answer
+from sora2.pages import Page, render, text_of
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
+def invoice_pdf(request: HttpRequest, access: Access, invoice_id: str) -> HttpResponseBase:
+    """Hand out one invoice as a paper; a customer's people get what was sent to them."""
+    rows = Invoice.objects.within(access).select_related("corrects")
+    found = get_object_or_404(rows if is_staff(request) else rows.issued(), pk=invoice_id)
+    return paper_answer(lambda: invoice_paper(found))
+
+
+@require_safe
+@page(Permission.LEDGER_READ)
+def papers(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
+    """Show what a customer files: the invoices that were sent, and the statements of the last months."""
+    found = paper_pages.papers(
+        access, organization_id=organization_id, cursor=text_of(request, "after"), now=timezone.now()
+    )
+    return render(request, "admin/invoices/papers.html", title=f"Papers of {found.organization}", found=found)
+
+
+PAGES = [
+    Page("invoices/<id:invoice_id>/invoice.pdf", invoice_pdf, "invoice_pdf"),
+    Page("invoices/papers/<id:organization_id>", papers, "papers"),
+]

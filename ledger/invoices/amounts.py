@@ -4,6 +4,7 @@ import re
 
 from ledger.invoices.faults import InvalidMoney
 from ledger.invoices.models import CURRENCIES
+from ledger.packages import MICROS
 
 # What stands in front of an amount; other currencies are named by their code.
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
@@ -17,6 +18,13 @@ def money(cents: int, currency: str) -> str:
     whole, part = divmod(abs(cents), 10**digits)
     sign = SIGNS.get(currency) or f"{currency} "
     return f"{'−' if cents < 0 else ''}{sign}{whole:,}{f'.{part:0{digits}}' if digits else ''}"
+
+
+def unit_price(micros: int, currency: str) -> str:
+    """Return what one credit costs, given in millionths of the currency, such as `$0.04902`."""
+    whole, part = divmod(micros, MICROS)
+    digits = f"{part:06}".rstrip("0").ljust(CURRENCIES[currency], "0")
+    return f"{SIGNS.get(currency) or f'{currency} '}{whole:,}{f'.{digits}' if digits else ''}"
 
 
 def decimal_text(cents: int, currency: str) -> str:
@@ -40,3 +48,9 @@ def parse_amount(text: str, currency: str) -> int:
 def tax_of(subtotal_cents: int, basis_points: int) -> int:
     """Return the tax on an amount at a rate in hundredths of a percent, half a cent and more rounded up."""
     return (2 * subtotal_cents * basis_points + BASIS_POINTS) // (2 * BASIS_POINTS)
+
+
+def percent(basis_points: int) -> str:
+    """Return a rate in hundredths of a percent as it is read, such as `8.25 %`."""
+    whole, part = divmod(basis_points, 100)
+    return f"{whole}{f'.{part:02}'.rstrip('0') if part else ''} %"

@@ -7,7 +7,7 @@ invoice when it is sent, and fixes it: from then on only its state moves.
 from typing import Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Func, Q, Value, When
 from django.utils import timezone
 
 from customers.models import Organization, OwnedQuerySet, User
@@ -16,6 +16,8 @@ from sora2.mailing import Mail
 
 # What a customer may be charged in, with the number of digits behind the point of its minor units (ISO 4217).
 CURRENCIES = {"USD": 2, "EUR": 2, "GBP": 2, "CNY": 2, "JPY": 0}
+# Of one amount; far below what the columns hold, so that sums and taxes fit too.
+CENTS_MOST = 100_000_000_000
 
 
 def new_invoice_id() -> str:
@@ -77,6 +79,12 @@ class InvoiceQuerySet(OwnedQuerySet["Invoice"]):
         """Keep those that have a number: what a customer may see."""
         return self.exclude(number=None)
 
+    def with_open(self) -> Self:
+        """Add `open_cents`: what is still to be paid of each; nothing of a draft, and of what is paid or void."""
+        counted = Func("id", "total_cents", function="ledger_invoice_open", output_field=models.BigIntegerField())
+        is_open = Q(state=Invoice.State.SENT, applied=False)
+        return self.annotate(open_cents=Case(When(is_open, then=counted), default=Value(0)))
+
 
 class Invoice(models.Model):
     """An invoice or a credit note. A draft may be changed; what was sent may not.
@@ -132,6 +140,9 @@ class Invoice(models.Model):
     voided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     voided_at = models.DateTimeField(null=True, editable=False)
     void_reason = models.CharField(max_length=600, blank=True, default="")
+
+    # Of rows that were read with_open().
+    open_cents: int
 
     objects = InvoiceQuerySet.as_manager()
 

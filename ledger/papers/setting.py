@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ ONE_THREAD = {"RAYON_NUM_THREADS": "1"}
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
 
 _places = threading.BoundedSemaphore(AT_ONCE)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A PDF and what to call it."""
+
+    body: bytes
+    filename: str
 
 
 class PaperUnavailable(Exception):

@@ -1,14 +1,13 @@
 """The statement as a paper: the figures of the JSON, in the form in which a CFO files them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from customers.models import Mode
 from ledger.exports.selection import Selected
 from ledger.models import Entry
-from ledger.papers.setting import set_paper
+from ledger.papers.setting import Paper, set_paper
 from ledger.papers.texts import shown
 from ledger.statements import Balances, Moved, Statement, faults_of
 from sora2.api import BASE_PATH
@@ -29,14 +28,6 @@ KINDS: Mapping[Entry.Kind, str] = {
     Entry.Kind.ADJUSTMENT_IN: "Adjusted, in",
     Entry.Kind.ADJUSTMENT_OUT: "Adjusted, out",
 }
-
-
-@dataclass(frozen=True)
-class Paper:
-    """A PDF and what to call it."""
-
-    body: bytes
-    filename: str
 
 
 def statement_paper(statement: Statement, *, now: datetime) -> Paper:

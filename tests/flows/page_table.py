@@ -39,7 +39,9 @@ ALL, OWN, OURS, THEIRS, MODEL, ROOT = "all", "own", "ours", "theirs", "model", "
 
 
 class Row(NamedTuple):
-    """One page: its methods, what opens it (one of these; empty: nothing), whose it is, what a POST needs besides."""
+    """One page: its methods, what opens it (one of these; empty: nothing), whose it is, what a POST needs
+    besides (one of these).
+    """
 
     methods: str
     opens: str
@@ -120,8 +122,22 @@ PAGES: dict[str, Row] = {
     # Invoices.
     "invoice_list": Row("GET", "ledger:read", ALL),
     "invoice": Row("GET", "ledger:read", OWN),
+    "invoice_pdf": Row("GET", "ledger:read", OWN),
+    "papers": Row("GET", "ledger:read", OWN),
     # Quotes and drafts.
+    "quote_list": Row("GET", "ledger:read", OURS),
+    "quote": Row("GET POST", "ledger:read", OURS, "invoices:write"),
+    "invoice_change": Row("GET POST", "invoices:write", OURS),
+    "billing_details": Row("GET POST", "ledger:read", OWN, "invoices:write account:write"),
     # Credit notes and payments.
+    "invoice_send": Row("GET POST", "invoices:write", OURS),
+    "invoice_void": Row("GET POST", "invoices:write", OURS),
+    "invoice_payment": Row("GET POST", "payments:record", OURS),
+    "payment_reverse": Row("GET POST", "payments:record", OURS),
+    "credit_note_new": Row("GET POST", "invoices:write", OURS),
+    "credit_note_send": Row("GET POST", "payments:record", OURS),
+    "receivables": Row("GET", "ledger:read", OURS),
+    "receivables_csv": Row("GET", "ledger:read", OURS),
     # Revenue.
     # Service levels.
     # Pilots.
@@ -238,8 +254,8 @@ def expected(row: Row, visitor: str, method: str) -> str:
         return SIGN_IN
     if method not in row.methods.split():
         return NO_METHOD
-    granted = PERMISSIONS[visitor].split()
-    if (row.opens and not {*row.opens.split()} & {*granted}) or (row.whose == MODEL and visitor not in STAFF):
+    granted = {*PERMISSIONS[visitor].split()}
+    if (row.opens and not {*row.opens.split()} & granted) or (row.whose == MODEL and visitor not in STAFF):
         return REFUSED
     outside = {
         OWN: visitor == STRANGER,
@@ -249,7 +265,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
     }
     if outside.get(row.whose):
         return MISSING
-    return REFUSED if method == "POST" and row.acts and row.acts not in granted else OK
+    return REFUSED if method == "POST" and row.acts and not {*granted} & {*row.acts.split()} else OK
 
 
 def of_models() -> dict[str, Row]:

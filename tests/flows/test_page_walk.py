@@ -78,6 +78,9 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
          "step": "confirm"},
     ),
     "credit_request_approve": ("credit_request", {"note": "Seen"}),
+    "quote": ("quote", {}),
+    "invoice_change": ("invoice_change", {"note": "As agreed"}),
+    "billing_details": ("billing_details", {"legal_name": "Acme International Inc."}),
     "credit_request_reject": ("credit_request", {"note": "Not paid"}),
     "period": ("period", {}),
     "endpoint_new": ("endpoint_new?organization={acme}", {"url": "https://new.example/hook"}),
@@ -147,6 +150,13 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "lead_signal": ("lead", {}),
     "review_answer": ("pilot_review", {"answer": "The signature", "answered_by": "Ola Ek"}),
     "signal_record": ("pilot_review", {}),
+    # Credit notes and payments.
+    "invoice_send": ("invoice_send", {}),
+    "invoice_void": ("invoice_void", {"reason": "Sent twice"}),
+    "invoice_payment": ("invoice_payment", {"reference": "DE-77", "step": "confirm"}),
+    "payment_reverse": ("payment_reverse", {"reason": "Another customer's"}),
+    "credit_note_new": ("credit_note_new", {"amount_cents": "1.00", "reason": "Goodwill"}),
+    "credit_note_send": ("credit_note_send", {}),
 }  # fmt: skip
 
 

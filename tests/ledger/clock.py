@@ -10,16 +10,18 @@ INSTALL = """
         AS $$ SELECT current_setting('tests.now')::timestamptz $$;
     ALTER FUNCTION ledger_post() SET search_path = public, pg_catalog, pg_temp;
     ALTER FUNCTION ledger_close_period() SET search_path = public, pg_catalog, pg_temp;
+    ALTER FUNCTION ledger_issue_invoice() SET search_path = public, pg_catalog, pg_temp;
 """
 REMOVE = """
     ALTER FUNCTION ledger_post() SET search_path = public, pg_temp;
     ALTER FUNCTION ledger_close_period() SET search_path = public, pg_temp;
+    ALTER FUNCTION ledger_issue_invoice() SET search_path = public, pg_temp;
     DROP FUNCTION public.clock_timestamp();
 """
 
 
 def turn_to(now: str) -> None:
-    """Make it `now`, a time with its zone, for postings and closes in the test's transaction."""
+    """Make it `now`, a time with its zone, for postings, closes and invoices in the test's transaction."""
     with as_owner(), connection.cursor() as cursor:
         cursor.execute(INSTALL)
         cursor.execute("SELECT set_config('tests.now', %s, true)", [now])

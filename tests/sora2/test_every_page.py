@@ -44,7 +44,10 @@ def test_the_tests_of_public_pages_exist() -> None:
     assert [file for row in rows for file in row[3].split() if not (ROOT / file.strip("`")).is_file()] == []
 
 
-def test_every_picture_is_of_a_page() -> None:
-    pictures = {picture.stem for picture in (ROOT / "docs/pictures").iterdir()}
-    assert pictures <= set(own_routes())
-    assert max(picture.stat().st_size for picture in (ROOT / "docs/pictures").iterdir()) < 200_000
+def test_every_picture_is_of_a_page_or_of_a_paper_that_a_document_shows() -> None:
+    pictures = list((ROOT / "docs/pictures").rglob("*.png"))
+    papers = {picture.name for picture in pictures if picture.parent.name == "papers"}
+    assert {picture.stem for picture in pictures if picture.name not in papers} <= set(own_routes())
+    documents = " ".join(document.read_text() for document in (ROOT / "docs").rglob("*.md"))
+    assert papers == set(re.findall(r"\(\S*pictures/papers/(\w+\.png)\)", documents))
+    assert max(picture.stat().st_size for picture in pictures) < 200_000
