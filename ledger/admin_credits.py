@@ -11,7 +11,7 @@ from customers.access import Access, Permission
 from customers.models import Mode
 from customers.pages import is_staff, page, person_of
 from ledger import credit_pages as pages
-from ledger.approvals import UnknownSubject, approve, complete, reject, request_credits
+from ledger.approvals import InvalidPaid, UnknownSubject, approve, complete, reject, request_credits
 from ledger.credit_forms import CreditRequestForm
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry
 from ledger.services import AlreadyPosted, InsufficientCredits, InvalidAmount, LedgerError
@@ -23,6 +23,7 @@ FIELDS: dict[type[LedgerError], str] = {
     AlreadyPosted: "reference",
     UnknownSubject: "about",
     InvalidAmount: "amount",
+    InvalidPaid: "paid",
 }
 
 
@@ -143,6 +144,9 @@ def _preview(request: HttpRequest, form: CreditRequestForm) -> HttpResponseBase:
         about=asked["about"],
         reason=asked["reason"],
         evidence_url=asked["evidence_url"],
+        paid_cents=asked["paid_cents"],
+        currency=asked["currency"],
+        basis=CreditRequest.Basis.TWO_PEOPLE,
     )
     try:
         complete(draft)
@@ -166,6 +170,8 @@ def _ask(request: HttpRequest, form: CreditRequestForm) -> HttpResponseBase:
             evidence_url=asked["evidence_url"],
             reference=asked["reference"],
             about=asked["about"],
+            paid_cents=asked["paid_cents"],
+            currency=asked["currency"],
             pk=pk if is_id(pk, "crq") else "",
         )
     except LedgerError as error:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import BigIntegerField
@@ -15,7 +16,9 @@ from django.utils import timezone
 
 from customers.models import User
 from customers.services import audit
+from ledger.invoices.models import CENTS_MOST, CURRENCIES
 from ledger.models import CreditRequest, Entry, Wallet, new_credit_request_id
+from ledger.packages import LIST_PRICE
 from ledger.services import (
     AlreadyPosted,
     InvalidAmount,
@@ -58,6 +61,12 @@ class UnknownSubject(LedgerError):
     code = "unknown_subject"
 
 
+class InvalidPaid(LedgerError):
+    """This cannot have been paid, or not for this kind of request."""
+
+    code = "invalid_paid"
+
+
 @dataclass(frozen=True)
 class Naming:
     """A request that names something, with its entry once it was approved."""
@@ -77,14 +86,17 @@ def request_credits(
     reference: str = "",
     about: str = "",
     customer_request_id: str = "",
+    paid_cents: int = 0,
+    currency: str = LIST_PRICE.currency,
     pk: str = "",
 ) -> CreditRequest:
     """Ask for a grant or an adjustment of `amount` credits; nothing is posted yet.
 
     A grant may have a `reference` of its own, such as an invoice's number; raises AlreadyPosted when that is taken.
+    `paid_cents` is what was paid for it, in minor units and net of tax: with 0 it is promotional.
     An adjustment may be `about` something that stands in this wallet's ledger, such as the batch that goodwill is given
-    for, and bears the customer's own id of it; raises UnknownSubject. InvalidText and InvalidAmount for what cannot be
-    kept. Who gives the new request's `pk` may ask twice, and gets the request that the first call made.
+    for, and bears the customer's own id of it; raises UnknownSubject. InvalidText, InvalidAmount and InvalidPaid for
+    what cannot be kept. Who gives the new request's `pk` may ask twice, and gets the request that the first call made.
     """
     request = CreditRequest(
         id=pk or new_credit_request_id(),
@@ -96,6 +108,8 @@ def request_credits(
         request_id=customer_request_id,
         reason=reason,
         evidence_url=evidence_url,
+        paid_cents=paid_cents,
+        currency=currency,
         basis=CreditRequest.Basis.TWO_PEOPLE,
         requested_by=requested_by,
     )
@@ -116,7 +130,7 @@ def request_credits(
 def complete(request: CreditRequest) -> None:
     """Fill in what a new request needs to be posted one day, and refuse what never could be; nothing is stored.
 
-    Raises AlreadyPosted, UnknownSubject, InvalidText, InvalidAmount.
+    Raises AlreadyPosted, UnknownSubject, InvalidText, InvalidAmount, InvalidPaid.
     """
     _refuse_unfit(request)
     if request.kind == Entry.Kind.GRANT:
@@ -168,6 +182,8 @@ def grant_by_two(
     requested_by: User,
     approved_by: User,
     evidence_url: str = "",
+    paid_cents: int = 0,
+    currency: str = LIST_PRICE.currency,
 ) -> tuple[Entry, bool]:
     """Grant credits that two people have agreed on: request and approval in one transaction.
 
@@ -185,12 +201,16 @@ def grant_by_two(
                 reference=reference,
                 reason=reason,
                 evidence_url=evidence_url,
+                paid_cents=paid_cents,
+                currency=currency,
                 requested_by=requested_by,
             )
             return approve(request=request, decided_by=approved_by), True
     except AlreadyPosted:
-        same = Entry.objects.filter(wallet=wallet, kind=Entry.Kind.GRANT, reference=reference, amount=amount).first()
-        if same is None:
+        what: dict[str, Any] = {"wallet": wallet, "kind": Entry.Kind.GRANT, "reference": reference, "amount": amount}
+        same = Entry.objects.filter(**what).first()
+        paid = CreditRequest.objects.filter(**what, state=State.APPROVED, paid_cents=paid_cents, currency=currency)
+        if same is None or not paid.exists():
             raise
         return same, False
 
@@ -219,6 +239,10 @@ def _refuse_unfit(request: CreditRequest) -> None:
         raise InvalidAmount(f"Credits are a whole number from 1 to {BigIntegerField.MAX_BIGINT:,}.")
     if not request.reason.strip():
         raise InvalidText("reason: say why; it stands in the ledger for good")
+    if request.paid_cents and request.kind != Entry.Kind.GRANT:
+        raise InvalidPaid("Only a grant is paid for: leave empty what was paid.")
+    if not 0 <= request.paid_cents <= CENTS_MOST or request.currency not in CURRENCIES:
+        raise InvalidPaid("What was paid is an amount of one of our currencies, and at most a thousand million.")
     if request.evidence_url and not WEB_ADDRESS.fullmatch(request.evidence_url):
         raise InvalidText("evidence_url: a link that starts with https:// or http://")
 
@@ -294,6 +318,7 @@ def _audit(request: CreditRequest, actor: User, action: str, *, outcome: str = "
             "reference": request.reference,
             "reason": request.reason,
             "evidence_url": request.evidence_url,
+            **({"paid_cents": request.paid_cents, "currency": request.currency} if request.kind == "grant" else {}),
             **({"note": note} if note else {}),
         },
     )

@@ -8,8 +8,12 @@ from django.db.models import BigIntegerField
 
 from customers.access import Access
 from customers.models import Mode, Organization
+from ledger.invoices.amounts import parse_amount
+from ledger.invoices.faults import InvalidMoney
+from ledger.invoices.models import CURRENCIES
 from ledger.models import OUTSIDE_KINDS, CreditRequest, Entry, Wallet
-from sora2.forms import OneLine, PlainForm
+from ledger.packages import LIST_PRICE
+from sora2.forms import OneLine, PlainForm, text_input
 from sora2.ids import is_id
 
 WORDS = {
@@ -38,6 +42,16 @@ class CreditRequestForm(PlainForm):
         max_value=BigIntegerField.MAX_BIGINT,
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
         error_messages={"invalid": "Write a whole number without separators, such as 5000."},
+    )
+    paid = forms.CharField(
+        label="Paid, net of tax",
+        required=False,
+        max_length=30,
+        widget=text_input(inputmode="decimal"),
+        help_text="Of a grant: what was paid for it, such as 5000.00. Empty: it is promotional, and worth nothing.",
+    )
+    currency = forms.ChoiceField(
+        label="In", required=False, choices=[(each, each) for each in CURRENCIES], initial=LIST_PRICE.currency
     )
     reference = forms.CharField(
         label="Reference",
@@ -78,7 +92,16 @@ class CreditRequestForm(PlainForm):
         cleaned: dict[str, Any] = self.cleaned_data
         if {"organization", "mode"} <= cleaned.keys():
             self._find_wallet(cleaned["organization"], cleaned["mode"])
+        cleaned["currency"] = cleaned.get("currency") or LIST_PRICE.currency
+        cleaned["paid_cents"] = self._paid_cents(cleaned)
         return cleaned
+
+    def _paid_cents(self, cleaned: dict[str, Any]) -> int:
+        try:
+            return parse_amount(cleaned["paid"], cleaned["currency"]) if cleaned.get("paid") else 0
+        except InvalidMoney as error:
+            self.add_error("paid", str(error))
+            return 0
 
     def _find_wallet(self, text: str, mode: str) -> None:
         found = list(Organization.objects.named(text)[:2])

@@ -132,6 +132,10 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     # Invoices.
     "invoice_list": INVOICES,
     "invoice": INVOICES,
+    "quote_list": OURS,
+    "quote": OURS,
+    "invoice_change": OURS,
+    "billing_details": ACCOUNT,
     # Quotes and drafts.
     # Credit notes and payments.
     # Revenue.

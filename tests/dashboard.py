@@ -95,6 +95,7 @@ def parameters(world: World) -> dict[str, Any]:
         "join": {"token": "no-such-token"},
         "new_password": {"token": "no-such-token"},
         "handover": {"token": "no-such-token"},
+        "invoice_change": {"invoice_id": world.billing.draft.pk},
         "batch_cancel": {"batch_id": world.batches["processing"].pk},
         "catalogue_model": {"name": "sora-2"},
         # One that is no customer yet: people move it.
@@ -141,6 +142,9 @@ def _other_states(world: World) -> Mapping[str, str]:
         "statement-none": f"{ledger}?kind=adjustment_out&reference=nothing",
         "month_end-current": f"{ledger}/month-end?month={timezone.now():%Y-%m}",
         "month_end-closed": f"{ledger}/month-end?month={world.closed}",
+        "quote-top_up": f"/admin/quotes/{world.acme.organization.pk}?what=top_up&credits=50",
+        "quote-no_details": f"/admin/quotes/{world.globex.organization.pk}?count=2",
+        "billing_details-none": f"/admin/invoices/billing/{world.globex.organization.pk}",
         "pilot_list-none": "/admin/pilots/?customer=nobody",
         "pilot-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}",
         "pilot_close-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}/close",

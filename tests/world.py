@@ -272,7 +272,7 @@ def _asked(
 
 
 def _asking(wallet: Wallet, user: User) -> Callable[..., CreditRequest]:
-    def ask(kind: Entry.Kind, amount: int, **given: str) -> CreditRequest:
+    def ask(kind: Entry.Kind, amount: int, **given: Any) -> CreditRequest:
         return request_credits(wallet=wallet, kind=kind, amount=amount, requested_by=user, **given)
 
     return ask

@@ -6,9 +6,9 @@ from django import forms
 from django.http import QueryDict
 
 from ledger.invoices.amounts import decimal_text, parse_amount
-from ledger.invoices.drafting import CENTS_MOST, CREDITS_MOST, LINES_MOST, TERMS_DAYS_MOST, Draft, DraftLine
+from ledger.invoices.drafting import CREDITS_MOST, LINES_MOST, TERMS_DAYS_MOST, Draft, DraftLine
 from ledger.invoices.faults import InvalidMoney
-from ledger.invoices.models import Invoice, InvoiceLine
+from ledger.invoices.models import CENTS_MOST, Invoice, InvoiceLine
 from ledger.packages import micros_of
 from sora2.forms import OneLine, PlainForm, text_input, whole_number
 

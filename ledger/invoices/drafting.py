@@ -13,15 +13,14 @@ from customers.models import Organization, User
 from customers.services import audit
 from ledger.invoices.amounts import tax_of
 from ledger.invoices.faults import InvalidLines, NoBillingDetails, WrongState
-from ledger.invoices.models import BillingDetails, Invoice, InvoiceLine, new_invoice_id
+from ledger.invoices.models import CENTS_MOST, BillingDetails, Invoice, InvoiceLine, new_invoice_id
 from ledger.packages import LIST_PRICE
 from ledger.services import refuse_unfit
 from sora2.seen import check_seen, seen_name
 
 LINES_MOST = 20
-# Of one line; far below what the columns hold, so that sums and taxes fit too.
+# Of one line.
 CREDITS_MOST = 1_000_000_000
-CENTS_MOST = 100_000_000_000
 TERMS_DAYS_MOST = 365
 
 

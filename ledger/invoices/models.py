@@ -16,6 +16,8 @@ from sora2.mailing import Mail
 
 # What a customer may be charged in, with the number of digits behind the point of its minor units (ISO 4217).
 CURRENCIES = {"USD": 2, "EUR": 2, "GBP": 2, "CNY": 2, "JPY": 0}
+# Of one amount; far below what the columns hold, so that sums and taxes fit too.
+CENTS_MOST = 100_000_000_000
 
 
 def new_invoice_id() -> str:

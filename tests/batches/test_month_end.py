@@ -93,7 +93,7 @@ def finish(go: Go, at: str = "2026-11-02T09:00+00:00") -> None:
     reconcile(now=timezone.now())
 
 
-def adjust(account: Account, amount: int, kind: Entry.Kind = Entry.Kind.ADJUSTMENT_IN, **given: str) -> None:
+def adjust(account: Account, amount: int, kind: Entry.Kind = Entry.Kind.ADJUSTMENT_IN, **given: Any) -> None:
     asks, decides = (create_staff(username=new_id("usr"), role=role)[0] for role in ("finance", "finance approver"))
     wallet = account.wallets[Mode.LIVE]
     request = request_credits(

@@ -56,7 +56,7 @@ def test_the_package_is_quoted_as_the_sales_document_shows_it(organization: Orga
         "$0.04902, 20 % below the list price",
         "sora-2 4 s 10 ~10,200 ~$0.49",
         "veo-3 8 s 97 ~1,050 ~$4.76",
-        f"up to {organization.rate_limit_per_minute} a minute",
+        f"up to {organization.rate_limit_per_minute:,} a minute",
     ):
         assert words in text, words
     mail = mail_of(staff().get(at(organization)))

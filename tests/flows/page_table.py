@@ -39,7 +39,9 @@ ALL, OWN, OURS, THEIRS, MODEL, ROOT = "all", "own", "ours", "theirs", "model", "
 
 
 class Row(NamedTuple):
-    """One page: its methods, what opens it (one of these; empty: nothing), whose it is, what a POST needs besides."""
+    """One page: its methods, what opens it (one of these; empty: nothing), whose it is, what a POST needs
+    besides (one of these).
+    """
 
     methods: str
     opens: str
@@ -121,6 +123,10 @@ PAGES: dict[str, Row] = {
     "invoice_list": Row("GET", "ledger:read", ALL),
     "invoice": Row("GET", "ledger:read", OWN),
     # Quotes and drafts.
+    "quote_list": Row("GET", "ledger:read", OURS),
+    "quote": Row("GET POST", "ledger:read", OURS, "invoices:write"),
+    "invoice_change": Row("GET POST", "invoices:write", OURS),
+    "billing_details": Row("GET POST", "ledger:read", OWN, "invoices:write account:write"),
     # Credit notes and payments.
     # Revenue.
     "revenue": Row("GET", "ledger:read", OURS),
@@ -255,7 +261,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
     }
     if outside.get(row.whose):
         return MISSING
-    return REFUSED if method == "POST" and row.acts and row.acts not in granted else OK
+    return REFUSED if method == "POST" and row.acts and not granted & {*row.acts.split()} else OK
 
 
 def of_models() -> dict[str, Row]:

@@ -59,7 +59,16 @@ def available(account: Account) -> int:
 def form(account: Account, **more: Any) -> dict[str, Any]:
     """Return what the form sends."""
     filled = {"organization": account.organization.pk, "mode": "live", "kind": "grant", "amount": "500"}
-    return {**filled, "reference": "", "about": "", "reason": "Paid", "evidence_url": EVIDENCE, **more}
+    return {
+        **filled,
+        "paid": "",
+        "currency": "USD",
+        "reference": "",
+        "about": "",
+        "reason": "Paid",
+        "evidence_url": EVIDENCE,
+        **more,
+    }
 
 
 def asked() -> list[CreditRequest]:
@@ -236,6 +245,18 @@ def test_what_the_preview_says_is_what_confirming_sends(account: Account) -> Non
     assert (request.pk, request.reason, request.evidence_url) == (sent["pk"], "Two lines", EVIDENCE)
 
 
+def test_a_grant_says_what_was_paid_for_it_or_that_it_is_promotional(account: Account) -> None:
+    client = staff()
+    assert "Paid nothing: promotional" in words_of(client.post(NEW, form(account)))
+    sent = form(account, paid="€1,000.5", currency="EUR")
+    assert "Paid €1,000.50, net of tax" in words_of(client.post(NEW, sent))
+    client.post(NEW, {**sent, "step": "confirm"})
+    (request,) = asked()
+    assert (request.paid_cents, request.currency) == (100_050, "EUR")
+    assert "Paid €1,000.50, net of tax" in words_of(client.get(at(request)))
+    assert "Paid" not in words_of(client.get(at(ask(account))))
+
+
 def test_a_double_click_on_confirm_asks_once(account: Account) -> None:
     client, pk = staff(), new_credit_request_id()
     sent = form(account, reference="INV-7", pk=pk, step="confirm")
@@ -286,6 +307,9 @@ def test_the_customer_is_named_by_id_or_by_name(account: Account) -> None:
         ({"kind": "adjustment_in", "about": "bat_1"}, "about", "bat_1 has no entry in this wallet"),
         ({"about": "bat_1"}, "__all__", "a grant is about nothing that was charged"),
         ({"kind": "adjustment_in", "reference": "INV-7"}, "__all__", "its request's own id"),
+        ({"paid": "some"}, "paid", "Write an amount of USD like 5000.00."),
+        ({"paid": "5.00", "currency": "JPY"}, "paid", "Write an amount of JPY like 5000."),
+        ({"kind": "adjustment_in", "paid": "5.00"}, "paid", "Only a grant is paid for"),
         ({"reference": "taken"}, "reference", "taken was asked for already"),
     ],
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from ledger.services import InvalidText
 from sora2.ids import new_id
 from sora2.seen import ChangedMeanwhile
 from tests.factories import make_account
+from tests.markup import form_to, forms_of
+from tests.people import member, staff, words_of
 
 pytestmark = pytest.mark.django_db
 
@@ -177,3 +180,73 @@ def test_the_parts_always_add_up(organization: Organization, clerk: User, lines:
     credits, subtotal, tax, total = figures(invoice)
     assert (credits, subtotal) == (sum(each.credits for each in lines), sum(each.amount_cents for each in lines))
     assert (tax, total) == (tax_of(subtotal, points), subtotal + tax)
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+def at(invoice: Invoice) -> str:
+    return f"/admin/invoices/{invoice.pk}/change"
+
+
+def filled(client: Client, invoice: Invoice, **more: str) -> dict[str, Any]:
+    fields = form_to(forms_of(client.get(at(invoice))), at(invoice)).fields
+    return {**fields, **{name.replace("line_", "line-").replace("__", "-"): value for name, value in more.items()}}
+
+
+def test_a_draft_is_changed_on_its_page(organization: Organization, clerk: User) -> None:
+    invoice, client = draft(organization, clerk), staff("sales ops")
+    fields = filled(client, invoice)
+    assert (fields["line-0-description"], fields["line-0-amount"]) == ("Prepaid package", "5000.00")
+    sent = filled(client, invoice, line_0__amount="4,800.00", line_1__description="Top-up", line_1__credits="1000",
+                  line_1__amount="61.27", note="As agreed", terms_days="7")  # fmt: skip
+    assert client.post(at(invoice), sent).headers["Location"] == f"/admin/invoices/{invoice.pk}"
+    assert figures(invoice) == (103_000, 486_127, 92_364, 578_491)
+    assert (invoice.note, invoice.terms_days, invoice.package) == ("As agreed", 7, "")
+    assert [each.unit_micros for each in draft_of(invoice).lines] == [47_059, 61_270]
+    without = filled(client, invoice, line_0__description="", line_0__credits="", line_0__amount="")
+    client.post(at(invoice), without)
+    assert draft_of(invoice).lines == (TOP_UP,)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"line_0__credits": "0"}, "greater than or equal to 1"),
+        ({"line_0__amount": "0"}, "More than nothing"),
+        ({"line_0__amount": "1.234"}, "Write an amount of USD"),
+        ({"line_0__description": ""}, "This field is required"),
+        ({"line_1__credits": "5"}, "This field is required"),
+        ({"line_0__description": "", "line_0__credits": "", "line_0__amount": ""}, "one line at least"),
+        ({"terms_days": "366"}, "less than or equal to 365"),
+        ({"note": "x" * 601}, "at most 600"),
+    ],
+)
+def test_what_is_wrong_with_a_change_is_said(
+    organization: Organization, clerk: User, change: dict[str, str], words: str
+) -> None:
+    invoice, client = draft(organization, clerk), staff()
+    answer = client.post(at(invoice), filled(client, invoice, **change))
+    assert (answer.status_code, words in words_of(answer)) == (422, True)
+    assert figures(invoice)[0] == PREPAID.credits
+
+
+def test_two_people_at_a_draft_do_not_overwrite_each_other(organization: Organization, clerk: User) -> None:
+    invoice, client = draft(organization, clerk), staff()
+    sent = filled(client, invoice, note="Mine")
+    change(invoice, clerk, note="Theirs", lines=(TOP_UP, PACKAGE))
+    answer = client.post(at(invoice), sent)
+    assert answer.status_code == 409
+    assert form_to(forms_of(answer), at(invoice)).fields["line-1-credits"] == str(PREPAID.credits)
+    assert Invoice.objects.get().note == "Theirs"
+
+
+def test_who_changes_a_draft_and_what_is_no_draft(organization: Organization, clerk: User) -> None:
+    invoice, client = draft(organization, clerk), staff("finance approver")
+    sent = filled(client, invoice, note="Late")
+    assert [staff(role).get(at(invoice)).status_code for role in ("auditor", "support")] == [403, 403]
+    assert member(organization, "customer admin").post(at(invoice), sent).status_code == 403
+    Invoice.objects.filter(pk=invoice.pk).update(state="void", voided_at=invoice.created_at, void_reason="Wrong")
+    answer = client.post(at(invoice), sent, follow=True)
+    assert "only a draft of credits can be changed" in words_of(answer)
+    assert Invoice.objects.get().note == ""

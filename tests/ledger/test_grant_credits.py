@@ -90,6 +90,17 @@ def test_the_same_reference_for_something_else_fails_and_says_what_stands_there(
     assert (available(account), available(globex)) == (1500, 1000)
 
 
+def test_what_was_paid_is_kept_and_part_of_what_is_granted_once(account: Account) -> None:
+    grant(account, paid="24.51")
+    request = CreditRequest.objects.get(reference="INV-7")
+    assert (request.paid_cents, request.currency) == (2451, "USD")
+    assert AuditEvent.objects.filter(subject=request.pk).latest("at").detail["paid_cents"] == 2451
+    assert grant(account, paid="$24.51").startswith("Granted before")
+    with pytest.raises(CommandError, match="INV-7 stands in the ledger already"):
+        grant(account)
+    assert available(account) == 1500
+
+
 def test_a_reference_that_somebody_has_asked_for_is_not_free(account: Account) -> None:
     request = request_credits(
         wallet=account.wallets[Mode.LIVE],
@@ -142,6 +153,8 @@ def test_people_are_named_by_username_or_id_and_a_superuser_may_do_both_parts(ac
         ({"reason": " "}, "reason: say why"),
         ({"reference": "a" * 301}, "reference: at most 300 characters, not 301"),
         ({"reference": " "}, "reference: say what the grant comes from"),
+        ({"paid": "free"}, "Write an amount of USD like 5000.00."),
+        ({"paid": "1000000000.01"}, "What was paid is an amount of one of our currencies"),
         ({"evidence": "see the invoice"}, "evidence_url: a link that starts with"),
     ],
 )

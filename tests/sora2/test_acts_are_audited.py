@@ -162,6 +162,17 @@ def by_form(scene: Scene, address: str, **changed: str) -> None:
     scene.client.post(address, {**form.fields, **changed})
 
 
+def fill_in_billing(scene: Scene) -> None:
+    by_form(scene, f"/admin/invoices/billing/{scene.owner}", legal_name="Acme Inc.", address="Here", country="US")
+
+
+def drafted(scene: Scene) -> str:
+    fill_in_billing(scene)
+    address = f"/admin/quotes/{scene.owner}"
+    form = form_to(forms_of(scene.client.get(address)), address)
+    return str(scene.client.post(address, form.fields).headers["Location"])
+
+
 def mail_to_a_lead(scene: Scene) -> None:
     lead = Lead.objects.create(
         company="Initech", contact_name="Bill", contact_email="b@i.example", created_by=scene.user
@@ -314,6 +325,8 @@ def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], A
 
 
 Act = Callable[[Scene], Any]
+
+
 # By the name of the page: the act that stands in the log, and how it is done.
 def change_accounts(scene: Scene) -> None:
     where = "/admin/revenue/accounts"
@@ -442,6 +455,9 @@ TABLE: dict[str, tuple[str, Act]] = {
         lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
     ),
     "gl_accounts": ("gl_accounts.change", change_accounts),
+    "quote": ("invoice.draft", drafted),
+    "invoice_change": ("invoice.change", lambda s: by_form(s, f"{drafted(s)}/change", note="As agreed")),
+    "billing_details": ("billing.change", fill_in_billing),
     "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
     # onboarding
     "pilot_tick": (

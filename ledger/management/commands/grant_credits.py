@@ -9,7 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from customers.access import Permission
 from customers.models import Mode, User
 from ledger.approvals import grant_by_two
+from ledger.invoices.amounts import parse_amount
+from ledger.invoices.faults import InvalidMoney
 from ledger.models import Entry, Wallet
+from ledger.packages import LIST_PRICE
 from ledger.representations import entry_json
 from ledger.services import LedgerError
 
@@ -25,12 +28,16 @@ class Command(BaseCommand):
         parser.add_argument("--by", required=True, help="who asks: a username, or a usr_ id")
         parser.add_argument("--approved-by", required=True, help="who approves: another person")
         parser.add_argument("--evidence", default="", help="a link to the invoice, the contract or the ticket")
+        parser.add_argument(
+            "--paid", metavar="AMOUNT", default="", help="what was paid, in USD net of tax; without it: promotional"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         wallet, amount = _wallet(options["organization"]), _amount(options["credits"])
         asks = _person(options["by"], Permission.CREDITS_REQUEST)
         decides = _person(options["approved_by"], Permission.CREDITS_APPROVE)
+        paid = _paid_cents(options["paid"])
         try:
             entry, granted = grant_by_two(
                 wallet=wallet,
@@ -38,6 +45,7 @@ class Command(BaseCommand):
                 reference=options["reference"].strip(),
                 reason=options["reason"].strip(),
                 evidence_url=options["evidence"].strip(),
+                paid_cents=paid,
                 requested_by=asks,
                 approved_by=decides,
             )
@@ -57,6 +65,13 @@ def _amount(text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text) or not int(text):
         raise CommandError(f"Credits are a positive whole number, not {text!r}.")
     return int(text)
+
+
+def _paid_cents(text: str) -> int:
+    try:
+        return parse_amount(text, LIST_PRICE.currency) if text else 0
+    except InvalidMoney as error:
+        raise CommandError(str(error)) from error
 
 
 def _person(name: str, permission: Permission) -> User:
