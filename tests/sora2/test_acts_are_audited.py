@@ -328,12 +328,6 @@ Act = Callable[[Scene], Any]
 
 
 # By the name of the page: the act that stands in the log, and how it is done.
-def change_accounts(scene: Scene) -> None:
-    where = "/admin/revenue/accounts"
-    form = form_to(forms_of(scene.client.get(where)), where)
-    scene.client.post(where, {**form.fields, "revenue_code": "4711"})
-
-
 TABLE: dict[str, tuple[str, Act]] = {
     # signing in
     "login": ("session.sign_in", signing_in),
@@ -454,7 +448,7 @@ TABLE: dict[str, tuple[str, Act]] = {
         "credits.reject",
         lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
     ),
-    "gl_accounts": ("gl_accounts.change", change_accounts),
+    "gl_accounts": ("gl_accounts.change", lambda s: by_form(s, "/admin/revenue/accounts", revenue_code="4711")),
     "quote": ("invoice.draft", drafted),
     "invoice_change": ("invoice.change", lambda s: by_form(s, f"{drafted(s)}/change", note="As agreed")),
     "billing_details": ("billing.change", fill_in_billing),
