@@ -13,12 +13,13 @@ from beancount import loader
 from customers.models import Mode
 from ledger.approvals import approve, request_credits
 from ledger.intervals import Month, month_of
+from ledger.invoices.amounts import money
 from ledger.invoices.credit_notes import draft_credit_note, send_credit_note
 from ledger.invoices.issuing import send_invoice, void_invoice
 from ledger.invoices.payments import record_payment
 from ledger.models import Entry, Invoice
 from ledger.periods import close_period
-from ledger.revenue.accounts import Account, Purpose, accounts, map_accounts
+from ledger.revenue.accounts import USES, Account, Purpose, accounts, map_accounts
 from ledger.revenue.files import beancount_of, csv_of
 from ledger.revenue.journal import Booking, faults_of, journal_of
 from ledger.revenue.months import revenue_of
@@ -26,6 +27,7 @@ from ledger.services import Movement, open_wallets, reserve, settle
 from tests.invoices import make_desk
 from tests.ledger.clock import turn_to
 from tests.ledger.test_exports import bean_check
+from tests.programs import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -170,6 +172,27 @@ def test_the_months_roll_forward_in_money_and_credits(two_months: Books) -> None
     (billed,) = february.billed.values()
     assert (billed.sent, billed.lowered, billed.tax, billed.received) == (1_000, 100, -910, 990)
     assert (billed.allowed, billed.repaid) == (5_000, 5_500)
+
+
+def test_the_documents_example_is_what_the_report_says(two_months: Books) -> None:
+    text = (ROOT / "docs/explanation/revenue.md").read_text()
+    for month in revenue_of([JANUARY, FEBRUARY]).months:
+        (roll,) = month.rolls.values()
+        parts = {
+            "Deferred at the start": roll.opening,
+            "+ granted": roll.granted,
+            "− recognized": roll.recognized,
+            "− withdrawn": roll.withdrawn,
+            "= deferred at the end": roll.closing,
+        }
+        rows = [f"| {name} | {part.credits:,} | {money(part.cents, 'USD')} |\n" for name, part in parts.items()]
+        assert f"| {month.month.name} | credits | money |\n|---|---:|---:|\n{''.join(rows)}" in text
+
+
+def test_the_documents_accounts_are_those_of_the_code() -> None:
+    text = (ROOT / "docs/howto/revenue.md").read_text()
+    rows = [f"| {use.meaning} | {use.usual.code} | {use.usual.name} |\n" for use in USES.values()]
+    assert "".join(rows) in text
 
 
 def test_the_csv_has_a_row_for_each_line_and_no_text_that_a_spreadsheet_runs(two_months: Books) -> None:

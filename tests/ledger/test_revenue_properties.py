@@ -402,7 +402,7 @@ def run(examples: int, steps: int) -> None:
 
 @pytest.mark.django_db
 def test_revenue_equals_ledger_and_invoices_whatever_happens() -> None:
-    run(examples=15, steps=40)
+    run(examples=12, steps=40)
 
 
 @pytest.mark.long
