@@ -147,6 +147,10 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
         OURS,
     ),
     # Revenue.
+    "revenue": OURS,
+    "revenue_month": OURS,
+    "revenue_lots": OURS,
+    "gl_accounts": OURS,
     # Service levels.
     # Pilots.
     "pilot_list": OURS,

@@ -73,7 +73,7 @@ def _head(selected: Selected, start: date) -> str:
     filters = [f"{name} {text}" for name, text in (("kind", selected.kind), ("reference", selected.reference)) if text]
     return "\n".join(
         [
-            f'option "title" {_text(", ".join([f"Credits of {wallet.pk} ({wallet.mode})", *filters]))}',
+            f'option "title" {quoted(", ".join([f"Credits of {wallet.pk} ({wallet.mode})", *filters]))}',
             'option "operating_currency" "CREDIT"',
             "",
             f"{start} commodity CREDIT",
@@ -98,10 +98,10 @@ def _transaction(entry: Entry) -> str:
         f"  seq: {entry.seq}\n"
         f'  entry_id: "{entry.pk}"\n'
         f'  created_at: "{timestamp(entry.created_at)}"\n'
-        f"  reference: {_text(entry.reference)}\n"
-        f"  request_id: {_text(entry.request_id)}\n"
-        f"  actor: {_text(entry.actor)}\n"
-        f"  reason: {_text(entry.reason)}\n"
+        f"  reference: {quoted(entry.reference)}\n"
+        f"  request_id: {quoted(entry.request_id)}\n"
+        f"  actor: {quoted(entry.actor)}\n"
+        f"  reason: {quoted(entry.reason)}\n"
         f'  hash: "{entry.hash}"\n'
         f"  {source}  -{entry.amount} CREDIT\n"
         f"  {target}  {entry.amount} CREDIT\n\n"
@@ -136,5 +136,5 @@ def _day(at: datetime) -> date:
     return at.astimezone(UTC).date()
 
 
-def _text(value: str) -> str:
+def quoted(value: str) -> str:
     return f'"{value.translate(ESCAPES)}"'

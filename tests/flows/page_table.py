@@ -139,6 +139,12 @@ PAGES: dict[str, Row] = {
     "receivables": Row("GET", "ledger:read", OURS),
     "receivables_csv": Row("GET", "ledger:read", OURS),
     # Revenue.
+    "revenue": Row("GET", "ledger:read", OURS),
+    "revenue_month": Row("GET", "ledger:read", OURS),
+    "revenue_lots": Row("GET", "ledger:read", OURS),
+    "revenue_journal_csv": Row("GET", "ledger:read", OURS),
+    "revenue_journal_beancount": Row("GET", "ledger:read", OURS),
+    "gl_accounts": Row("GET POST", "ledger:read", OURS, "periods:close"),
     # Service levels.
     # Pilots.
     "pilot_list": Row("GET", "pilots:read", OURS),

@@ -83,6 +83,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "billing_details": ("billing_details", {"legal_name": "Acme International Inc."}),
     "credit_request_reject": ("credit_request", {"note": "Not paid"}),
     "period": ("period", {}),
+    "gl_accounts": ("gl_accounts", {"revenue_code": "4711"}),
     "endpoint_new": ("endpoint_new?organization={acme}", {"url": "https://new.example/hook"}),
     "endpoint_change": ("endpoint_change", {"value": "https://new.example/hook"}),
     "endpoint_delete": ("endpoint_delete", {}),

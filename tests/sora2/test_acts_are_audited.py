@@ -344,6 +344,8 @@ def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], A
 
 
 Act = Callable[[Scene], Any]
+
+
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
     # signing in
@@ -491,6 +493,7 @@ TABLE: dict[str, tuple[str, Act]] = {
         "credits.reject",
         lambda s: s.client.post(f"/admin/ledger/requests/{s.asked().pk}/reject", {"note": "No"}),
     ),
+    "gl_accounts": ("gl_accounts.change", lambda s: by_form(s, "/admin/revenue/accounts", revenue_code="4711")),
     "quote": ("invoice.draft", drafted),
     "invoice_change": ("invoice.change", lambda s: by_form(s, f"{drafted(s)}/change", note="As agreed")),
     "billing_details": ("billing.change", fill_in_billing),
@@ -528,6 +531,10 @@ FILES: dict[str, tuple[str, str]] = {
     },
     "batch_export": ("batch.export", "batches/export.csv"),
     "batch_results": ("batch.results", "batches/{batch}/results.jsonl"),
+    **{
+        f"revenue_journal_{ending}": ("revenue.export", f"revenue/2026-10/journal.{ending}")
+        for ending in ("csv", "beancount")
+    },
     "audit_csv": ("audit.export", "audit/export.csv"),
 }
 
