@@ -18,6 +18,7 @@ from batches.offering_history import ACTIONS as OFFERS
 from customers.access import Access
 from customers.models import AuditEvent, AuditEventQuerySet, Organization, User
 from customers.naming import names_for_staff
+from ledger import month_run
 from ledger.exports.csv_copy import guarded_text
 from sora2.times import timestamp
 
@@ -28,6 +29,8 @@ COLUMNS = (
     *("at", "actor", "name", "action", "outcome", "organization_id", "organization", "mode", "subject"),
     *("why", "detail", "trace_id"),
 )
+# Acts whose subject is a month.
+OF_MONTHS = ("period.close", month_run.ASKED, month_run.ENDED)
 # Where a detail says why.
 REASONS = ("reason", "note")
 
@@ -145,7 +148,7 @@ def _other_page(event: AuditEvent) -> str:
     """Return the page of what has no id of its own kind, or only a page of Django's."""
     if event.action in OFFERS:
         return reverse(OFFERS[event.action][1], args=[event.subject])
-    if event.action == "period.close" and event.outcome == "done":
+    if event.action in OF_MONTHS:
         return reverse("admin:period", args=[event.subject])
     is_person = event.subject.startswith("usr_")
     return reverse("admin:customers_user_change", args=[quote(event.subject)]) if is_person else ""

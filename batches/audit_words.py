@@ -26,6 +26,8 @@ ACTS: Mapping[str, str] = {
     "credits.reject": "reject credits",
     "wallet.low_threshold": "set the threshold of a wallet",
     "period.close": "close a month",
+    "period.run": "run a month's end",
+    "period.run_end": "end of a month's run",
     "gl_accounts.change": "change the accounts of the general ledger",
     "revenue.export": "export a month's journal",
     "ledger.export": "export a ledger",

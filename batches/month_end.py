@@ -11,25 +11,31 @@ from django.urls import reverse
 
 from batches import month_lines as lines
 from batches.month_figures import LISTED, MonthFigures, month_figures
-from batches.month_lines import Line, Standing
 from batches.quick_reference import QuickReference, quick_reference
 from batches.reconciliation_pages import last_check
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger import month_end as ledger
+from ledger.checklists import Line, Standing
 from ledger.intervals import Month, month_after, month_at, month_before, month_of
-from ledger.models import SealLeaf
+from ledger.models import MonthFile, SealLeaf
 from ledger.statement_pages import Asked, asked_statement, exported, printed
 from ledger.statements import Statement
 
 
 @dataclass(frozen=True)
 class Files:
-    """The queries for the month's papers and files, and for the entries that its seal can be compared with."""
+    """The queries for the month's papers and files, and for the entries that its seal can be compared with.
+
+    `fixed` is what the run of the month has fixed, of the month in UTC, and the queries that give the same files.
+    """
 
     statement: str
     entries: str
     sealed: str
+    fixed: MonthFile | None
+    fixed_statement: str
+    fixed_entries: str
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,14 @@ def month_end(access: Access, organization: Organization, *, month: str, now: da
     statement = asked_statement(shown, organization_id=organization.pk, asked=asked, now=now, by_days=True)
     figures = month_figures(shown, starts_at=wanted.starts_at, ends_at=wanted.ends_at)
     seal = ledger.sealed_by(statement)
+    in_utc, wallet = month_of(wanted.month), statement.wallet
     files = Files(
-        printed(asked, wanted), exported(asked, wanted), ledger.entries_through(seal, statement) if seal else ""
+        printed(asked, wanted),
+        exported(asked, wanted),
+        ledger.entries_through(seal, statement) if seal else "",
+        ledger.fixed(wallet, wanted),
+        printed(asked, in_utc),
+        exported(asked, in_utc),
     )
     return MonthEnd(
         organization=organization,
@@ -117,5 +129,7 @@ def _lines(
     yield lines.of_refunds(figures, page)
     yield lines.of_adjustments(statement, ledger.adjustments(statement, limit=LISTED), page)
     yield lines.of_closing(month, statement, page)
+    if (files.fixed and files.fixed.usage_invoice) or ledger.wants_usage_invoice(statement.wallet):
+        yield lines.of_usage_invoice(month, files.fixed)
     yield lines.of_seal(statement, seal)
     yield lines.of_sign_offs(figures)

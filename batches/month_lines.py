@@ -1,9 +1,7 @@
 """The lines of the month-end checklist: each a promise, how it stands, its figure in a sentence, and where to look."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
 from django.urls import reverse
 
@@ -12,42 +10,12 @@ from batches.models import Batch
 from batches.month_figures import LISTED, MonthFigures
 from batches.reconciliation_pages import LastCheck
 from customers.models import Mode
+from ledger.checklists import Line, Row, Standing, counted
 from ledger.intervals import Month, month_at
-from ledger.models import Entry, SealLeaf
+from ledger.models import Entry, MonthFile, SealLeaf
 from ledger.statements import Statement, faults_of
 from sora2.pages import with_query
 from sora2.times import timestamp
-
-
-class Standing(StrEnum):
-    """How a line stands."""
-
-    DONE = "done"
-    WAITING = "waiting"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One record that a line is about."""
-
-    label: str
-    address: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line. `missing` says in few words what keeps the month from being filed; empty where nothing does."""
-
-    name: str
-    standing: Standing
-    says: str
-    address: str = ""
-    missing: str = ""
-    rows: Sequence[Row] = ()
-    # How many rows there are beside those that are listed.
-    more: int = 0
 
 
 def of_over(month: Month, now: datetime) -> Line:
@@ -177,6 +145,18 @@ def of_closing(month: Month, statement: Statement, page: str) -> Line:
     )
 
 
+def of_usage_invoice(month: Month, file: MonthFile | None) -> Line:
+    """Return whether the invoice of what was used is there, for a customer who wants one."""
+    name = "The usage invoice is made"
+    if file is None:
+        says = f"Not yet. It is made after {month.month} (UTC) is closed, with nothing due."
+        return Line(name, Standing.WAITING, says, missing="its usage invoice is not made yet")
+    if file.usage_invoice is None:
+        return Line(name, Standing.DONE, "None: no credit was used in it, or none was wanted when its files were made.")
+    says = f"{file.usage_invoice}, with nothing due: it was paid before."
+    return Line(name, Standing.DONE, says, reverse("admin:invoice", args=[file.usage_invoice.pk]))
+
+
 def of_seal(statement: Statement, leaf: SealLeaf | None) -> Line:
     """Return whether a seal is over the month's last entry."""
     name, address = "Its last entry is sealed", reverse("admin:seal_list")
@@ -205,10 +185,8 @@ def _batches(month: Month, **more: str) -> str:
 
 
 def _count(count: int, word: str, plural: str = "", *, verb: bool = True) -> str:
-    plural = plural or (f"{word}es" if word.endswith("ch") else f"{word}s")
-    is_one = count == 1
-    said = f"{count:,} {word if is_one else plural}"
-    return f"{said} {'is' if is_one else 'are'}" if verb else said
+    said = counted(count, word, plural)
+    return f"{said} {'is' if count == 1 else 'are'}" if verb else said
 
 
 def _at(at: datetime) -> str:

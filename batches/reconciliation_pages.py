@@ -14,12 +14,10 @@ from customers.access import Access
 from ledger.days import extent_before
 from ledger.models import ReconciliationRun
 from ledger.pages import Equation, funded
-from ledger.reconciliation import LISTED
+from ledger.reconciliation import LISTED, is_overdue, last_run
 from sora2.pages import Rows, rows_after
 
 RUNS_SHOWN = 50
-# One check may be late, and the next may take its turn; after that nobody checks.
-OVERDUE_TURNS = 3
 
 NOWHERE = Place(address="", who="")
 
@@ -121,7 +119,7 @@ class Check:
 
 def last_check(access: Access, *, now: datetime) -> LastCheck | None:
     """Return the last check as somebody reaches it; None before the first."""
-    run = ReconciliationRun.objects.order_by("-started_at").first()
+    run = last_run()
     if run is None:
         return None
     findings, turn = _findings(access, run), timedelta(seconds=settings.RECONCILE_SECONDS)
@@ -133,7 +131,7 @@ def last_check(access: Access, *, now: datetime) -> LastCheck | None:
         findings=findings,
         broken=_broken(run, listed=len(run.discrepancies)) if everything else len(findings),
         hidden=not everything and any(count > LISTED for count in run.counts.values()),
-        overdue=now - run.finished_at > OVERDUE_TURNS * turn,
+        overdue=is_overdue(run, now=now),
         turn=turn,
         batches=batches,
         entries=entries,

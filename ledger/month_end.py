@@ -1,10 +1,11 @@
-"""What the ledger knows about a customer's month beside its statement: corrections, and the seal that covers it."""
+"""What the ledger knows about a customer's month beside its statement: corrections, its seal, what is fixed."""
 
 from datetime import timedelta
 
 from django.utils.http import urlencode
 
-from ledger.models import Entry, SealLeaf
+from ledger.intervals import Month
+from ledger.models import BillingDetails, Entry, MonthFile, SealLeaf, Wallet
 from ledger.statements import Statement
 from sora2.times import timestamp
 
@@ -26,6 +27,17 @@ def sealed_by(statement: Statement) -> SealLeaf | None:
     """
     leaves = SealLeaf.objects.filter(wallet=statement.wallet, seq__gte=max(statement.through, 1))
     return leaves.select_related("seal").order_by("seal_id").first()
+
+
+def fixed(wallet: Wallet, month: Month) -> MonthFile | None:
+    """Return what the run of a month fixed of a wallet, the usage invoice loaded. The run's months are those of UTC."""
+    files = MonthFile.objects.filter(period=month.month, wallet=wallet)
+    return files.select_related("usage_invoice").first()
+
+
+def wants_usage_invoice(wallet: Wallet) -> bool:
+    """Say whether each month's end makes an invoice of what was used."""
+    return BillingDetails.objects.filter(organization=wallet.organization_id, usage_invoices=True).exists()
 
 
 def entries_through(leaf: SealLeaf, statement: Statement) -> str:

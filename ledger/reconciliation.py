@@ -7,8 +7,9 @@ takes some 25 MB.
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
@@ -20,6 +21,8 @@ from ledger.models import Entry, ReconciliationRun, Wallet
 LISTED = 100
 # No view takes as long; a query that outlives its client ends here, and its lock with it.
 STATEMENT_MINUTES = 30
+# One check may be late, and the next may take its turn; after that nobody checks.
+OVERDUE_TURNS = 3
 
 # The view is planned and read once, as a whole: with LIMIT alone, it would be planned for its first rows.
 BROKEN = """
@@ -158,3 +161,13 @@ def keep_run(*, started_at: datetime, extent: Extent, findings: Findings) -> Rec
         counts=findings.counts,
         discrepancies=[asdict(discrepancy) for discrepancy in findings.listed],
     )
+
+
+def last_run() -> ReconciliationRun | None:
+    """Return the last check over everything."""
+    return ReconciliationRun.objects.order_by("-started_at").first()
+
+
+def is_overdue(run: ReconciliationRun, *, now: datetime) -> bool:
+    """Say whether a check should have followed this one long ago."""
+    return now - run.finished_at > OVERDUE_TURNS * timedelta(seconds=settings.RECONCILE_SECONDS)

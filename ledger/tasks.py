@@ -1,16 +1,22 @@
 """The ledger's scheduled work."""
 
+from collections import Counter
+
 from celery import shared_task
 from django.utils import timezone
 from structlog import get_logger
 
-from ledger import days, seals
+from customers.models import User
+from ledger import days, month_run, seals
 from ledger.invoices import mails
 from ledger.models import InvoiceMail, LowNotice
 from sora2.mailing import send_due
 from sora2.slots import slot
 
 log = get_logger(__name__)
+
+# A third of a second for each customer: some thirty thousand.
+RUN_SECONDS = 3 * 3600
 
 
 @shared_task(name="ledger.seal", soft_time_limit=1800, time_limit=1830)
@@ -37,6 +43,18 @@ def mail_lows() -> None:
     with slot("ledger.mail_lows") as ours:
         if ours is not None:
             send_due(LowNotice, now=timezone.now())
+
+
+@shared_task(name=month_run.TASK, soft_time_limit=RUN_SECONDS, time_limit=RUN_SECONDS + 30)
+def run_month() -> None:
+    """Run the closed month that somebody asked for, or that a process began and did not survive, if there is one."""
+    with slot(month_run.TASK) as ours:
+        asked = month_run.asked(now=timezone.now()) if ours else None
+        if asked is None:
+            return
+        done = month_run.run(month=asked.subject, by=User.objects.get(pk=asked.actor))
+        tally = Counter(each.outcome.value for each in done)
+        log.info("ledger.month_run_ended", month=asked.subject, **tally)
 
 
 @shared_task(name="ledger.mail_invoices")

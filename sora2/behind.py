@@ -85,6 +85,7 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "credit_request_new": OURS,
     "period_list": OURS,
     "period": OURS,
+    "period_files": OURS,
     # Webhooks.
     "endpoint_list": [call("GET /webhook-endpoints"), NEW_ENDPOINT],
     "endpoint_new": [NEW_ENDPOINT],

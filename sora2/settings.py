@@ -157,6 +157,8 @@ CELERY_BEAT_SCHEDULE = {
     # It asks the last seal whether it is due, so that beat may be restarted as often as it likes.
     "ledger.seal": {"task": "ledger.seal", "schedule": min(SEAL_SECONDS, 60.0), "options": {"expires": 60.0}},
     "ledger.days": {"task": "ledger.days", "schedule": 60.0, "options": {"expires": 60.0}},
+    # Whoever asks for a run rings; this finds what no worker took in time, and what one began and did not survive.
+    "ledger.month_run": {"task": "ledger.month_run", "schedule": 60.0, "options": {"expires": 60.0}},
     "batches.waiting": {"task": "batches.waiting", "schedule": 60.0, "options": {"expires": 60.0}},
     "webhooks.judge_endpoints": {"task": "webhooks.judge_endpoints", "schedule": 60.0, "options": {"expires": 60.0}},
     # Whoever asks for one rings; this finds what no worker took in time.

@@ -107,6 +107,8 @@ def parameters(world: World) -> dict[str, Any]:
         "sales_mail": {"mail_id": world.onboarding.unsent.pk},
         "pilot_mail": {"template": "pilot_ready"},
         "lead_mail": {"template": "billing_answer"},
+        "period_run": {"month": world.closed},
+        "period_files": {"month": world.closed},
         "pilot_start": {"pilot_id": world.onboarding.scheduled.pk},
     }
 
@@ -157,6 +159,7 @@ def _other_states(world: World) -> Mapping[str, str]:
         "wallet_list-test": "/admin/ledger/?mode=test",
         "seal_list-customer": f"/admin/ledger/seals/?customer={world.acme.organization.pk}",
         "period-closed": f"/admin/ledger/periods/{world.closed}",
+        "period_files-open": f"/admin/ledger/periods/{world.due}/files",
         "credit_request-approved": f"/admin/ledger/requests/{world.requests['approved'].pk}",
         "credit_request-rejected": f"/admin/ledger/requests/{world.requests['rejected'].pk}",
         "credit_requests-none": "/admin/ledger/requests/?customer=nobody",

@@ -16,12 +16,12 @@ from pytest_django import Settings
 
 from batches.failures import FailureType
 from batches.models import Batch
-from batches.month_lines import Line
 from batches.reconciliation import reconcile
 from customers.models import Mode, Organization
 from customers.services import create_staff
 from ledger import seals
 from ledger.approvals import approve, request_credits
+from ledger.checklists import Line
 from ledger.models import Entry
 from ledger.periods import close_period
 from sora2.ids import new_id

@@ -98,6 +98,8 @@ PAGES: dict[str, Row] = {
     "credit_request_reject": Row("POST", "credits:approve", OURS),
     "period_list": Row("GET", "ledger:read", OURS),
     "period": Row("GET POST", "ledger:read", OURS, "periods:close"),
+    "period_files": Row("GET", "ledger:read", OURS),
+    "period_run": Row("POST", "periods:close", OURS),
     "seal_list": Row("GET", "ledger:read", ALL),
     "seal_file": Row("GET", "ledger:read", ALL),
     "own_seal_file": Row("GET", "ledger:read", OWN),

@@ -83,6 +83,7 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "billing_details": ("billing_details", {"legal_name": "Acme International Inc."}),
     "credit_request_reject": ("credit_request", {"note": "Not paid"}),
     "period": ("period", {}),
+    "period_run": ("period-closed", {}),
     "gl_accounts": ("gl_accounts", {"revenue_code": "4711"}),
     "endpoint_new": ("endpoint_new?organization={acme}", {"url": "https://new.example/hook"}),
     "endpoint_change": ("endpoint_change", {"value": "https://new.example/hook"}),
@@ -180,6 +181,7 @@ def walked(world: World) -> dict[str, str]:
         "route_resume": f"/admin/routes/{PAUSED}/resume",
         "endpoint_replay": f"/admin/webhooks/endpoints/{healthy}/replay",
         "pilot-scheduled": f"/admin/pilots/{world.onboarding.scheduled.pk}",
+        "period-closed": f"/admin/ledger/periods/{world.closed}",
     }
 
 

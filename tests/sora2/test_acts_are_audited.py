@@ -20,6 +20,7 @@ from django.utils import timezone
 from batches.audit_words import ACTS
 from batches.failures import FailureType
 from batches.models import Batch
+from batches.reconciliation import reconcile
 from customers.key_forms import KeyForm
 from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
@@ -343,9 +344,12 @@ def on_pilot(act: str, *, begins: int = -50, **form: str) -> Callable[[Scene], A
     return acting
 
 
+def close_month(scene: Scene) -> Any:
+    reconcile(now=timezone.now())
+    return scene.client.post("/admin/ledger/periods/2026-10")
+
+
 Act = Callable[[Scene], Any]
-
-
 # By the name of the page: the act that stands in the log, and how it is done.
 TABLE: dict[str, tuple[str, Act]] = {
     # signing in
@@ -497,7 +501,11 @@ TABLE: dict[str, tuple[str, Act]] = {
     "quote": ("invoice.draft", drafted),
     "invoice_change": ("invoice.change", lambda s: by_form(s, f"{drafted(s)}/change", note="As agreed")),
     "billing_details": ("billing.change", fill_in_billing),
-    "period": ("period.close", lambda scene: scene.client.post("/admin/ledger/periods/2026-10")),
+    "period": ("period.close", close_month),
+    "period_run": (
+        "period.run",
+        lambda s: (close_month(s), s.client.post("/admin/ledger/periods/2026-10/run")),
+    ),
     # onboarding
     "pilot_tick": (
         "pilot.tick",

@@ -5,9 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from customers.access import Permission
-from customers.models import User
 from ledger import periods
+from ledger.closing import NO_CLOSER, close_month, closer_named
 from ledger.intervals import NotAnInterval, month_of
 
 
@@ -19,9 +18,11 @@ class Command(BaseCommand):
         parser.add_argument("--by", required=True, metavar="USER", help="the login of who closes it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        who = _finance(options["by"])
+        who = closer_named(options["by"])
+        if who is None:
+            raise CommandError(NO_CLOSER.format(options["by"]))
         try:
-            period = periods.close_period(month=options["month"], closed_by=who, now=timezone.now())
+            period = close_month(month=options["month"], closed_by=who, now=timezone.now())
         except (NotAnInterval, periods.NotClosed) as error:
             raise CommandError(f"{error} Nothing was changed.") from error
         self._print(periods.effect(month=month_of(period.month)))
@@ -41,11 +42,3 @@ class Command(BaseCommand):
                 f"open at its end: {reserve.reference}, {reserve.credits:,} credits of {wallet.organization} "
                 f"({wallet.mode}) since {reserve.since:%Y-%m-%d %H:%M} UTC"
             )
-
-
-def _finance(username: str) -> User:
-    """Return somebody who may close months. Raises CommandError."""
-    user = User.objects.filter(username=username, is_active=True).first()
-    if user is None or not user.access().may(Permission.PERIODS_CLOSE):
-        raise CommandError(f"{username!r} is no member of our finance: a role that may close months is needed.")
-    return user
