@@ -9,6 +9,7 @@ from django.utils import timezone
 from batches.catalogue_models import CatalogueModel, Price, PriceList, ProviderRoute, RouteHealth
 from batches.failures import POLICIES, FailureType, Policy
 from batches.signing_models import Side, SignOff
+from batches.sla.models import Probe, Prober
 from customers.models import Mode, Organization, OwnedQuerySet
 from ledger.models import Wallet
 from sora2.ids import new_id, new_ids
@@ -29,6 +30,8 @@ __all__ = [
     "Price",
     "PriceList",
     "Priority",
+    "Probe",
+    "Prober",
     "Proof",
     "ProviderRoute",
     "RouteHealth",
@@ -205,6 +208,13 @@ class Batch(models.Model):
             # Refund coverage: how many items failed, in batches that have ended. Most have none, and few numbers recur.
             models.Index(
                 fields=["organization", "mode", "failed"], condition=Q(failed__gt=0), name="batches_batch_with_failures"
+            ),
+            # What of an organization ended in a month, with its figures.
+            models.Index(
+                fields=["organization", "mode", "finished_at"],
+                include=["total", "succeeded", "failed", "refunded"],
+                condition=Q(finished_at__isnull=False),
+                name="batches_batch_by_end",
             ),
         ]
 

@@ -14,6 +14,7 @@ from batches.execution.lookup import look_up_due
 from batches.execution.poll import poll_due
 from batches.execution.submit import submit_due
 from batches.finalization import finalize_ended
+from batches.sla import probing
 from ledger.reconciliation import UnderWay
 from sora2 import bell
 from sora2.slots import slot, work_in_slot
@@ -68,6 +69,12 @@ def reconcile() -> None:
     """Check every invariant and keep the result, unless somebody is at it."""
     with contextlib.suppress(UnderWay):
         reconciliation.reconcile(now=timezone.now())
+
+
+@shared_task(name="batches.probe_availability")
+def probe_availability() -> None:
+    """Measure whether the system is available in this minute."""
+    probing.probe(now=timezone.now())
 
 
 @shared_task(name="batches.purge_outputs")

@@ -10,8 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
-from customers.models import Organization, Plan, PlanChange, User
+from customers.access import Access
+from customers.models import Organization, OrganizationQuerySet, Plan, PlanChange, User
 from customers.services import audit
 from sora2.seen import check_seen, seen_name
 
@@ -74,6 +77,13 @@ def agreement_of(organization: Organization) -> Agreement:
         contract_reference=changes[-1].contract_reference if changes else "",
         since=changes[0].at if changes else organization.created_at,
     )
+
+
+def enterprises(access: Access) -> OrganizationQuerySet:
+    """Return the customers under contract that somebody reaches, each with `under_contract_since`."""
+    began = PlanChange.objects.filter(organization=OuterRef("pk")).order_by("at", "pk").values("at")[:1]
+    since = Coalesce(Subquery(began), "created_at")
+    return Organization.objects.within(access).filter(plan=Plan.ENTERPRISE).annotate(under_contract_since=since)
 
 
 @transaction.atomic

@@ -178,7 +178,11 @@ def _sections(request: HttpRequest) -> list[Section]:
         ("Invoices", ["invoice_list", "quotes/", "revenue/"], access.may(Permission.LEDGER_READ)),
         ("Webhooks", ["endpoint_list", "sinks/"], access.may(Permission.WEBHOOKS_READ)),
         ("Pilots", ["pilot_list", "leads/", "mails/"], access.may(Permission.PILOTS_READ)),
-        ("Customers" if is_staff(request) else "Account", ["customer_list"], access.may(Permission.ACCOUNT_READ)),
+        (
+            "Customers" if is_staff(request) else "Account",
+            ["customer_list", "sla/"],
+            access.may(Permission.ACCOUNT_READ),
+        ),
         ("Settings", ["settings", *elsewhere], is_staff(request)),
     ]
     sections = [

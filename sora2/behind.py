@@ -153,6 +153,8 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "revenue_lots": OURS,
     "gl_accounts": OURS,
     # Service levels.
+    "sla_list": OURS,
+    "sla": "No call: this report is for people, as a page, a CSV and a PDF.",
     # Pilots.
     "pilot_list": OURS,
     "pilot_new": OURS,

@@ -84,6 +84,8 @@ TRIGGERS: tuple[tuple[str, str], ...] = (
     ("batches_signoff", "batches_signoff_fits_books"),
     ("batches_signoff", "batches_signoff_no_change"),
     ("batches_signoff", "batches_signoff_no_truncate"),
+    ("batches_slaprobe", "batches_slaprobe_no_change"),
+    ("batches_slaprobe", "batches_slaprobe_no_truncate"),
     ("webhooks_event", "webhooks_event_no_change"),
     ("customers_apikey", "customers_apikey_no_direct_count"),
     ("customers_apikey", "customers_apikey_starts_unused"),

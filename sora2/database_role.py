@@ -71,6 +71,8 @@ TABLES: dict[str, Rights] = {
     "batches_output": Rights(insert=EVERY, update=("expires_at", "purged_at")),
     "batches_proof": APPEND,
     "batches_signoff": APPEND,
+    "batches_slaprobe": APPEND,
+    "batches_slaprober": APPEND,
     "batches_route": Rights(insert=EVERY, update=EVERY),
     "batches_routehealth": Rights(insert=EVERY, update=EVERY),
     "batches_cataloguemodel": Rights(insert=EVERY, update=EVERY),

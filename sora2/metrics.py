@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from batches.models import Batch, Stage
+from batches.models import Batch, Probe, Stage
 from batches.reconciliation import INVARIANTS
 from batches.route_pages import RouteState, watched_routes
 from customers.models import Mode
@@ -80,6 +80,7 @@ class _Now(Collector):
         yield _open_batches()
         yield from _routes(self.now)
         yield from _webhooks(self.now)
+        yield from _availability(self.now)
 
     def _reconciliation(self) -> Iterator[Metric]:
         run = ReconciliationRun.objects.order_by("-started_at").defer("discrepancies").first()
@@ -148,6 +149,21 @@ def _webhooks(now: datetime) -> Iterator[Metric]:
         "Seconds for which the oldest delivery to an endpoint that works has waited to be sent; 0 while none does.",
         value=(now - since).total_seconds() if since else 0,
     )
+
+
+def _availability(now: datetime) -> Iterator[Metric]:
+    """Read the last probe of each kind on batches_slaprobe_once."""
+    age = GaugeMetricFamily(
+        "sora2_sla_probe_age_seconds",
+        "Seconds since the minute of the last probe of availability began, by kind; none before the first.",
+        labels=["kind"],
+    )
+    ok = GaugeMetricFamily("sora2_sla_probe_ok", "Whether the last probe of availability succeeded.", labels=["kind"])
+    kinds = [Probe.objects.filter(kind=kind).order_by("-minute")[:1] for kind in Probe.Kind.values]
+    for last in kinds[0].union(*kinds[1:], all=True):
+        age.add_metric([last.kind], (now - last.minute).total_seconds())
+        ok.add_metric([last.kind], float(last.ok))
+    yield from (age, ok)
 
 
 # --- routes --------------------------------------------------------------------------------------------------------

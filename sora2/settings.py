@@ -160,6 +160,12 @@ CELERY_BEAT_SCHEDULE = {
     # Whoever asks for a run rings; this finds what no worker took in time, and what one began and did not survive.
     "ledger.month_run": {"task": "ledger.month_run", "schedule": 60.0, "options": {"expires": 60.0}},
     "batches.waiting": {"task": "batches.waiting", "schedule": 60.0, "options": {"expires": 60.0}},
+    # Of a minute it asks once; a bell that is lost, or late, must not cost a minute.
+    "batches.probe_availability": {
+        "task": "batches.probe_availability",
+        "schedule": 20.0,
+        "options": {"expires": 20.0},
+    },
     "webhooks.judge_endpoints": {"task": "webhooks.judge_endpoints", "schedule": 60.0, "options": {"expires": 60.0}},
     # Whoever asks for one rings; this finds what no worker took in time.
     "pilots.preflight": {"task": "pilots.preflight", "schedule": 10.0, "options": {"expires": 10.0}},
@@ -168,6 +174,13 @@ CELERY_BEAT_SCHEDULE = {
     "webhooks.purge_sinks": {"task": "webhooks.purge_sinks", "schedule": 3600.0},
     "batches.purge_outputs": {"task": "batches.purge_outputs", "schedule": 600.0, "options": {"expires": 600.0}},
 }
+
+# --- availability, as it is promised under a contract ----------------------------------------------------------------
+
+# Where probes go in: empty is PUBLIC_BASE_URL, where customers do.
+SLA_PROBE_URL = env.str("SLA_PROBE_URL", default="").rstrip("/")
+SLA_BATCH_MINUTES = env.int("SLA_BATCH_MINUTES", default=15)
+SLA_BATCH_SECONDS = env.float("SLA_BATCH_SECONDS", default=300.0)
 
 # --- who sends our invoices -----------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ NO_TRUNCATE = {
         *("credit_ledger", "ledger_wallet", "ledger_creditrequest"),
         *("ledger_invoice", "ledger_invoiceline", "ledger_payment", "ledger_invoicepaper"),
         *("ledger_period", "ledger_periodbalance", "ledger_seal", "ledger_sealleaf", "batches_signoff"),
+        "batches_slaprobe",
     )
 }
 

@@ -91,6 +91,8 @@ def parameters(world: World) -> dict[str, Any]:
         "token": world.sink.pk,
         "user_id": world.people["customer developer"].pk,
         "version": "2026-01-24",
+        # Acme is in its pilot, and has no such page.
+        **{name: {"organization_id": world.globex.organization.pk} for name in ("sla", "sla_csv", "sla_pdf")},
         # A token that opens nothing: those that do are not kept.
         "join": {"token": "no-such-token"},
         "new_password": {"token": "no-such-token"},
@@ -174,6 +176,8 @@ def _other_states(world: World) -> Mapping[str, str]:
         "member_role-effect": f"{people}/{developer}/role?role=customer+finance",
         "member_role-last": f"{people}/{admin}/role?role=customer+finance",
         "member_remove-last": f"{people}/{admin}/remove",
+        "sla-none": f"/admin/sla/{world.acme.organization.pk}",
+        "sla-before": f"/admin/sla/{world.globex.organization.pk}?month={world.due}",
         "account-enterprise": f"/admin/customers/{world.globex.organization.pk}",
         "customer_plan-enterprise": f"/admin/customers/{world.globex.organization.pk}/plan",
         "lead-customer": f"/admin/leads/{world.onboarding.lead.pk}",

@@ -20,10 +20,11 @@ from django.utils import timezone
 
 from batches.alerts import tell_low_credits
 from batches.failures import POLICIES, FailureType
-from batches.models import Attempt, Batch, Item, Output
+from batches.models import Attempt, Batch, Item, Output, Probe
 from batches.reconciliation import reconcile
 from batches.signing_off import sign_off, signer_of
 from batches.simulator import clips
+from batches.sla.models import MINUTE, minute_of
 from batches.stopping import cancel
 from batches.telling import start
 from customers.access import Permission
@@ -122,6 +123,7 @@ def _make(now: datetime) -> World:
     onboarding = make_onboarding(acme, globex, people, began)
     make_enterprise(globex.organization, people["sales ops"], now)
     billing = make_billing(earlier, people, now)
+    _measured(now)
     close_period(month=f"{closed:%Y-%m}", closed_by=people["finance"], now=now)
     _deliver()
     _tell(batches, sink)
@@ -379,6 +381,25 @@ def _sign(batch: Batch, user: User, note: str) -> None:
     signer = signer_of(user, batch)
     assert signer is not None
     sign_off(batch=batch, signer=signer, note=note, now=timezone.now())
+
+
+def _measured(now: datetime) -> None:
+    """Let the last hours have their probes: with a minute that failed, and some that nobody measured."""
+    first = minute_of(now) - 180 * MINUTE
+    Probe.objects.bulk_create(
+        Probe(
+            minute=minute,
+            kind=Probe.Kind.READINESS,
+            ok=number != 30,
+            latency_ms=12,
+            detail="GET /readyz was answered with 503" if number == 30 else "",
+            holds_from=minute,
+            holds_until=minute + MINUTE,
+        )
+        for number in range(181)
+        if not 100 <= number < 104
+        for minute in [first + number * MINUTE]
+    )
 
 
 # --- webhooks ------------------------------------------------------------------------------------------------------

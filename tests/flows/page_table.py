@@ -33,9 +33,9 @@ VISITORS = (NOBODY, *STAFF, *CUSTOMERS, STRANGER)
 PERMISSIONS: Mapping[str, str] = {**STAFF, **CUSTOMERS, STRANGER: CUSTOMERS["customer admin"]}
 
 # Whose a page is: everybody's who may enter; one customer's, and so not there for another; our own people's; one
-# customer's and not ours; Django's
+# customer's and not ours; one customer's that has a contract, here the stranger's; Django's
 # page of a model, which is ours too, and refuses the others; a superuser's.
-ALL, OWN, OURS, THEIRS, MODEL, ROOT = "all", "own", "ours", "theirs", "model", "root"
+ALL, OWN, OURS, THEIRS, CONTRACT, MODEL, ROOT = "all", "own", "ours", "theirs", "contract", "model", "root"
 
 
 class Row(NamedTuple):
@@ -148,6 +148,10 @@ PAGES: dict[str, Row] = {
     "revenue_journal_beancount": Row("GET", "ledger:read", OURS),
     "gl_accounts": Row("GET POST", "ledger:read", OURS, "periods:close"),
     # Service levels.
+    "sla_list": Row("GET", "batches:read", OURS),
+    "sla": Row("GET", "batches:read", CONTRACT),
+    "sla_csv": Row("GET", "batches:read", CONTRACT),
+    "sla_pdf": Row("GET", "batches:read", CONTRACT),
     # Pilots.
     "pilot_list": Row("GET", "pilots:read", OURS),
     "pilot_new": Row("GET POST", "pilots:write", OURS),
@@ -269,6 +273,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
         OWN: visitor == STRANGER,
         OURS: visitor not in STAFF,
         THEIRS: visitor not in CUSTOMERS,
+        CONTRACT: visitor in CUSTOMERS,
         ROOT: visitor != "superuser",
     }
     if outside.get(row.whose):
@@ -296,6 +301,8 @@ def documented() -> Iterator[tuple[str, list[str]]]:
 
 
 def _said(row: Row) -> list[str]:
+    """Say what each role can do on a page, of a customer's people with their own organization in mind."""
+    row = row._replace(whose=OWN) if row.whose == CONTRACT else row
     return [
         " ".join(word for method, word in (("GET", "see"), ("POST", "act")) if expected(row, visitor, method) == OK)
         or "–"

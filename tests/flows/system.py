@@ -129,10 +129,10 @@ class System:
 
 
 def clean_environment(directory: Path, **settings: str) -> dict[str, str]:
-    """Return this process's environment without the test run's own servers and settings."""
+    """Return this process's environment without the test run's own servers and settings, and without trial batches."""
     own = {"DATABASE_URL", "REDIS_URL", "SORA2_DATA_DIR", "MEDIA_ROOT", "DEBUG", "DJANGO_SETTINGS_MODULE"}
     kept = {name: value for name, value in os.environ.items() if name not in own and not name.startswith("PYTEST_")}
-    return {**kept, "SORA2_DATA_DIR": str(directory), **settings}
+    return {**kept, "SORA2_DATA_DIR": str(directory), "SLA_BATCH_MINUTES": "0", **settings}
 
 
 def run_as_role(*tests: str, **settings: str) -> subprocess.CompletedProcess[str]:

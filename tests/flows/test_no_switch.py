@@ -100,6 +100,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "how far it is": "state started_at canceled_at finished_at succeeded failed",
         "what became of its credits": "settled refunded",
     },
+    "batches.Prober": {
+        "our own organization, whose test batches are probes": "id organization key secret_encrypted made_at"
+    },
     "pilots.Pilot": {
         "its 48 hours": "id organization credits activated_at deadline",
         "on what it was provisioned": "created_by preflight override_reason",
@@ -145,6 +148,7 @@ KNOWING = {
     "customers/plans.py": "the verb that changes them",
     "customers/admin.py": "shown to our people",
     "batches/account_pages.py": "shown on the account page",
+    "batches/sla/report.py": "what was promised under a contract is reported to those who have one",
     "sora2/database_role.py": "which columns the system may write",
 }
 

@@ -61,6 +61,7 @@ def test_calling_by_http_without_the_guard_is_found(code: str) -> None:
         "webhooks/guarded.py",
         "webhooks/deadlines.py",
         "batches/providers/x.py",
+        "batches/sla/asking.py",
         "tests/x/test_x.py",
         "examples/python/x.py",
     ],
