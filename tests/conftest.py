@@ -11,11 +11,13 @@ from django.db import connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import override_settings
 from psycopg.pq import TransactionStatus
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 import batches
 from batches.reconciliation import INVARIANTS
 from ledger.reconciliation import INVARIANTS as WALLET_INVARIANTS
 from ledger.reconciliation import discrepancies
+from tests.databases import template
 from tests.factories import Account, make_account
 
 NO_TRUNCATE = {
@@ -41,6 +43,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "owner: does what only the tables' owner may, also where tests run as a role")
     if os.environ.get("SORA2_TEST_ROLE"):
         config.pluginmanager.import_plugin("tests.as_role")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Have pytest-django copy the migrated database rather than migrate one for each worker."""
+    connection.settings_dict["TEST"]["TEMPLATE"] = template()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_found_once() -> Iterator[None]:
+    """Look for the static files once: each test client has middleware of its own, which would look for all of them."""
+    find, found = WhiteNoiseMiddleware.add_files_from_finders, dict[str, Any]()
+
+    def find_once(self: WhiteNoiseMiddleware) -> None:
+        if not found:
+            find(self)
+            found.update(self.files)
+        self.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", find_once)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""A database for a whole system, on the server of the test run: migrated by its owner, used by the restricted role."""
+"""Databases on the server of the test run: one is migrated, and what tests and whole systems use are its copies."""
 
 import contextlib
 import os
@@ -15,6 +15,8 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
+# The environment variable with the name of the migrated one (see tests.servers).
+TEMPLATE = "SORA2_TEST_TEMPLATE"
 
 
 @dataclass(frozen=True)
@@ -26,23 +28,58 @@ class OwnDatabase:
     role_url: str
 
 
+def template() -> str:
+    """Return the name of the migrated database. Whoever of the workers asks first makes it."""
+    name = os.environ[TEMPLATE]
+    with _server() as server:
+        server.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+        if server.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+            server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+            _manage(_url(name), "migrate", "--verbosity", "0")
+    return name
+
+
+def drop_template() -> None:
+    """Remove the migrated database, if there is one."""
+    with _server() as server:
+        server.execute(SQL("DROP DATABASE IF EXISTS {}").format(Identifier(os.environ[TEMPLATE])))
+
+
+@contextlib.contextmanager
+def copied_database() -> Iterator[str]:
+    """Have a new migrated database while the block runs; yield its owner's address of it."""
+    name = f"own_{secrets.token_hex(6)}"
+    copy = SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template()))
+    with _server() as server:
+        server.execute(copy)
+        try:
+            yield _url(name)
+        finally:
+            server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
 @contextlib.contextmanager
 def own_database() -> Iterator[OwnDatabase]:
-    """Have a new database with its restricted role while the block runs."""
-    name, password = f"own_{secrets.token_hex(6)}", secrets.token_hex(12)
-    server = urlsplit(os.environ["DATABASE_URL"])
-    owner_url = server._replace(path=f"/{name}")
-    role_url = owner_url._replace(netloc=f"{name}:{password}@{server.netloc.rpartition('@')[2]}")
-    with psycopg.connect(server.geturl(), autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    """Have a new migrated database with a restricted role of its own while the block runs."""
+    role, password = f"role_{secrets.token_hex(6)}", secrets.token_hex(12)
+    with _server() as server:
         try:
-            _manage(owner_url.geturl(), "migrate", "--verbosity", "0")
-            _manage(owner_url.geturl(), "database_role", name)
-            connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(name), Literal(password)))
-            yield OwnDatabase(owner_url.geturl(), name, role_url.geturl())
+            with copied_database() as owner_url:
+                _manage(owner_url, "database_role", role)
+                server.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(password)))
+                address = urlsplit(owner_url)
+                role_url = address._replace(netloc=f"{role}:{password}@{address.netloc.rpartition('@')[2]}")
+                yield OwnDatabase(owner_url, role, role_url.geturl())
         finally:
-            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
-            connection.execute(SQL("DROP ROLE IF EXISTS {}").format(Identifier(name)))
+            server.execute(SQL("DROP ROLE IF EXISTS {}").format(Identifier(role)))
+
+
+def _server() -> psycopg.Connection:
+    return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+
+
+def _url(database: str) -> str:
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
 
 
 def _manage(url: str, *arguments: str) -> None:

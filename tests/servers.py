@@ -6,6 +6,7 @@ reads the settings. DATABASE_URL and REDIS_URL, where given, are used instead.
 
 import contextlib
 import os
+import secrets
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sora2.embedded import embedded_servers
+from tests.databases import TEMPLATE, drop_template
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -41,6 +43,8 @@ def _start_servers(running: contextlib.ExitStack) -> None:
         )
     )
     os.environ.update(urls)
+    os.environ[TEMPLATE] = f"template_{secrets.token_hex(6)}"
+    running.callback(drop_template)
     os.environ.update({"DEBUG": "1", "SORA2_DATA_DIR": str(directory), "MEDIA_ROOT": str(directory / "media")})
 
 

@@ -17,7 +17,7 @@ from tests.chaos import evidence, findings
 from tests.chaos.evidence import Evidence
 from tests.chaos.killing import Killer
 from tests.chaos.ordering import Customer, orders, post_all
-from tests.flows.system import System, running
+from tests.flows.system import System, running_embedded
 from tests.webhooks.receivers import answers, serve
 
 pytestmark = pytest.mark.stack
@@ -62,7 +62,8 @@ def go_through(size: Size) -> None:
     seed = int(os.environ.get("SORA2_CHAOS_SEED") or secrets.randbelow(1_000_000))
     print(f"SORA2_CHAOS_SEED={seed}")  # noqa: T201 - shown when the test fails, in whatever way.
     options = PROVIDER.format(seed=seed)
-    with serve(answers(200)) as receiver, running(workers=4, SIMULATOR_OPTIONS=options, **SETTINGS) as system:
+    system_of_its_own = running_embedded(workers=4, SIMULATOR_OPTIONS=options, **SETTINGS)
+    with serve(answers(200)) as receiver, system_of_its_own as system:
         customers = [customer(system, name, receiver.url) for name in CUSTOMERS]
         posting_seconds = size.dying_seconds * 0.7
         wanted = orders(customers, batches=size.batches, items=size.items, seconds=posting_seconds, seed=seed)

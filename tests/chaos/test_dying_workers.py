@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.system import System, running
+from tests.flows.system import System, running_embedded
 
 pytestmark = pytest.mark.stack
 
@@ -19,7 +19,7 @@ PROMPTS = [f"scene {n} [[slow:{1 + n % 4}]]" for n in range(11)] + ["[[fail:cont
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """A system that gives up after some seconds, not minutes: ambiguous submits, and a worker that hears nothing."""
-    with running(
+    with running_embedded(
         SUBMIT_TIMEOUT_SECONDS="3",
         LOOKUP_GRACE_SECONDS="1",
         ITEM_DEADLINE_SECONDS="25",

@@ -16,7 +16,7 @@ import psutil
 import redis
 import requests
 
-from tests.databases import own_database
+from tests.databases import copied_database, own_database
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 40
@@ -154,14 +154,19 @@ def on(database_url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(*, workers: int = 2, **settings: str) -> Iterator[System]:
-    """Run a whole system of its own while the block runs; afterwards nothing of it is left.
+    """Run a whole system while the block runs, on a database of its own or one that is told; nothing of it is left.
 
-    Where SORA2_TEST_ROLE is set (see tests.as_role), it runs as the restricted role on the test run's own server.
+    Where SORA2_TEST_ROLE is set (see tests.as_role), it runs as the restricted role.
     """
-    if os.environ.get("SORA2_TEST_ROLE") and "DATABASE_URL" not in settings:
-        with own_database() as database, running(workers=workers, **on(database.role_url), **settings) as system:
-            yield system
-        return
+    with contextlib.ExitStack() as held:
+        if "DATABASE_URL" not in settings:
+            settings = on(held.enter_context(_database())) | settings
+        yield held.enter_context(running_embedded(workers=workers, **settings))
+
+
+@contextlib.contextmanager
+def running_embedded(*, workers: int = 2, **settings: str) -> Iterator[System]:
+    """Run a whole system with an embedded PostgreSQL of its own, unless told a database; nothing of it is left."""
     command = [sys.executable, "manage.py", "stack", "--port", "0", "--workers", str(workers)]
     # Not pytest's tmp_path: the embedded PostgreSQL runs as another user when we are root, and must get in.
     with tempfile.TemporaryDirectory(prefix="sora2-system-") as folder:
@@ -182,3 +187,13 @@ def running(*, workers: int = 2, **settings: str) -> Iterator[System]:
         finally:
             process.terminate()
             assert process.wait(STOP_SECONDS) == 0, log.read_text()
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[str]:
+    if not os.environ.get("SORA2_TEST_ROLE"):
+        with copied_database() as url:
+            yield url
+        return
+    with own_database() as database:
+        yield database.role_url
