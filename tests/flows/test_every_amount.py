@@ -126,6 +126,13 @@ CREDITS = re.compile(
 )
 # Where such a variable is not a figure that is the sum of rows, and why.
 PLAIN = {
+    **dict.fromkeys(
+        (
+            *("invoices/credit_note.html", "invoices/invoice.html", "invoices/papers.html", "invoices/send.html"),
+            *("invoices/send_note.html", "quotes/quote.html"),
+        ),
+        "what is offered, and what stands on an invoice: nothing in the ledger yet; what was granted leads to its entry",
+    ),
     "batches/billing.html": "the words of the sign-off's checkbox and button, where no link can be",
     "batches/cancel.html": "the words of a button, where no link can be",
     "batches/item_why.html": "the explanation of an item's credits itself",
