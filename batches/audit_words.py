@@ -32,6 +32,12 @@ ACTS: Mapping[str, str] = {
     "ledger.check": "check every credit",
     "invoice.draft": "draft an invoice",
     "invoice.change": "change a draft of an invoice",
+    "invoice.send": "send an invoice",
+    "invoice.void": "void an invoice",
+    "payment.record": "record a payment",
+    "payment.reverse": "reverse a payment",
+    "credit_note.draft": "draft a credit note",
+    "credit_note.send": "send a credit note",
     "billing.change": "change billing details",
     "audit.export": "export the audit log",
     # work

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from batches.models import Batch, Item
-from customers.access import Access
+from customers.access import Access, Permission
 from customers.models import ApiKey
-from ledger.models import CreditRequest, Entry, Wallet
+from ledger.invoices.models import InvoiceQuerySet
+from ledger.models import CreditRequest, Entry, Invoice, Wallet
 from sora2.pages import with_query
 from webhooks.models import Delivery, Endpoint, Event
 
@@ -36,8 +37,8 @@ def places(access: Access, ids: Iterable[str]) -> dict[str, Place]:
 
 
 def address_of(access: Access, text: str) -> str:
-    """Return the page of an id or of a request id; the list of batches where it is none, or not the only one."""
-    found = places(access, [text]).get(text)
+    """Return the page of an id, an invoice's number or a request id; the list of batches where it is not just one."""
+    found = places(access, [text]).get(text) or _numbered(access, text)
     if found is not None:
         return found.address
     batches = list(Batch.objects.within(access).filter(request_id=text).values_list("pk", flat=True)[:2])
@@ -97,6 +98,24 @@ def _requests(access: Access, ids: set[str]) -> Found:
     return [(pk, reverse("admin:credit_request", args=[pk]), who) for pk, who in found]
 
 
+def _invoices(access: Access, ids: set[str]) -> Found:
+    found = _reached_invoices(access).filter(pk__in=ids).values_list("pk", "organization__name")
+    return [(pk, reverse("admin:invoice", args=[pk]), who) for pk, who in found]
+
+
+def _numbered(access: Access, number: str) -> Place | None:
+    """Return the page of the invoice with this number, if somebody may see credits and reaches it."""
+    if not access.may(Permission.LEDGER_READ):
+        return None
+    found = _reached_invoices(access).filter(number=number.upper()).select_related("organization").first()
+    return found and Place(reverse("admin:invoice", args=[found.pk]), found.organization.name)
+
+
+def _reached_invoices(access: Access) -> InvoiceQuerySet:
+    rows = Invoice.objects.within(access)
+    return rows if access.organization_ids is None else rows.issued()
+
+
 def _endpoints(access: Access, ids: set[str]) -> Found:
     rows = Endpoint.objects.within(access).filter(pk__in=ids).values_list("pk", "organization__name")
     return [(pk, reverse("admin:endpoint", args=[pk]), who) for pk, who in rows]
@@ -127,6 +146,7 @@ LOOKUPS: dict[str, Callable[[Access, set[str]], Found]] = {
     "key": _keys,
     "led": _entries,
     "crq": _requests,
+    "inv": _invoices,
     "whe": _endpoints,
     "evt": _events,
     "dlv": _deliveries,

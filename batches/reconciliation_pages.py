@@ -35,6 +35,7 @@ INCOMPLETE = (
 )
 UNTOLD = "No credit is touched. Redeliver the webhook, or ask support to."
 FIGURES = "No credit is touched, but home's days are not to be trusted. Operators have the figures of days made anew."
+INVOICED = "Ask operators who changed the invoice. Compare it with the paper that the customer has, and with the bank."
 REMEDIES: Mapping[str, str] = {
     **dict.fromkeys(
         (
@@ -50,6 +51,10 @@ REMEDIES: Mapping[str, str] = {
         ("invariant_end_is_told", "invariant_event_reaches_endpoints", "invariant_delivery_is_explained"), UNTOLD
     ),
     "invariant_day_figures": FIGURES,
+    **dict.fromkeys(
+        ("invariant_invoice_numbers", "invariant_invoice_lines", "invariant_invoice_paid", "invariant_invoice_credits"),
+        INVOICED,
+    ),
 }
 
 

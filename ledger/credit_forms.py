@@ -48,7 +48,7 @@ class CreditRequestForm(PlainForm):
         required=False,
         max_length=30,
         widget=text_input(inputmode="decimal"),
-        help_text="Of a grant: what was paid for it, such as 5000.00. Empty: it is promotional, and worth nothing.",
+        help_text="Of a grant: what was paid for it, such as 5000.00. Empty: it is promotional, and brings no revenue.",
     )
     currency = forms.ChoiceField(
         label="In", required=False, choices=[(each, each) for each in CURRENCIES], initial=LIST_PRICE.currency

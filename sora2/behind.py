@@ -138,6 +138,13 @@ BEHIND: Mapping[str, Sequence[Call] | str] = {
     "billing_details": ACCOUNT,
     # Quotes and drafts.
     # Credit notes and payments.
+    **dict.fromkeys(
+        (
+            *("invoice_send", "invoice_void", "invoice_payment", "payment_reverse"),
+            *("credit_note_new", "credit_note_send", "receivables"),
+        ),
+        OURS,
+    ),
     # Revenue.
     "revenue": OURS,
     "revenue_month": OURS,

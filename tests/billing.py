@@ -43,6 +43,11 @@ class Billing:
     note_draft: Invoice
     globex_paid: Invoice
 
+    @property
+    def invoices(self) -> dict[str, Invoice]:
+        """Return the first customer's by state."""
+        return {name: each for name, each in vars(self).items() if isinstance(each, Invoice) and name != "globex_paid"}
+
 
 def make_earlier_billing(
     acme: Organization, globex: Organization, people: Mapping[str, User], now: datetime

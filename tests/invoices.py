@@ -86,9 +86,9 @@ class Desk:
         return Invoice.objects.get(pk=invoice.pk).state
 
 
-def make_desk(name: str = "Acme") -> Desk:
-    """Make a customer with its billing details and wallets, and our people."""
-    organization = Organization.objects.create(name=name)
+def make_desk(organization: Organization | None = None, *, name: str = "Acme") -> Desk:
+    """Make a customer, or take one, with its billing details and wallets, and our people."""
+    organization = organization or Organization.objects.create(name=name)
     open_wallets(organization=organization)
     details = BillingDetails.objects.create(
         organization=organization, legal_name=f"{name} Corporation Inc.", address="1 Roadrunner Way", country="US"

@@ -46,7 +46,8 @@ def _change(request: HttpRequest, organization: Organization) -> HttpResponseBas
     except ChangedMeanwhile:
         form.show_again(details_of(organization))
         return _show(request, organization, form, status=409)
-    done = "Saved. Drafts have this tax line now; invoices that were sent stay as they are."
+    drafts = " Drafts have this tax line now." if is_staff(request) else ""
+    done = f"Saved.{drafts} Invoices that were sent stay as they are."
     messages.success(request, done if changed else "Nothing to change: this is how it is.")
     return HttpResponseRedirect(reverse("admin:billing_details", args=[organization.pk]))
 

@@ -48,3 +48,9 @@ def parse_amount(text: str, currency: str) -> int:
 def tax_of(subtotal_cents: int, basis_points: int) -> int:
     """Return the tax on an amount at a rate in hundredths of a percent, half a cent and more rounded up."""
     return (2 * subtotal_cents * basis_points + BASIS_POINTS) // (2 * BASIS_POINTS)
+
+
+def percent(basis_points: int) -> str:
+    """Return a rate in hundredths of a percent as it is read, such as `8.25 %`."""
+    whole, part = divmod(basis_points, 100)
+    return f"{whole}{f'.{part:02}'.rstrip('0') if part else ''} %"

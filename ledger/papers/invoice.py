@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from ledger.intervals import month_of
-from ledger.invoices.amounts import money, unit_price
+from ledger.invoices.amounts import money, percent, unit_price
 from ledger.invoices.faults import NoSeller
 from ledger.invoices.models import CURRENCIES, BillingDetails, Invoice, InvoiceLine
 from ledger.invoices.seller import seller
@@ -143,7 +143,7 @@ def _sums(invoice: Invoice) -> list[list[str]]:
     """Return what stands between the lines and the total."""
     sums = [["Subtotal", money(invoice.subtotal_cents, invoice.currency)]]
     if invoice.tax_label:
-        label = f"{shown(invoice.tax_label, longest=TEXT_MAX)}, {_percent(invoice.tax_basis_points)}"
+        label = f"{shown(invoice.tax_label, longest=TEXT_MAX)}, {percent(invoice.tax_basis_points)}"
         sums.append([label, money(invoice.tax_cents, invoice.currency)])
     return sums
 
@@ -157,11 +157,6 @@ def _rounded(lines: list[InvoiceLine], currency: str) -> str:
 
 def _total(invoice: Invoice) -> str:
     return money(invoice.total_cents, invoice.currency)
-
-
-def _percent(basis_points: int) -> str:
-    whole, part = divmod(basis_points, 100)
-    return f"{whole}{f'.{part:02}'.rstrip('0') if part else ''} %"
 
 
 # --- the words -----------------------------------------------------------------------------------------------------

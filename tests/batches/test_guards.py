@@ -414,6 +414,18 @@ GUARDS = (
         "SELECT FROM invariant_entry_has_request WHERE subject = '$request'",
         says="its entry is missing",
     ),
+    Guard(
+        "ledger_creditrequest_of_invoice",
+        request(basis="invoice", asks="'$asks'", decides="'$decides'", **APPROVED) + "; " + entry(),
+        "SELECT FROM invariant_invoice_credits WHERE subject = 'crq_x'",
+        says="has no invoice",
+    ),
+    Guard(
+        "ledger_creditrequest_paid_for",
+        "UPDATE ledger_creditrequest SET paid_cents = 5 " + OPEN_REQUEST,
+        "SELECT FROM ledger_creditrequest WHERE kind = 'adjustment_in' AND paid_cents > 0",
+        ("ledger_creditrequest_moves",),
+    ),
     # --- closed months ---
     Guard("ledger_period_close", FUTURE, "SELECT FROM ledger_period WHERE month = '2999-01'", says="is not over"),
     Guard(

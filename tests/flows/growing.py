@@ -13,11 +13,13 @@ from customers.people import invite
 from customers.services import audit_key, create_api_key
 from ledger import seals
 from ledger.approvals import approve, request_credits
+from ledger.invoices.credit_notes import send_credit_note
 from ledger.models import Entry, ReconciliationRun
 from pilots.leads import create_lead
 from pilots.models import Lead, LeadStep, Pilot, PilotFailure, ReviewAnswer, Signal
 from sora2.ids import new_id
 from tests.factories import end_batch, make_account, make_batch
+from tests.invoices import Desk, make_desk
 from tests.onboarding import HOURS
 from tests.webhooks.page_scenes import State, tell, tried
 from tests.world import World
@@ -33,12 +35,24 @@ def grow(world: World) -> Batch:
     _webhooks(world, batch)
     _credits(world, batch)
     _sales(world)
+    _invoices(world)
     run = ReconciliationRun.objects.filter(pk=world.run.pk)
     of_the_run = run.values("started_at", "finished_at", "batches", "entries", "items", "figures", "counts").get()
     ReconciliationRun.objects.bulk_create(ReconciliationRun(**of_the_run) for _ in range(20))
     for _ in range(3):
         seals.seal(now=timezone.now())
     return batch
+
+
+def _invoices(world: World) -> None:
+    people, billing = world.people, world.billing
+    sales, finance, approver = people["sales ops"], people["finance"], people["finance approver"]
+    desk = Desk(world.acme.organization, billing.details, sales, finance, approver)
+    for number in range(5):
+        desk.sent()
+        desk.pay(billing.partly, 100, f"DE-{number}")
+        send_credit_note(note=desk.note(billing.partly, 100), by=finance, now=timezone.now())
+        make_desk(name=f"Debtor {number}").sent()
 
 
 def _customers(world: World) -> None:

@@ -128,6 +128,14 @@ PAGES: dict[str, Row] = {
     "invoice_change": Row("GET POST", "invoices:write", OURS),
     "billing_details": Row("GET POST", "ledger:read", OWN, "invoices:write account:write"),
     # Credit notes and payments.
+    "invoice_send": Row("GET POST", "invoices:write", OURS),
+    "invoice_void": Row("GET POST", "invoices:write", OURS),
+    "invoice_payment": Row("GET POST", "payments:record", OURS),
+    "payment_reverse": Row("GET POST", "payments:record", OURS),
+    "credit_note_new": Row("GET POST", "invoices:write", OURS),
+    "credit_note_send": Row("GET POST", "payments:record", OURS),
+    "receivables": Row("GET", "ledger:read", OURS),
+    "receivables_csv": Row("GET", "ledger:read", OURS),
     # Revenue.
     "revenue": Row("GET", "ledger:read", OURS),
     "revenue_month": Row("GET", "ledger:read", OURS),
@@ -261,7 +269,7 @@ def expected(row: Row, visitor: str, method: str) -> str:
     }
     if outside.get(row.whose):
         return MISSING
-    return REFUSED if method == "POST" and row.acts and not granted & {*row.acts.split()} else OK
+    return REFUSED if method == "POST" and row.acts and not {*granted} & {*row.acts.split()} else OK
 
 
 def of_models() -> dict[str, Row]:

@@ -151,6 +151,13 @@ ACTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "lead_signal": ("lead", {}),
     "review_answer": ("pilot_review", {"answer": "The signature", "answered_by": "Ola Ek"}),
     "signal_record": ("pilot_review", {}),
+    # Credit notes and payments.
+    "invoice_send": ("invoice_send", {}),
+    "invoice_void": ("invoice_void", {"reason": "Sent twice"}),
+    "invoice_payment": ("invoice_payment", {"reference": "DE-77", "step": "confirm"}),
+    "payment_reverse": ("payment_reverse", {"reason": "Another customer's"}),
+    "credit_note_new": ("credit_note_new", {"amount_cents": "1.00", "reason": "Goodwill"}),
+    "credit_note_send": ("credit_note_send", {}),
 }  # fmt: skip
 
 

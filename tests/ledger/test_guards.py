@@ -141,7 +141,7 @@ PARTS = [
     Part(
         "ledger_refuse_request_change",
         """(OLD.id, OLD.wallet_id, OLD.kind, OLD.amount, OLD.reference, OLD.about, OLD.request_id, OLD.reason,
-           OLD.evidence_url, OLD.basis, OLD.requested_by_id, OLD.requested_at)
+           OLD.evidence_url, OLD.basis, OLD.paid_cents, OLD.currency, OLD.requested_by_id, OLD.requested_at)
           IS DISTINCT FROM""",
         ["UPDATE ledger_creditrequest SET amount = 50000 WHERE id = %(asked)s"],
         "SELECT FROM ledger_creditrequest WHERE amount = 50000",

@@ -24,7 +24,8 @@ from customers.key_forms import KeyForm
 from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
-from ledger.models import CreditRequest, Entry
+from ledger.invoices.invoice_forms import CreditNoteForm
+from ledger.models import CreditRequest, Entry, Invoice
 from pilots.boundary import BOUNDARY
 from pilots.models import Lead, Pilot, SalesMail
 from pilots.provisioning_forms import KeyHandoverForm, PilotForm
@@ -36,6 +37,7 @@ from tests.batches.test_ordering import confirm, of_staff
 from tests.batches.test_route_pages import provider
 from tests.customers.test_two_step import PASSWORD, code_of, give_password, next_code, set_up
 from tests.factories import Account, end_batch, make_batch
+from tests.invoices import Desk, make_desk
 from tests.markup import form_to, forms_of
 from tests.people import member, superuser
 from tests.pilots.scenes import asking_pilot, pilot_of, record, sent
@@ -157,7 +159,7 @@ def retry_on_its_page(scene: Scene) -> None:
     scene.client.post(f"/admin/batches/{batch.pk}/retry", retry_form(scene.client, batch, reason="Asked for"))
 
 
-def by_form(scene: Scene, address: str, **changed: str) -> None:
+def by_form(scene: Scene, address: str, /, **changed: str) -> None:
     form = form_to(forms_of(scene.client.get(address)), address)
     scene.client.post(address, {**form.fields, **changed})
 
@@ -292,6 +294,23 @@ def on_lead(act: str, **form: str) -> Callable[[Scene], Any]:
     return acting
 
 
+def on_invoice(make: Callable[[Desk], Invoice], act: str, **form: str) -> Callable[[Scene], Any]:
+    """Return what a superuser does about an invoice that somebody else made."""
+
+    def acting(scene: Scene) -> Any:
+        invoice = make(make_desk(scene.account.organization))
+        return scene.client.post(f"/admin/invoices/{invoice.pk}/{act}", form)
+
+    return acting
+
+
+def reversing(scene: Scene) -> Any:
+    desk = make_desk(scene.account.organization)
+    payment = desk.pay(desk.sent(), 100, "DE-1")
+    address = f"/admin/invoices/{payment.invoice_id}/payments/{payment.pk}/reverse"
+    return scene.client.post(address, {"reason": "Another customer's"})
+
+
 def revealing(_: Scene) -> Any:
     made = provision_pilot(order=PilotOrder("Hooli", 100), actor="system", now=timezone.now(), by_link=True)
     return Client().post(urlsplit(made.links.keys if made.links else "").path)
@@ -396,6 +415,25 @@ TABLE: dict[str, tuple[str, Act]] = {
         "route.change",
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
+    # invoices
+    "invoice_send": ("invoice.send", on_invoice(lambda desk: desk.draft(), "send")),
+    "invoice_void": ("invoice.void", on_invoice(lambda desk: desk.sent(), "void", reason="Sent twice")),
+    "invoice_payment": (
+        "payment.record",
+        on_invoice(
+            *(lambda desk: desk.sent(), "payment"),
+            **{"amount_cents": "5000.00", "received_on": "2026-01-24", "reference": "DE-1", **CONFIRM},
+        ),
+    ),
+    "payment_reverse": ("payment.reverse", reversing),
+    "credit_note_new": (
+        "credit_note.draft",
+        on_invoice(
+            *(lambda desk: desk.sent(), "credit-note"),
+            **{"pk": str(CreditNoteForm.base_fields["pk"].initial()), "amount_cents": "1.00", "reason": "Goodwill"},
+        ),
+    ),
+    "credit_note_send": ("credit_note.send", on_invoice(lambda desk: desk.note(desk.sent(), 100), "send-credit-note")),
     # pilots
     "pilot_new": ("pilot.provision", provisioning),
     "handover_renew": ("handover.renew", on_handover("{}/renew")),

@@ -21,7 +21,7 @@ from batches.operations import RETRY_BATCH
 from batches.reconciliation import INVARIANTS
 from batches.simulator.marks import MARK, PLAYABLE
 from customers.access import CUSTOMER_ROLES, SCOPES, STAFF_ROLES, Permission
-from ledger.models import Entry
+from ledger.models import Entry, Invoice
 from ledger.sandbox import LEVEL_CREDITS
 from pilots.services import SANDBOX_CREDITS
 from sora2.api import PROBLEMS
@@ -115,6 +115,7 @@ def test_every_invariant_of_the_database_is_checked() -> None:
         ("Item stage", Stage),
         ("Attempt state", Submit.State),
         ("Delivery state", Delivery.State),
+        ("Invoice state", Invoice.State),
     ],
 )
 def test_states_and_their_moves(heading: str, states: type[TextChoices]) -> None:
