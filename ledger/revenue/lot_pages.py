@@ -15,6 +15,7 @@ from ledger.invoices.models import CURRENCIES
 from ledger.models import CreditRequest, Entry
 from ledger.revenue.lots import NOTHING, Flow, Lot, Mark, Part, WalletLots, lots_of
 from ledger.revenue.months import faults_at
+from sora2.ids import is_id
 
 # How many months are told apart; what came before is one.
 MONTHS_SHOWN = 12
@@ -108,7 +109,10 @@ def _label(flow: Flow) -> str:
         return "Pilot, promotional"
     if flow.kind == Entry.Kind.ADJUSTMENT_IN:
         return "Adjustment of two people"
-    return f"Two people: {flow.reference}" if flow.cents else "Two people, promotional"
+    if not flow.cents:
+        return "Two people, promotional"
+    # Without a reference of its own a grant has that of its request.
+    return "Two people, paid" if is_id(flow.reference, "crq") else f"Two people: {flow.reference}"
 
 
 def _unit(flow: Flow) -> str:

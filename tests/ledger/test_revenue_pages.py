@@ -59,7 +59,7 @@ def test_a_customers_lots_show_their_prices_and_what_is_left(at_the_end: Books) 
     words = words_of(staff("finance").get(f"/admin/revenue/lots/{at_the_end.desk.organization.pk}"))
     assert "✓ Equals the ledger: used 52,020 is what was settled; left 49,550" in words
     assert "Invoice INV-2031-0001 $0.04902 $5,000.00 $2,550.00 $75.00 $2,375.00" in words
-    assert "Two people: crq_" in words
+    assert "Two people, paid $0.049 $49.00" in words
     assert "February 2031 Invoice INV-2031-0001 1,020 $50.00 1,530 $75.00" in words
 
 
@@ -138,4 +138,4 @@ def test_the_pages_take_as_many_queries_whatever_there_is(
             with django_assert_max_num_queries(24):
                 assert client.get(f"/admin/revenue/{address}").status_code == 200
         for number in range(3):
-            fund(open_wallets(organization=make_desk(f"{name} {number}").organization)[Mode.LIVE], 100)
+            fund(open_wallets(organization=make_desk(name=f"{name} {number}").organization)[Mode.LIVE], 100)
