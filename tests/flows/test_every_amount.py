@@ -131,7 +131,7 @@ PLAIN = {
             *("invoices/credit_note.html", "invoices/invoice.html", "invoices/papers.html", "invoices/send.html"),
             *("invoices/send_note.html", "quotes/quote.html"),
         ),
-        "what is offered, and what stands on an invoice: nothing in the ledger yet; what was granted leads to its entry",
+        "what is offered or stands on an invoice is in no books yet; what was granted leads to its entry",
     ),
     "batches/billing.html": "the words of the sign-off's checkbox and button, where no link can be",
     "batches/cancel.html": "the words of a button, where no link can be",
