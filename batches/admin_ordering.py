@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
@@ -22,7 +22,7 @@ from customers.models import Mode
 from customers.modes import mode_of
 from customers.pages import own_organizations, page
 from sora2.faults import Invalid
-from sora2.pages import Page, render, text_of
+from sora2.pages import Page, file_answer, render, text_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -42,7 +42,7 @@ def new_batch(request: HttpRequest, access: Access) -> HttpResponseBase:
     draft = _draft(form, access)
     step = request.POST.get("step", "")
     if step == "body":
-        return _file(body_of(draft), "application/json", filename_of(draft))
+        return file_answer(body_of(draft), content_type="application/json", filename=filename_of(draft))
     return _confirm(request, form, draft) if step == "confirm" else _priced(request, form, draft)
 
 
@@ -50,14 +50,15 @@ def new_batch(request: HttpRequest, access: Access) -> HttpResponseBase:
 @page(Permission.BATCHES_WRITE)
 def sample_csv(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: ARG001 - a view's.
     """Hand out a table to fill in; the mark at its start tells Excel that it is UTF-8."""
-    return _file(to_csv(SAMPLE_ITEMS).encode("utf-8-sig"), "text/csv; charset=utf-8", "sample.csv")
+    body = to_csv(SAMPLE_ITEMS).encode("utf-8-sig")
+    return file_answer(body, content_type="text/csv; charset=utf-8", filename="sample.csv")
 
 
 @require_safe
 @page(Permission.BATCHES_WRITE)
 def sample_jsonl(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: ARG001 - a view's.
     """Hand out the same as JSON lines."""
-    return _file(to_jsonl(SAMPLE_ITEMS).encode(), "application/jsonl", "sample.jsonl")
+    return file_answer(to_jsonl(SAMPLE_ITEMS).encode(), content_type="application/jsonl", filename="sample.jsonl")
 
 
 PAGES = [
@@ -144,9 +145,3 @@ def _confirm(request: HttpRequest, form: OrderForm, draft: Draft) -> HttpRespons
 
 def _shown(request: HttpRequest, form: OrderForm, *, made: Batch | None = None, **context: Any) -> HttpResponseBase:
     return render(request, "admin/batches/new.html", title="New batch", form=form, made=made, **context)
-
-
-def _file(content: bytes, content_type: str, filename: str) -> HttpResponse:
-    return HttpResponse(
-        content, content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{filename}"'}
-    )

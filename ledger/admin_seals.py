@@ -13,7 +13,7 @@ from customers.pages import ReadOnlyAdmin, is_staff, page
 from ledger import seal_keys, seals, verify_ledger
 from ledger.models import Seal, SealLeaf, Wallet
 from ledger.pages import reached_wallet
-from sora2.pages import Page, chips, render, rows_after, text_of
+from sora2.pages import Page, chips, file_answer, render, rows_after, text_of
 
 SEALS_SHOWN = 50
 
@@ -63,8 +63,7 @@ def own_seal_file(request: HttpRequest, access: Access, organization_id: str, nu
 def verifier_file(_request: HttpRequest, _access: Access) -> HttpResponseBase:
     """Hand out the program that checks the books offline."""
     file = Path(verify_ledger.__file__)
-    headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
-    return HttpResponse(file.read_bytes(), content_type="text/x-python; charset=utf-8", headers=headers)
+    return file_answer(file.read_bytes(), content_type="text/x-python; charset=utf-8", filename=file.name)
 
 
 def _seal(number: int) -> Seal:
@@ -72,8 +71,7 @@ def _seal(number: int) -> Seal:
 
 
 def _download(said: dict[str, object], filename: str) -> HttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
-    return HttpResponse(seals.file_text(said), content_type="application/json", headers=headers)
+    return file_answer(seals.file_text(said).encode(), content_type="application/json", filename=filename)
 
 
 PAGES = [

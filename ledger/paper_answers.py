@@ -5,8 +5,9 @@ from collections.abc import Callable
 from django.http import HttpResponse
 
 from ledger.papers.setting import CONTENT_TYPE, Paper, PaperUnavailable
+from sora2.pages import file_answer
 
-BUSY = "The paper cannot be set for the moment. Nothing is wrong with the books: try again in a few seconds."
+BUSY = "The paper cannot be set for the moment. Nothing is wrong with its figures: try again in a few seconds."
 
 
 def paper_answer(make: Callable[[], Paper]) -> HttpResponse:
@@ -15,5 +16,4 @@ def paper_answer(make: Callable[[], Paper]) -> HttpResponse:
         paper = make()
     except PaperUnavailable:
         return HttpResponse(BUSY, status=503, content_type="text/plain; charset=utf-8", headers={"Retry-After": "5"})
-    headers = {"Content-Disposition": f'attachment; filename="{paper.filename}"'}
-    return HttpResponse(paper.body, content_type=CONTENT_TYPE, headers=headers)
+    return file_answer(paper.body, content_type=CONTENT_TYPE, filename=paper.filename)

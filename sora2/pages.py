@@ -1,4 +1,4 @@
-"""What all pages share: the frame of the admin site, the list of an app's pages, and rows by cursor."""
+"""What all pages share: the frame of the admin site, the list of an app's pages, files, and rows by cursor."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -45,6 +45,12 @@ def render_once(request: HttpRequest, template: str, **context: Any) -> Template
     response = render(request, template, **context)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def file_answer(body: bytes, *, content_type: str, filename: str) -> HttpResponse:
+    """Answer with a file to be kept, under a name of ours."""
+    headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
+    return HttpResponse(body, content_type=content_type, headers=headers)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from batches.sla.report import Report, overview, report
 from customers.access import Access, Permission
 from customers.pages import is_staff, page
 from ledger.intervals import NotAnInterval
-from ledger.papers.setting import CONTENT_TYPE, PaperUnavailable
-from sora2.pages import Page, render, text_of
+from ledger.paper_answers import paper_answer
+from sora2.pages import Page, file_answer, render, text_of
 
 PLAIN = "text/plain; charset=utf-8"
 
@@ -57,8 +57,9 @@ def sla_csv(request: HttpRequest, access: Access, organization_id: str) -> HttpR
         found = _report(request, access, organization_id)
     except NotAnInterval as error:
         return HttpResponse(str(error), status=400, content_type=PLAIN)
-    text = pages.file_of(found, money=access.may(Permission.LEDGER_READ))
-    return _file(text.encode(), "text/csv; charset=utf-8", f"service-levels-{organization_id}-{found.month.month}.csv")
+    body = pages.file_of(found, money=access.may(Permission.LEDGER_READ)).encode()
+    name = f"service-levels-{organization_id}-{found.month.month}.csv"
+    return file_answer(body, content_type="text/csv; charset=utf-8", filename=name)
 
 
 @require_safe
@@ -67,22 +68,14 @@ def sla_pdf(request: HttpRequest, access: Access, organization_id: str) -> HttpR
     """Hand out the same as a paper."""
     try:
         found = _report(request, access, organization_id)
-        paper = report_paper(found, money=access.may(Permission.LEDGER_READ), now=timezone.now())
     except NotAnInterval as error:
         return HttpResponse(str(error), status=400, content_type=PLAIN)
-    except PaperUnavailable:
-        sentence = "The paper cannot be set for the moment. The page and the CSV say the same: or try again in seconds."
-        return HttpResponse(sentence, status=503, content_type=PLAIN, headers={"Retry-After": "5"})
-    return _file(paper.body, CONTENT_TYPE, paper.filename)
+    money, now = access.may(Permission.LEDGER_READ), timezone.now()
+    return paper_answer(lambda: report_paper(found, money=money, now=now))
 
 
 def _report(request: HttpRequest, access: Access, organization_id: str) -> Report:
     return report(access, organization_id=organization_id, month=text_of(request, "month"), now=timezone.now())
-
-
-def _file(body: bytes, content_type: str, name: str) -> HttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(body, content_type=content_type, headers=headers)
 
 
 PAGES = [

@@ -15,7 +15,6 @@ DAY_WIDTH, BAR_WIDTH, HEIGHT, LEAST = 20, 12, 100, 8
 # A page and a paper list so many stretches; the file has them all.
 DOWNTIMES_SHOWN = 100
 TARGET_WORDS = f"{TARGET // 1000}.{TARGET % 1000 // 100} %"
-Line = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True)

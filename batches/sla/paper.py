@@ -1,25 +1,16 @@
 """A report as a paper: of a month that is over the same bytes each time."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from batches.sla.pages import TARGET_WORDS, shown
 from batches.sla.report import Report
-from ledger.papers.setting import set_paper
+from ledger.papers.setting import Paper, set_paper
 from ledger.papers.texts import shown as as_shown
 from sora2.templatetags.figures import credits
 
 TEMPLATE = "sla.typ"
 NAME_MAX = 200
-
-
-@dataclass(frozen=True)
-class Paper:
-    """A PDF and what to call it."""
-
-    body: bytes
-    filename: str
 
 
 def report_paper(found: Report, *, money: bool, now: datetime) -> Paper:

@@ -1,16 +1,24 @@
 """What customers owe: open invoices by how long they are overdue, per customer and in total, per currency."""
 
+import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from io import StringIO
 from typing import Any, cast
 
 from django.db.models import Count, Q, Sum
 
+from ledger.exports.csv_copy import guarded_text
+from ledger.invoices.amounts import decimal_text
 from ledger.invoices.models import Invoice, InvoiceQuerySet
 
 # The columns: what each is called, and from how many days past due it starts.
 AGES = (("Not due", None), ("1–30 days", 1), ("31–60 days", 31), ("61–90 days", 61), ("Over 90 days", 91))
+COLUMNS = (
+    *("organization_id", "organization", "currency", "invoices"),
+    *("not_due", "days_1_30", "days_31_60", "days_61_90", "days_over_90", "total"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +35,6 @@ class Owed:
     def total_cents(self) -> int:
         """Return all that is open."""
         return sum(self.by_age)
-
-    @property
-    def overdue_cents(self) -> int:
-        """Return what is past its due date."""
-        return sum(self.by_age[1:])
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,17 @@ def receivables(invoices: InvoiceQuerySet, *, today: date) -> Receivables:
         for row in cast(Iterable[dict[str, Any]], grouped)
     ]
     return Receivables(rows, _totals(rows))
+
+
+def csv_of(found: Receivables) -> bytes:
+    """Return the customers' lines as CSV, amounts with a point and no thousands."""
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for row in found.rows:
+        amounts = [decimal_text(cents, row.currency) for cents in (*row.by_age, row.total_cents)]
+        writer.writerow([row.organization_id, guarded_text(row.name), row.currency, row.invoices, *amounts])
+    return text.getvalue().encode()
 
 
 def _within(place: int, today: date) -> Q:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
@@ -17,7 +17,7 @@ from ledger.revenue import files, lot_pages, pages
 from ledger.revenue.accounts import USES, Account, Purpose, accounts, map_accounts
 from ledger.revenue.forms import AccountsForm
 from ledger.revenue.journal import Journal, journal_of
-from sora2.pages import Page, render, text_of
+from sora2.pages import Page, file_answer, render, text_of
 
 CSV = ("csv", "text/csv; charset=utf-8", files.csv_of)
 BEANCOUNT = ("beancount", "text/plain; charset=utf-8", files.beancount_of)
@@ -85,8 +85,7 @@ def journal_file(
             body = made(journal_of([wanted]), accounts())
         if request.method == "GET":
             audit(actor=access.actor, action="revenue.export", subject=wanted.month, detail={"format": ending})
-        name = f'attachment; filename="journal-{wanted.month}.{ending}"'
-        return HttpResponse(body, content_type=content_type, headers={"Content-Disposition": name})
+        return file_answer(body, content_type=content_type, filename=f"journal-{wanted.month}.{ending}")
 
     return view
 
