@@ -35,7 +35,7 @@ from batches.home import home as home_of
 from batches.models import Attempt, Batch, Item, Proof
 from batches.reconciliation import reconcile
 from customers.access import Access, Permission
-from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of
+from customers.pages import ReadOnlyAdmin, access_of, is_staff, page, person_of, refuse_customers
 from customers.services import audit
 from ledger.reconciliation import UnderWay
 from sora2.pages import Page, render, text_of
@@ -61,8 +61,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
 @page(Permission.LEDGER_READ)
 def check(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: ARG001 - a view's.
     """Check every invariant over all data now; for staff only."""
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     try:
         run = reconcile(now=timezone.now())
     except UnderWay:
@@ -88,8 +87,7 @@ def find(request: HttpRequest) -> HttpResponseBase:
 @page(Permission.LEDGER_READ)
 def checks(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: ARG001 - a view's.
     """Show the checks over everything, all or those that found something; to staff only."""
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     unexplained = bool(text_of(request, "unexplained"))
     runs = reconciliation_pages.checks(unexplained=unexplained, cursor=text_of(request, "after"))
     return render(
@@ -106,8 +104,7 @@ def checks(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: A
 @page(Permission.LEDGER_READ)
 def check_detail(request: HttpRequest, access: Access, run_id: int) -> HttpResponseBase:
     """Show one check in full; to staff only."""
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     return render(
         request, "admin/reconciliation.html", title="Check", check=reconciliation_pages.check(access, run_id=run_id)
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
@@ -15,7 +15,7 @@ from batches.catalogue_forms import ModelForm, PricesForm
 from batches.models import CatalogueModel
 from batches.offering_history import OF_MODELS, OF_PRICES, OF_ROUTES, history, lines_of
 from customers.access import Access, Permission
-from customers.pages import is_staff, page, refused
+from customers.pages import page, refuse_customers, refused
 from sora2.pages import Page, render, text_of
 
 
@@ -168,12 +168,6 @@ def _prices_page(request: HttpRequest, form: PricesForm, now: datetime, **shown:
         coming=[each.prices for each in lists if each.state == "to come"],
         **shown,
     )
-
-
-def refuse_customers(request: HttpRequest) -> None:
-    """Keep customers' people out: the catalogue is everybody's, and theirs to read over the API. Raises Http404."""
-    if not is_staff(request):
-        raise Http404
 
 
 PAGES = [

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -13,7 +13,7 @@ from batches.quoting import quote_of
 from customers.access import Access, Permission
 from customers.account_pages import reached_organization
 from customers.models import Organization
-from customers.pages import is_staff, page, person_of, refused
+from customers.pages import page, person_of, refuse_customers, refused
 from ledger.invoices.drafting import draft_invoice
 from ledger.invoices.faults import InvoiceError
 from sora2.pages import Page, render, rows_after, text_of
@@ -25,8 +25,7 @@ CUSTOMERS_SHOWN = 20
 @page(Permission.LEDGER_READ)
 def quote_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Let somebody choose the customer of a quote, the newest first."""
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     name, rows = text_of(request, "customer"), Organization.objects.within(access)
     found = rows_after(
         rows.matching(name) if name else rows, key="-id", cursor=text_of(request, "after"), size=CUSTOMERS_SHOWN
@@ -38,8 +37,7 @@ def quote_list(request: HttpRequest, access: Access) -> HttpResponseBase:
 @page(Permission.LEDGER_READ)
 def quote(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
     """Show what credits cost a customer and what they buy; a POST drafts the invoice of what the address names."""
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     organization = reached_organization(access, organization_id=organization_id)
     if request.method != "POST":
         return _show(request, access, organization)

@@ -9,13 +9,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches import offering
-from batches.admin_catalogue import refuse_customers
 from batches.models import ProviderRoute
 from batches.offering_history import OF_ROUTES, history
 from batches.route_forms import LimitsForm, ProviderForm
 from batches.route_pages import RouteState, all_routes, route_state
 from customers.access import Access, Permission
-from customers.pages import page
+from customers.pages import page, refuse_customers
 from sora2.pages import Page, line_of, render, text_of
 
 

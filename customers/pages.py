@@ -70,6 +70,12 @@ def is_staff(request: HttpRequest) -> bool:
     return access_of(request).organization_ids is None
 
 
+def refuse_customers(request: HttpRequest) -> None:
+    """Keep customers' people out of what is for our own people alone: for them it is not there. Raises Http404."""
+    if not is_staff(request):
+        raise Http404
+
+
 def may_enter(access: Access) -> bool:
     """Say whether somebody may see pages at all: our staff, and whoever belongs to a customer."""
     return access.organization_ids is None or bool(access.organization_ids)

@@ -3,13 +3,13 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from customers.access import Access, Permission
 from customers.models import Mode
-from customers.pages import is_staff, page, person_of
+from customers.pages import page, person_of, refuse_customers
 from ledger import credit_pages as pages
 from ledger.approvals import InvalidPaid, UnknownSubject, approve, complete, reject, request_credits
 from ledger.credit_forms import CreditRequestForm
@@ -31,7 +31,7 @@ FIELDS: dict[type[LedgerError], str] = {
 @page(Permission.LEDGER_READ)
 def request_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show who asked for credits, what waits for a decision first."""
-    _refuse_customers(request)
+    refuse_customers(request)
     wanted = pages.Wanted(
         mode=text_of(request, "mode") or Mode.LIVE.value,
         state=text_of(request, "state"),
@@ -70,7 +70,7 @@ def request_new(request: HttpRequest, access: Access) -> HttpResponseBase:
 @page(Permission.LEDGER_READ)
 def request_detail(request: HttpRequest, access: Access, request_id: str) -> HttpResponseBase:
     """Show a request: who asked and why, its effect in figures, and what became of it."""
-    _refuse_customers(request)
+    refuse_customers(request)
     found = pages.detail(access, request_id=request_id)
     return render(
         request,
@@ -117,12 +117,6 @@ PAGES = [
     Page("ledger/requests/<id:request_id>/approve", request_approve, "credit_request_approve"),
     Page("ledger/requests/<id:request_id>/reject", request_reject, "credit_request_reject"),
 ]
-
-
-def _refuse_customers(request: HttpRequest) -> None:
-    """Keep customers' people out, who see their entries and not what we say about them. Raises Http404."""
-    if not is_staff(request):
-        raise Http404
 
 
 def _to(asked: CreditRequest) -> HttpResponseRedirect:

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from customers.access import Access, Permission
 from customers.models import Mode, User
-from customers.pages import is_staff, page, refused
+from customers.pages import page, refuse_customers, refused
 from ledger import month_run, periods
 from ledger.closing import close_month
 from ledger.closing_pages import files_page, month_page
@@ -23,7 +23,7 @@ RESERVES_LISTED = 200
 @page(Permission.LEDGER_READ)
 def period_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show the closed months with their totals, and which one is next."""
-    _for_staff(request)
+    refuse_customers(request)
     mode, now = text_of(request, "mode") or Mode.LIVE.value, timezone.now()
     due = periods.due(now=now)
     return render(
@@ -43,7 +43,7 @@ def period_list(request: HttpRequest, access: Access) -> HttpResponseBase:
 @page(Permission.LEDGER_READ)
 def period(request: HttpRequest, access: Access, month: str) -> HttpResponseBase:
     """Show a month's checklist, and what closing it fixes, or has fixed, in figures; a POST closes it."""
-    _for_staff(request)
+    refuse_customers(request)
     _refuse_no_month(month)
     if request.method == "POST":
         return _close(request, access, month)
@@ -63,7 +63,7 @@ def period(request: HttpRequest, access: Access, month: str) -> HttpResponseBase
 @page(Permission.LEDGER_READ)
 def period_files(request: HttpRequest, access: Access, month: str) -> HttpResponseBase:  # noqa: ARG001 - a view's.
     """Show what the run of a month has fixed for each customer, by its hashes, and how far the run is."""
-    _for_staff(request)
+    refuse_customers(request)
     _refuse_no_month(month)
     found = files_page(month=month, cursor=text_of(request, "after"), now=timezone.now())
     return render(request, "admin/ledger/period_files.html", title=f"Files of {found.month.name}", found=found)
@@ -73,7 +73,7 @@ def period_files(request: HttpRequest, access: Access, month: str) -> HttpRespon
 @page(Permission.PERIODS_CLOSE)
 def period_run(request: HttpRequest, access: Access, month: str) -> HttpResponseBase:
     """Ask a worker to make what each customer files of a closed month, or to compare it once it is made."""
-    _for_staff(request)
+    refuse_customers(request)
     _refuse_no_month(month)
     try:
         month_run.ask(month=month, by=User.objects.get(pk=access.actor), now=timezone.now())
@@ -102,12 +102,6 @@ def _refuse_no_month(text: str) -> None:
         month_of(text)
     except NotAnInterval as error:
         raise Http404 from error
-
-
-def _for_staff(request: HttpRequest) -> None:
-    """Refuse customers' people: a month is closed for all customers at once."""
-    if not is_staff(request):
-        raise Http404
 
 
 def _is_over(month: Month) -> bool:

@@ -1,6 +1,6 @@
 """The pages of what was promised under a contract and what was kept."""
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -8,7 +8,7 @@ from batches.sla import pages
 from batches.sla.paper import report_paper
 from batches.sla.report import Report, overview, report
 from customers.access import Access, Permission
-from customers.pages import is_staff, page
+from customers.pages import is_staff, page, refuse_customers
 from ledger.intervals import NotAnInterval
 from ledger.paper_answers import paper_answer
 from sora2.pages import Page, file_answer, render, text_of
@@ -20,8 +20,7 @@ PLAIN = "text/plain; charset=utf-8"
 @page(Permission.BATCHES_READ)
 def sla_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show our people the availability of the service by month, and each customer's under contract."""
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     found = overview(access, cursor=text_of(request, "after"), now=timezone.now())
     return render(request, "admin/sla/list.html", title="Service levels", found=found, target=pages.TARGET_WORDS)
 

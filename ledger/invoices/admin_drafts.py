@@ -1,13 +1,13 @@
 """The page on which a draft of an invoice is changed."""
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from customers.access import Access, Permission
-from customers.pages import is_staff, page, person_of
+from customers.pages import page, person_of, refuse_customers
 from ledger.invoices.draft_forms import DraftForms
 from ledger.invoices.drafting import change_draft, draft_of
 from ledger.invoices.faults import InvoiceError
@@ -20,8 +20,7 @@ from sora2.seen import ChangedMeanwhile
 @page(Permission.INVOICES_WRITE)
 def invoice_change(request: HttpRequest, access: Access, invoice_id: str) -> HttpResponseBase:
     """Show a draft's lines and terms to be changed: not over somebody else's change that was not seen."""
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     found = get_object_or_404(Invoice.objects.within(access).select_related("organization"), pk=invoice_id)
     if found.state != Invoice.State.DRAFT or found.kind != Invoice.Kind.CREDITS:
         messages.error(request, f"{found} is {found.state}: only a draft of credits can be changed.")

@@ -1,11 +1,11 @@
 """The page of what customers owe, by how long it is overdue, and the same as CSV."""
 
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
-from customers.pages import is_staff, page
+from customers.pages import page, refuse_customers
 from ledger.invoices.receivables import AGES, Receivables, csv_of
 from ledger.invoices.receivables import receivables as read
 from ledger.models import Invoice
@@ -42,6 +42,5 @@ PAGES = [
 
 
 def _found(request: HttpRequest, access: Access) -> Receivables:
-    if not is_staff(request):
-        raise Http404
+    refuse_customers(request)
     return read(Invoice.objects.within(access), today=timezone.now().date())

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from customers.access import Access, Permission
-from customers.pages import is_staff, page, person_of, refused
+from customers.pages import page, person_of, refuse_customers, refused
 from customers.services import audit
 from ledger.intervals import Month, NotAnInterval, month_of
 from ledger.reconciliation import at_one_moment
@@ -27,7 +27,7 @@ BEANCOUNT = ("beancount", "text/plain; charset=utf-8", files.beancount_of)
 @page(Permission.LEDGER_READ)
 def revenue(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: ARG001 - the guard's signature.
     """Show the months, newest first: what was deferred, what became revenue, and whether it equals the ledger."""
-    _for_staff(request)
+    refuse_customers(request)
     try:
         found = pages.month_list(until=text_of(request, "until"), now=timezone.now())
     except NotAnInterval as error:
@@ -39,7 +39,7 @@ def revenue(request: HttpRequest, access: Access) -> HttpResponseBase:  # noqa: 
 @page(Permission.LEDGER_READ)
 def revenue_month(request: HttpRequest, access: Access, month: str) -> HttpResponseBase:  # noqa: ARG001 - the guard's signature.
     """Show a month by customer, what happened to invoices in it, and what its journal books."""
-    _for_staff(request)
+    refuse_customers(request)
     found = pages.month_page(month=_month(month), now=timezone.now())
     return render(request, "admin/revenue/month.html", title=f"Revenue of {found.month.name}", found=found)
 
@@ -48,7 +48,7 @@ def revenue_month(request: HttpRequest, access: Access, month: str) -> HttpRespo
 @page(Permission.LEDGER_READ)
 def revenue_lots(request: HttpRequest, access: Access, organization_id: str) -> HttpResponseBase:
     """Show a customer's lots: what was paid for them, what was used of each, and what is left."""
-    _for_staff(request)
+    refuse_customers(request)
     found = lot_pages.lots_page(access, organization_id=organization_id, now=timezone.now())
     return render(request, "admin/revenue/lots.html", title=f"Lots of {found.organization}", found=found)
 
@@ -57,7 +57,7 @@ def revenue_lots(request: HttpRequest, access: Access, organization_id: str) -> 
 @page(Permission.LEDGER_READ)
 def gl_accounts(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Show which account of the general ledger takes what; a POST changes that."""
-    _for_staff(request)
+    refuse_customers(request)
     may_change = access.may(Permission.PERIODS_CLOSE)
     if request.method != "POST":
         return _accounts_page(request, AccountsForm() if may_change else None)
@@ -79,7 +79,7 @@ def journal_file(
     @require_safe
     @page(Permission.LEDGER_READ)
     def view(request: HttpRequest, access: Access, month: str) -> HttpResponseBase:
-        _for_staff(request)
+        refuse_customers(request)
         wanted = _month(month)
         with at_one_moment():
             body = made(journal_of([wanted]), accounts())
@@ -98,12 +98,6 @@ PAGES = [
     Page("revenue/<str:month>/journal.csv", journal_file(*CSV), "revenue_journal_csv"),
     Page("revenue/<str:month>/journal.beancount", journal_file(*BEANCOUNT), "revenue_journal_beancount"),
 ]
-
-
-def _for_staff(request: HttpRequest) -> None:
-    """Keep customers' people out: this is our accounting. Raises Http404."""
-    if not is_staff(request):
-        raise Http404
 
 
 def _month(text: str) -> Month:
