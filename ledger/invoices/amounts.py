@@ -9,6 +9,7 @@ from ledger.packages import MICROS
 # What stands in front of an amount; other currencies are named by their code.
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
 WRITTEN = re.compile(r"\d{1,15}(?:\.(\d{1,2}))?", re.ASCII)
+# The whole: 100 %.
 BASIS_POINTS = 10_000
 
 

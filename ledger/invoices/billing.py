@@ -8,14 +8,13 @@ from django.db import transaction
 
 from customers.models import Organization, User
 from customers.services import audit
+from ledger.invoices.amounts import BASIS_POINTS
 from ledger.invoices.drafting import TERMS_DAYS_MOST, retax
 from ledger.invoices.faults import InvoiceError
 from ledger.invoices.models import BillingDetails
 from ledger.services import refuse_unfit
 from sora2.countries import countries
 from sora2.seen import check_seen, seen_name
-
-BASIS_POINTS_MOST = 10_000
 
 
 class InvalidDetails(InvoiceError):
@@ -107,7 +106,7 @@ def _refuse(details: Details) -> None:
             raise InvalidDetails(f"{name}: an invoice says whom it is made out to, and where they are.")
     if buyer.country not in countries():
         raise InvalidDetails("country: a code of two letters, such as US or DE.")
-    if not 0 <= terms.tax_basis_points <= BASIS_POINTS_MOST:
+    if not 0 <= terms.tax_basis_points <= BASIS_POINTS:
         raise InvalidDetails("tax_basis_points: a rate is from 0 to 100 percent.")
     if terms.tax_basis_points and not terms.tax_label:
         raise InvalidDetails("tax_label: say what the tax is called, such as VAT.")

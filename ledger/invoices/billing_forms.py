@@ -1,6 +1,5 @@
 """The form of billing details: for a customer's own people without the tax and the terms, which are ours."""
 
-import re
 from dataclasses import asdict
 from typing import Any
 
@@ -9,36 +8,15 @@ from django.http import QueryDict
 
 from ledger.invoices.billing import Buyer, Details, TaxTerms, seen_of
 from ledger.invoices.drafting import TERMS_DAYS_MOST
+from ledger.invoices.fields import RateField
 from ledger.invoices.models import BillingDetails
 from sora2.countries import countries
 from sora2.forms import OneLine, PlainForm, text_input, whole_number
-
-RATE = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?", re.ASCII)
-HUNDRED_PERCENT = 10_000
 
 
 def longest(name: str) -> int:
     """Return how many characters a text of the billing details may have."""
     return int(BillingDetails._meta.get_field(name).max_length or 0)  # type: ignore[union-attr]
-
-
-class RateField(forms.CharField):
-    """A rate in percent with up to two digits behind the point; its value is in hundredths of a percent."""
-
-    default_error_messages = {"invalid": "Write a rate from 0 to 100 with up to two digits, such as 19 or 8.25."}
-
-    def clean(self, value: Any) -> int:
-        """Return the rate; nothing is 0."""
-        text = str(super().clean(value) or "0").removesuffix("%").strip()
-        found = RATE.fullmatch(text)
-        rate = int(found[1] + (found[2] or "").ljust(2, "0")) if found else HUNDRED_PERCENT + 1
-        if rate > HUNDRED_PERCENT:
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        return rate
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return a rate as it is written here."""
-        return f"{value // 100}.{value % 100:02}" if isinstance(value, int) else value
 
 
 class BillingForm(PlainForm):

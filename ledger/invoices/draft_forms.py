@@ -5,38 +5,11 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-from ledger.invoices.amounts import decimal_text, parse_amount
 from ledger.invoices.drafting import CREDITS_MOST, LINES_MOST, TERMS_DAYS_MOST, Draft, DraftLine
-from ledger.invoices.faults import InvalidMoney
-from ledger.invoices.models import CENTS_MOST, Invoice, InvoiceLine
+from ledger.invoices.fields import AmountField
+from ledger.invoices.models import Invoice, InvoiceLine
 from ledger.packages import micros_of
 from sora2.forms import OneLine, PlainForm, text_input, whole_number
-
-
-class AmountField(forms.CharField):
-    """An amount of money of a currency; its value is in minor units."""
-
-    def __init__(self, *, currency: str, most: int = CENTS_MOST, **more: Any) -> None:
-        self.currency, self.most = currency, most
-        super().__init__(widget=text_input(inputmode="decimal"), **more)
-
-    def clean(self, value: Any) -> int | None:
-        """Return the amount; None where nothing was written."""
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            cents = parse_amount(text, self.currency)
-        except InvalidMoney as error:
-            raise forms.ValidationError(str(error), code="invalid") from error
-        if not 0 < cents <= self.most:
-            most = decimal_text(self.most, self.currency)
-            raise forms.ValidationError(f"More than nothing, and at most {most}.", code="invalid")
-        return cents
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return an amount as it is written here."""
-        return decimal_text(value, self.currency) if isinstance(value, int) else value
 
 
 class DraftForm(PlainForm):
@@ -73,7 +46,7 @@ class LineForm(PlainForm):
     def __init__(self, *given: Any, currency: str, **more: Any) -> None:
         super().__init__(*given, **more)
         self.currency = currency
-        self.fields["amount"] = AmountField(label=f"Amount, {currency}", currency=currency)
+        self.fields["amount"] = AmountField(currency=currency)
 
     @property
     def is_empty(self) -> bool:
@@ -105,9 +78,7 @@ class DraftForms:
         """Return the draft that is wanted; None where something is wrong."""
         filled = [each for each in self.lines if not each.is_empty]
         # Shown again, a line that was left empty has no faults.
-        self.lines = [
-            LineForm(currency=each.currency, prefix=each.prefix) if each.is_empty else each for each in self.lines
-        ]
+        self.lines = [each.anew() if each.is_empty else each for each in self.lines]
         if not filled:
             self.fault = "An invoice has one line at least."
         valid = [each.is_valid() for each in (self.head, *filled)]

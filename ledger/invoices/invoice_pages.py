@@ -219,13 +219,10 @@ def _payments(access: Access, invoice: Invoice) -> list[Paid]:
     return [Paid(payment, payment.pk in reversed_ids, refusal) for payment in rows]
 
 
-WORDS = {"send": "Send", "change": "Change", "void": "Void"}
-
-
 def _act(access: Access, invoice: Invoice, verb: str) -> Act:
     may = access.may(Permission.INVOICES_WRITE)
     why_not = "" if may else "Your role does not write invoices; sales and finance do."
-    return Act(WORDS[verb], reverse(f"admin:invoice_{verb}", args=[invoice.pk]) if may else "", why_not)
+    return Act(verb.title(), reverse(f"admin:invoice_{verb}", args=[invoice.pk]) if may else "", why_not)
 
 
 def _send_note(access: Access, note: Invoice) -> Act:

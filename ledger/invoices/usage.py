@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from customers.models import User
 from ledger.intervals import Month
 from ledger.invoices.issuing import send_invoice
-from ledger.invoices.models import CURRENCIES, BillingDetails, Invoice, InvoiceLine
-from ledger.packages import LIST_PRICE, MICROS
-from ledger.revenue.lots import Flow, Used, used_in
+from ledger.invoices.models import BillingDetails, Invoice, InvoiceLine
+from ledger.packages import LIST_PRICE
+from ledger.revenue.wallet_lots import Used, used_in
 from ledger.statements import Statement
 
 DESCRIPTION_MAX = 300
@@ -77,12 +77,6 @@ def _line(used: Used) -> InvoiceLine:
     return InvoiceLine(
         description=f"Credits used, {said}"[:DESCRIPTION_MAX],
         credits=part.credits,
-        unit_micros=_unit_micros(flow),
+        unit_micros=flow.unit_micros,
         amount_cents=part.cents,
     )
-
-
-def _unit_micros(flow: Flow) -> int:
-    """Return what a credit of a lot has cost, in millionths of its currency, rounded; 0 for a promotional one."""
-    per_cent = MICROS // 10 ** CURRENCIES[flow.currency] if flow.cents else 0
-    return (2 * flow.cents * per_cent + flow.credits) // (2 * flow.credits)

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from ledger.intervals import Month, month_at
 from ledger.revenue.accounts import Purpose
 from ledger.revenue.billing import Event, Happened, Key, Standing, events_between, standings_at
-from ledger.revenue.lots import Lot, Part, Taken, WalletLots, lots_of
+from ledger.revenue.lots import Lot, Part, Taken
+from ledger.revenue.wallet_lots import WalletLots, lots_of
 
 # Accounts of the journal alone, so that what is on them is known: by invoices and lots, and not only by the entries.
 OWN = (Purpose.RECEIVABLES, Purpose.BILLED, Purpose.DEFERRED, Purpose.REFUNDS)

@@ -10,16 +10,15 @@ from django.urls import reverse
 from customers.access import Access
 from customers.models import Mode, Organization
 from ledger.intervals import Month, month_at, months_between
-from ledger.invoices.amounts import SIGNS
-from ledger.invoices.models import CURRENCIES
+from ledger.invoices.amounts import unit_price
 from ledger.models import CreditRequest, Entry
-from ledger.revenue.lots import NOTHING, Flow, Lot, Mark, Part, WalletLots, lots_of
+from ledger.revenue.lots import NOTHING, Flow, Lot, Mark, Part
 from ledger.revenue.months import faults_at
+from ledger.revenue.wallet_lots import WalletLots, lots_of
 from sora2.ids import is_id
 
 # How many months are told apart; what came before is one.
 MONTHS_SHOWN = 12
-MICROS = 10**6
 Basis = CreditRequest.Basis
 
 
@@ -99,7 +98,8 @@ def _row(lot: Lot) -> LotRow:
     flow = lot.flow
     invoice = flow.reference if flow.number else ""
     address = reverse("admin:invoice", args=[invoice]) if invoice else reverse("admin:entry", args=[flow.entry_id])
-    return LotRow(_label(flow), address, lot, _unit(flow) if lot.paid else "", lot.used(), lot.withdrawn())
+    unit = unit_price(flow.unit_micros, flow.currency) if lot.paid else ""
+    return LotRow(_label(flow), address, lot, unit, lot.used(), lot.withdrawn())
 
 
 def _label(flow: Flow) -> str:
@@ -113,13 +113,6 @@ def _label(flow: Flow) -> str:
         return "Two people, promotional"
     # Without a reference of its own a grant has that of its request.
     return "Two people, paid" if is_id(flow.reference, "crq") else f"Two people: {flow.reference}"
-
-
-def _unit(flow: Flow) -> str:
-    """Return what a credit of a lot cost, to the millionth."""
-    micros = (2 * flow.cents * MICROS // 10 ** CURRENCIES[flow.currency] + flow.credits) // (2 * flow.credits)
-    text = f"{micros // MICROS:,}.{micros % MICROS:06}".rstrip("0").rstrip(".")
-    return f"{SIGNS.get(flow.currency) or f'{flow.currency} '}{text}"
 
 
 def _sum(rows: Iterable[LotRow], currency: str) -> LotSum:

@@ -14,7 +14,8 @@ from ledger.revenue import journal as journals
 from ledger.revenue.accounts import Purpose
 from ledger.revenue.billing import Happened, Key, Paid, paid_before
 from ledger.revenue.journal import Booking, Journal, journal_of
-from ledger.revenue.lots import NOTHING, Lot, Part, WalletLots
+from ledger.revenue.lots import NOTHING, Lot, Part
+from ledger.revenue.wallet_lots import WalletLots
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,4 @@ def money(cents: int, currency: str) -> str:
 @register.filter
 def percent(basis_points: int) -> str:
     """Return a rate in hundredths of a percent, such as `19 %` or `8.25 %`."""
-    whole, rest = divmod(basis_points, 100)
-    return f"{whole}{f'.{rest:02}'.rstrip('0') if rest else ''} %"
-
-
-@register.filter
-def rate(basis_points: int) -> str:
-    """Return a rate in hundredths of a percent, such as `8.25 %`."""
     return amounts.percent(basis_points)

@@ -8,7 +8,7 @@ from django.db import connection
 from customers.models import Mode
 from ledger.intervals import month_of
 from ledger.revenue.accounts import Purpose, accounts
-from ledger.revenue.lots import used_in
+from ledger.revenue.wallet_lots import used_in
 from ledger.services import open_wallets
 from tests.factories import fund
 from tests.invoices import make_desk
