@@ -6,6 +6,7 @@ deferred at the start + granted − recognized − withdrawn = deferred at the e
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 
 from ledger.intervals import Month
 from ledger.invoices.amounts import money
@@ -29,18 +30,17 @@ class Roll:
     closing: Part = NOTHING
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return its figures in the order in which they are read: opening, movements, closing."""
+        return self.opening, self.granted, self.recognized, self.withdrawn, self.closing
+
+    @property
     def difference(self) -> Part:
         """Return by how much the end differs from what the start and the movements say: by nothing, in right books."""
         return self.opening + self.granted - self.recognized - self.withdrawn - self.closing
 
     def __add__(self, other: "Roll") -> "Roll":
-        return Roll(
-            self.opening + other.opening,
-            self.granted + other.granted,
-            self.recognized + other.recognized,
-            self.withdrawn + other.withdrawn,
-            self.closing + other.closing,
-        )
+        return Roll(*map(add, self.parts, other.parts))
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,7 @@ class Billed:
     repaid: int = 0
 
     def __add__(self, other: "Billed") -> "Billed":
-        return Billed(
-            self.sent + other.sent,
-            self.lowered + other.lowered,
-            self.tax + other.tax,
-            self.received + other.received,
-            self.allowed + other.allowed,
-            self.repaid + other.repaid,
-        )
+        return Billed(*map(add, vars(self).values(), vars(other).values()))
 
 
 @dataclass(frozen=True)
