@@ -9,7 +9,6 @@ from django.urls import reverse
 from batches.models import Batch, Item
 from customers.access import Access, Permission
 from customers.models import ApiKey
-from ledger.invoices.models import InvoiceQuerySet
 from ledger.models import CreditRequest, Entry, Invoice, Wallet
 from sora2.pages import with_query
 from webhooks.models import Delivery, Endpoint, Event
@@ -99,7 +98,7 @@ def _requests(access: Access, ids: set[str]) -> Found:
 
 
 def _invoices(access: Access, ids: set[str]) -> Found:
-    found = _reached_invoices(access).filter(pk__in=ids).values_list("pk", "organization__name")
+    found = Invoice.objects.visible(access).filter(pk__in=ids).values_list("pk", "organization__name")
     return [(pk, reverse("admin:invoice", args=[pk]), who) for pk, who in found]
 
 
@@ -107,13 +106,8 @@ def _numbered(access: Access, number: str) -> Place | None:
     """Return the page of the invoice with this number, if somebody may see credits and reaches it."""
     if not access.may(Permission.LEDGER_READ):
         return None
-    found = _reached_invoices(access).filter(number=number.upper()).select_related("organization").first()
+    found = Invoice.objects.visible(access).filter(number=number.upper()).select_related("organization").first()
     return Place(reverse("admin:invoice", args=[found.pk]), found.organization.name) if found else None
-
-
-def _reached_invoices(access: Access) -> InvoiceQuerySet:
-    rows = Invoice.objects.within(access)
-    return rows if access.organization_ids is None else rows.issued()
 
 
 def _endpoints(access: Access, ids: set[str]) -> Found:

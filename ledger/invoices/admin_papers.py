@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from customers.access import Access, Permission
-from customers.pages import is_staff, page
+from customers.pages import page
 from ledger.invoices import paper_pages
 from ledger.invoices.paper import invoice_paper
 from ledger.models import Invoice
@@ -16,10 +16,9 @@ from sora2.pages import Page, render, text_of
 
 @require_safe
 @page(Permission.LEDGER_READ)
-def invoice_pdf(request: HttpRequest, access: Access, invoice_id: str) -> HttpResponseBase:
+def invoice_pdf(_request: HttpRequest, access: Access, invoice_id: str) -> HttpResponseBase:
     """Hand out one invoice as a paper; a customer's people get what was sent to them."""
-    rows = Invoice.objects.within(access).select_related("corrects")
-    found = get_object_or_404(rows if is_staff(request) else rows.issued(), pk=invoice_id)
+    found = get_object_or_404(Invoice.objects.visible(access).select_related("corrects"), pk=invoice_id)
     return paper_answer(lambda: invoice_paper(found))
 
 

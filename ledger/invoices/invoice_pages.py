@@ -99,7 +99,9 @@ def reached(access: Access, *, invoice_id: str) -> Invoice:
     Raises Http404.
     """
     related = ("organization", "corrects", "created_by", "issued_by", "paid_by", "voided_by")
-    found: Invoice = get_object_or_404(_visible(access).with_open().select_related(*related), pk=invoice_id)
+    found: Invoice = get_object_or_404(
+        Invoice.objects.visible(access).with_open().select_related(*related), pk=invoice_id
+    )
     return found
 
 
@@ -128,7 +130,6 @@ def detail(access: Access, *, invoice_id: str, today: date) -> Detail:
     """Return what an invoice's page shows. Raises Http404 for what somebody does not reach."""
     invoice = reached(access, invoice_id=invoice_id)
     staff = access.organization_ids is None
-    notes = Invoice.objects.filter(corrects=invoice).order_by("id")
     return Detail(
         invoice=invoice,
         state=state_of(invoice, today=today),
@@ -136,7 +137,7 @@ def detail(access: Access, *, invoice_id: str, today: date) -> Detail:
         kind=KINDS[Kind(invoice.kind)],
         lines=list(invoice.lines.order_by("position")),
         payments=_payments(access, invoice),
-        notes=list(notes if staff else notes.issued()),
+        notes=list(Invoice.objects.visible(access).filter(corrects=invoice).order_by("id")),
         entry=Entry.objects.filter(reference=invoice.pk).first(),
         mails=list(invoice.mails.order_by("pk")) if staff else [],
         acts=acts(access, invoice) if staff else [],
@@ -181,13 +182,8 @@ def note_refusal(access: Access, note: Invoice) -> str:
     return ""
 
 
-def _visible(access: Access) -> InvoiceQuerySet:
-    rows = Invoice.objects.within(access)
-    return rows if access.organization_ids is None else rows.issued()
-
-
 def _chosen(access: Access, wanted: Wanted, today: date) -> InvoiceQuerySet:
-    rows = _visible(access).with_open()
+    rows = Invoice.objects.visible(access).with_open()
     if wanted.customer:
         by_name = Q(organization__name__icontains=wanted.customer)
         rows = rows.filter(Q(organization_id=wanted.customer) | by_name)

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Case, F, Func, Q, Value, When
 from django.utils import timezone
 
+from customers.access import Access
 from customers.models import Organization, OwnedQuerySet, User
 from sora2.ids import new_id
 from sora2.mailing import Mail
@@ -78,6 +79,11 @@ class InvoiceQuerySet(OwnedQuerySet["Invoice"]):
     def issued(self) -> Self:
         """Keep those that have a number: what a customer may see."""
         return self.exclude(number=None)
+
+    def visible(self, access: Access) -> Self:
+        """Keep those that somebody reaches and may see: a customer's people see what was sent."""
+        rows = self.within(access)
+        return rows if access.organization_ids is None else rows.issued()
 
     def with_open(self) -> Self:
         """Add `open_cents`: what is still to be paid of each; nothing of a draft, and of what is paid or void."""
