@@ -7,7 +7,7 @@ from pytest_django import Settings
 from ledger.invoices.credit_notes import send_credit_note
 from ledger.invoices.issuing import send_invoice
 from ledger.models import BillingDetails, Invoice
-from tests.invoices import NOW, Desk, make_desk
+from tests.invoices import NOW, USAGE, Desk, make_desk
 
 # Description, credits, price of a credit in millionths, amount in minor units.
 Line = tuple[str, int, int, int]
@@ -60,7 +60,7 @@ def usage_invoice(desk: Desk) -> Invoice:
         ("Prepaid: taken off", 0, 0, -39_941),
     )
     note = "Credits used in October 2026 (UTC). They were paid before: nothing is due."
-    return sent(desk, *used, **{**desk.usage, "note": note, "terms_days": 0})
+    return sent(desk, *used, **{**USAGE, "note": note, "terms_days": 0})
 
 
 def credit_note(desk: Desk, corrected: Invoice, cents: int, *, credits: int = 0) -> Invoice:

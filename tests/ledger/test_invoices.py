@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from customers.models import AuditEvent, Mode, Organization
+from customers.models import AuditEvent
 from ledger.approvals import SamePerson
 from ledger.invoices.credit_notes import creditable, draft_credit_note, send_credit_note
 from ledger.invoices.faults import (
@@ -23,10 +23,10 @@ from ledger.invoices.faults import (
 from ledger.invoices.issuing import send_invoice, void_invoice
 from ledger.invoices.payments import open_cents, reverse_payment
 from ledger.invoices.seller import seller
-from ledger.models import CreditRequest, Entry, Invoice, InvoiceNumber, Payment, Wallet
-from ledger.services import InsufficientCredits, InvalidText, LedgerError, Movement, open_wallets, reserve
+from ledger.models import CreditRequest, Entry, Invoice, InvoiceNumber, Payment
+from ledger.services import InsufficientCredits, InvalidText, LedgerError, Movement, reserve
 from tests.connections import at_once
-from tests.invoices import Desk, make_desk
+from tests.invoices import USAGE, Desk, make_desk
 
 TODAY = date(2026, 11, 27)
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -35,10 +35,6 @@ NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 @pytest.fixture
 def desk(db: Any) -> Desk:
     return make_desk()
-
-
-def wallet_of(organization: Organization) -> Wallet:
-    return open_wallets(organization=organization)[Mode.LIVE]
 
 
 def audited(invoice: Invoice) -> list[tuple[str, str, str]]:
@@ -80,11 +76,11 @@ def test_an_invoice_that_cannot_be_sent_takes_no_number(desk: Desk, settings: An
 def test_the_payment_that_leaves_nothing_open_grants_the_credits_once(desk: Desk) -> None:
     invoice = desk.sent()
     first = desk.pay(invoice, 100_000, "DE-1")
-    assert (desk.state(invoice), open_cents(invoice), wallet_of(desk.organization).available) == ("sent", 400_000, 0)
+    assert (desk.state(invoice), open_cents(invoice), desk.wallet.available) == ("sent", 400_000, 0)
     last = desk.pay(invoice, 400_000, "DE-2")
     invoice.refresh_from_db()
     assert (invoice.state, invoice.paid_by, open_cents(invoice)) == ("paid", desk.bea, 0)
-    assert wallet_of(desk.organization).available == 102_000
+    assert desk.wallet.available == 102_000
     entry = Entry.objects.get(reference=invoice.pk)
     assert (entry.kind, entry.amount, entry.actor) == ("grant", 102_000, desk.bea.pk)
     assert entry.reason == f"{invoice.number} paid: package prepaid-5000"
@@ -93,7 +89,7 @@ def test_the_payment_that_leaves_nothing_open_grants_the_credits_once(desk: Desk
     # The same again is the same.
     assert desk.pay(invoice, 100_000, "DE-1") == first
     assert desk.pay(invoice, 400_000, "DE-2") == last
-    assert wallet_of(desk.organization).available == 102_000
+    assert desk.wallet.available == 102_000
     done = [(action, outcome) for action, outcome, _ in audited(invoice)]
     assert done == [("invoice.send", "done"), ("payment.record", "done"), ("payment.record", "done")]
 
@@ -181,7 +177,7 @@ def test_a_credit_note_lowers_what_is_owed_and_the_rest_pays_for_the_credits(des
     with pytest.raises(WrongState):
         void_invoice(invoice=invoice, by=desk.ann, reason="no", now=NOW)
     desk.pay(invoice, 400_000, "DE-1")
-    assert (desk.state(invoice), wallet_of(desk.organization).available) == ("paid", 102_000)
+    assert (desk.state(invoice), desk.wallet.available) == ("paid", 102_000)
     assert send_credit_note(note=note, by=desk.bea, now=NOW).number == sent.number
 
 
@@ -197,7 +193,7 @@ def test_an_invoice_that_is_credited_in_full_is_void_or_paid_if_money_came(desk:
     with pytest.raises(SamePerson):
         send_credit_note(note=rest, by=desk.ann, now=NOW)
     send_credit_note(note=rest, by=desk.cat, now=NOW)
-    assert (desk.state(partly), wallet_of(desk.organization).available) == ("paid", 102_000)
+    assert (desk.state(partly), desk.wallet.available) == ("paid", 102_000)
 
 
 @pytest.mark.django_db
@@ -206,7 +202,7 @@ def test_a_credit_note_on_a_paid_invoice_takes_credits_back_and_waits_for_the_mo
     note = desk.note(invoice, 250_000, credits=51_000)
     sent = send_credit_note(note=note, by=desk.bea, now=NOW)
     assert (sent.state, sent.applied, open_cents(sent)) == ("sent", False, 250_000)
-    assert wallet_of(desk.organization).available == 51_000
+    assert desk.wallet.available == 51_000
     request = CreditRequest.objects.get(reference=note.pk)
     assert (request.kind, request.about, request.basis) == ("adjustment_out", invoice.pk, "invoice")
     assert (request.requested_by, request.decided_by) == (desk.ann, desk.bea)
@@ -218,7 +214,7 @@ def test_a_credit_note_on_a_paid_invoice_takes_credits_back_and_waits_for_the_mo
         desk.note(invoice, 250_001)
     with pytest.raises(InvalidLines):
         desk.note(invoice, 1, credits=51_001)
-    wallet = wallet_of(desk.organization)
+    wallet = desk.wallet
     reserve(movement=Movement(wallet_id=wallet.pk, reference="bat_1", actor="system"), amount=1)
     last = desk.note(invoice, 250_000, credits=51_000)
     with pytest.raises(InsufficientCredits):
@@ -252,7 +248,7 @@ def test_a_form_that_is_sent_twice_drafts_one_credit_note(desk: Desk) -> None:
 
 @pytest.mark.django_db
 def test_a_usage_invoice_is_paid_when_it_is_sent_and_owes_nothing(desk: Desk) -> None:
-    usage = desk.draft(lines=(("used", 1_000, 6_127),), **desk.usage)
+    usage = desk.draft(lines=(("used", 1_000, 6_127),), **USAGE)
     sent = send_invoice(invoice=usage, by=None, now=NOW)
     assert (sent.state, sent.paid_by, open_cents(sent)) == ("paid", None, 0)
     assert not Entry.objects.filter(reference=sent.pk).exists()
@@ -274,7 +270,7 @@ def test_two_clicks_at_once_grant_once() -> None:
     other = desk.sent()
     results = at_once(*(lambda n=n: desk.pay(other, 500_000, f"DE-{n}") for n in range(2)))
     assert once(results) == ["Payment", "WrongState"]
-    assert wallet_of(desk.organization).available == 204_000
+    assert desk.wallet.available == 204_000
     assert Entry.objects.filter(kind="grant").count() == 2
 
 

@@ -10,20 +10,17 @@ from pathlib import Path
 import pytest
 from beancount import loader
 
-from customers.models import Mode
-from ledger.approvals import approve, request_credits
 from ledger.intervals import Month, month_of
 from ledger.invoices.amounts import money
-from ledger.invoices.credit_notes import draft_credit_note, send_credit_note
-from ledger.invoices.issuing import send_invoice, void_invoice
-from ledger.invoices.payments import record_payment
+from ledger.invoices.credit_notes import send_credit_note
+from ledger.invoices.issuing import void_invoice
 from ledger.models import Entry, Invoice
 from ledger.periods import close_period
 from ledger.revenue.accounts import USES, Account, Purpose, accounts, map_accounts
 from ledger.revenue.files import beancount_of, csv_of
 from ledger.revenue.journal import Booking, faults_of, journal_of
 from ledger.revenue.months import revenue_of
-from ledger.services import Movement, open_wallets, reserve, settle
+from ledger.services import Movement, reserve, settle
 from tests.invoices import make_desk
 from tests.ledger.clock import turn_to
 from tests.ledger.test_exports import bean_check
@@ -41,7 +38,7 @@ class Books:
         self.desk = make_desk()
         self.desk.details.tax_basis_points, self.desk.details.tax_label = 1_000, "VAT"
         self.desk.details.save()
-        self.wallet = open_wallets(organization=self.desk.organization)[Mode.LIVE]
+        self.wallet = self.desk.wallet
         self.now = datetime(2031, 1, 5, 12, tzinfo=UTC)
 
     def go(self, month: int, day: int) -> None:
@@ -49,7 +46,8 @@ class Books:
         turn_to(self.now.isoformat())
 
     def sent(self, *, credits: int = 102_000, cents: int = 500_000, tax: int = 50_000) -> Invoice:
-        draft = self.desk.draft(
+        return self.desk.sent(
+            now=self.now,
             lines=[("Prepaid package", credits, cents)],
             credits=credits,
             subtotal_cents=cents,
@@ -58,40 +56,19 @@ class Books:
             tax_cents=tax,
             total_cents=cents + tax,
         )
-        return send_invoice(invoice=draft, by=self.desk.ann, now=self.now)
 
     def pay(self, invoice: Invoice, cents: int) -> None:
-        record_payment(
-            invoice=invoice,
-            amount_cents=cents,
-            received_on=self.now.date(),
-            reference=f"=transfer of {cents}",
-            by=self.desk.bea,
-            now=self.now,
-        )
+        self.desk.pay(invoice, cents, f"=transfer of {cents}", now=self.now)
 
     def note(self, invoice: Invoice, cents: int, credits: int = 0) -> Invoice:
         invoice.refresh_from_db()
-        note = draft_credit_note(
-            invoice=invoice, amount_cents=cents, credits=credits, reason="said so", by=self.desk.ann, now=self.now
-        )
+        note = self.desk.note(invoice, cents, credits=credits, now=self.now)
         return send_credit_note(note=note, by=self.desk.bea, now=self.now)
 
     def use(self, credits: int) -> None:
         movement = Movement(wallet_id=self.wallet.pk, reference=f"bat {self.now} {credits}", actor="system")
         reserve(movement=movement, amount=credits)
         settle(movement=movement, amount=credits)
-
-    def by_two(self, kind: Entry.Kind, credits: int, paid_cents: int = 0) -> None:
-        request = request_credits(
-            wallet=self.wallet,
-            kind=kind,
-            amount=credits,
-            reason="said so",
-            requested_by=self.desk.ann,
-            paid_cents=paid_cents,
-        )
-        approve(request=request, decided_by=self.desk.bea)
 
 
 @pytest.fixture
@@ -111,7 +88,7 @@ def two_months(books: Books) -> Books:
     void = books.sent(credits=10, cents=100, tax=10)
     void_invoice(invoice=void, by=books.desk.ann, reason="=sent twice", now=books.now)
     books.pay(package, 550_000)
-    books.by_two(Entry.Kind.GRANT, 1_000, paid_cents=4_900)
+    books.desk.by_two(Entry.Kind.GRANT, 1_000, paid_cents=4_900)
     books.use(51_000)
     books.go(2, 3)
     lowered = books.sent(credits=100, cents=1_000, tax=100)
@@ -119,7 +96,7 @@ def two_months(books: Books) -> Books:
     books.pay(lowered, 990)
     note = books.note(package, 11_000, credits=1_020)
     books.pay(note, 5_500)
-    books.by_two(Entry.Kind.ADJUSTMENT_OUT, 510)
+    books.desk.by_two(Entry.Kind.ADJUSTMENT_OUT, 510)
     books.use(1_020)
     return books
 

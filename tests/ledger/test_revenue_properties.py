@@ -16,20 +16,18 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from customers.models import Mode
-from ledger.approvals import approve, request_credits
 from ledger.intervals import Month, months_between
-from ledger.invoices.credit_notes import creditable, draft_credit_note, send_credit_note
+from ledger.invoices.credit_notes import creditable, send_credit_note
 from ledger.invoices.drafting import DraftLine, draft_invoice
 from ledger.invoices.issuing import send_invoice, void_invoice
-from ledger.invoices.payments import open_cents, record_payment, reverse_payment
+from ledger.invoices.payments import open_cents, reverse_payment
 from ledger.invoices.receivables import receivables
 from ledger.models import CreditRequest, Entry, Invoice, Payment, Wallet
 from ledger.revenue.accounts import Purpose, accounts
 from ledger.revenue.files import beancount_of, csv_of
 from ledger.revenue.journal import journal_of
 from ledger.revenue.months import Revenue, faults_of, revenue_of
-from ledger.services import LedgerError, Movement, grant_on_basis, open_wallets, refund, reserve, settle
+from ledger.services import LedgerError, Movement, grant_on_basis, refund, reserve, settle
 from sora2.ids import new_id
 from tests.invoices import Desk, make_desk
 from tests.ledger.clock import turn_to
@@ -79,7 +77,7 @@ class Company:
 
     def __init__(self, desks: Mapping[str, Desk]) -> None:
         self.desks = desks
-        self.wallets = {name: open_wallets(organization=desk.organization)[Mode.LIVE] for name, desk in desks.items()}
+        self.wallets = {name: desk.wallet for name, desk in desks.items()}
         self.month, self.minute = 1, 0
         self.files: dict[str, tuple[bytes, bytes]] = {}
 
@@ -137,14 +135,7 @@ def _invoice(company: Company, step: Step) -> None:
 
 
 def _record(company: Company, step: Step, invoice: Invoice, cents: int) -> None:
-    record_payment(
-        invoice=invoice,
-        amount_cents=cents,
-        received_on=company.now.date(),
-        reference=new_id("ref"),
-        by=company.desks[step.name].bea,
-        now=company.now,
-    )
+    company.desks[step.name].pay(invoice, cents, new_id("ref"), now=company.now)
 
 
 def _pay(company: Company, step: Step) -> None:
@@ -175,15 +166,9 @@ def _note(company: Company, step: Step) -> None:
     most = creditable(invoice)
     if not most.cents:
         return
-    note = draft_credit_note(
-        invoice=invoice,
-        # All of it, now and then.
-        amount_cents=most.cents if step.credits % 3 == 0 else 1 + step.cents % most.cents,
-        credits=min(most.credits, step.credits // 2),
-        reason="goodwill",
-        by=desk.ann,
-        now=company.now,
-    )
+    # All of it, now and then.
+    cents = most.cents if step.credits % 3 == 0 else 1 + step.cents % most.cents
+    note = desk.note(invoice, cents, credits=min(most.credits, step.credits // 2), now=company.now)
     send_credit_note(note=note, by=desk.bea, now=company.now)
 
 
@@ -192,36 +177,22 @@ def _repay(company: Company, step: Step) -> None:
     _record(company, step, note, 1 + step.cents % open_cents(note))
 
 
-def _by_two_people(company: Company, step: Step, kind: Entry.Kind, *, about: str = "", paid_cents: int = 0) -> None:
-    desk = company.desks[step.name]
-    request = request_credits(
-        wallet=company.wallets[step.name],
-        kind=kind,
-        amount=step.credits,
-        reason="said so",
-        requested_by=desk.ann,
-        about=about,
-        paid_cents=paid_cents,
-    )
-    approve(request=request, decided_by=desk.bea)
-
-
 def _hand(company: Company, step: Step) -> None:
-    _by_two_people(company, step, Entry.Kind.GRANT, paid_cents=step.cents if step.cents % 4 else 0)
+    company.desks[step.name].by_two(Entry.Kind.GRANT, step.credits, paid_cents=step.cents if step.cents % 4 else 0)
 
 
 def _out(company: Company, step: Step) -> None:
-    _by_two_people(company, step, Entry.Kind.ADJUSTMENT_OUT)
+    company.desks[step.name].by_two(Entry.Kind.ADJUSTMENT_OUT, step.credits)
 
 
 def _about(company: Company, step: Step) -> None:
     lot = Entry.objects.filter(wallet=company.wallets[step.name], kind=Entry.Kind.GRANT).order_by("-seq").first()
     if lot:
-        _by_two_people(company, step, Entry.Kind.ADJUSTMENT_OUT, about=lot.reference)
+        company.desks[step.name].by_two(Entry.Kind.ADJUSTMENT_OUT, step.credits, about=lot.reference)
 
 
 def _in(company: Company, step: Step) -> None:
-    _by_two_people(company, step, Entry.Kind.ADJUSTMENT_IN)
+    company.desks[step.name].by_two(Entry.Kind.ADJUSTMENT_IN, step.credits)
 
 
 def _pilot(company: Company, step: Step) -> None:
