@@ -7,8 +7,7 @@ from django.db.models.functions import Concat
 from django.shortcuts import get_object_or_404
 
 from customers.access import Access, Permission
-from customers.models import AuditEvent
-from customers.naming import names_for_staff
+from customers.trail import Step, trail
 from ledger.approvals import WEB_ADDRESS, entries_of
 from ledger.models import CreditRequest, CreditRequestQuerySet, Entry, Wallet
 from sora2.pages import Rows, rows_after
@@ -68,14 +67,6 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A line of a request's history: who tried what, and what came of it."""
-
-    event: AuditEvent
-    who: str
-
-
-@dataclass(frozen=True)
 class Detail:
     """One request, what it does, and what happened to it. `why_not` says why the reader cannot decide what is open."""
 
@@ -111,13 +102,13 @@ def detail(access: Access, *, request_id: str) -> Detail:
     """Return what a request's page shows. Raises Http404 for what somebody does not reach."""
     request = reached(access, request_id=request_id)
     entry = entries_of([request]).get(request.pk)
-    why_not = _why_not(access, request)
+    why_not, owner = _why_not(access, request), request.wallet.organization_id
     return Detail(
         request=request,
         entry=entry,
         effect=_effect_of(request, entry),
         evidence_link=request.evidence_url if WEB_ADDRESS.fullmatch(request.evidence_url) else "",
-        history=_history(request),
+        history=trail(request.pk, organization_id=owner, since=request.requested_at),
         may_decide=request.state == State.REQUESTED and not why_not,
         why_not=why_not if request.state == State.REQUESTED else "",
     )
@@ -181,13 +172,3 @@ def _why_not(access: Access, request: CreditRequest) -> str:
     if request.requested_by_id == access.actor:
         return "You asked for this yourself: a second person has to decide."
     return ""
-
-
-def _history(request: CreditRequest) -> list[Step]:
-    # Served by customers_audit_by_org: from the moment in which it was asked for.
-    events = AuditEvent.objects.filter(
-        organization=request.wallet.organization_id, at__gte=request.requested_at, subject=request.pk
-    )
-    found = list(events.order_by("at", "pk"))
-    names = names_for_staff(event.actor for event in found)
-    return [Step(event, names.get(event.actor, event.actor)) for event in found]

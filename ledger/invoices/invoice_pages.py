@@ -1,15 +1,14 @@
 """What the pages of invoices show: the list with what is open of it, and one invoice with all that belongs to it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from django.db.models import Count, F, Q, Sum
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from customers.access import Access, Permission
-from customers.models import AuditEvent
-from customers.naming import names_for_staff
+from customers.trail import Step, trail
 from ledger.invoices.credit_notes import creditable
 from ledger.invoices.models import InvoiceQuerySet
 from ledger.models import Entry, Invoice, InvoiceLine, InvoiceMail, Payment
@@ -68,14 +67,6 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A line of an invoice's history: who tried what, and what came of it."""
-
-    event: AuditEvent
-    who: str
-
-
-@dataclass(frozen=True)
 class Detail:
     """One invoice, with what stands on it, what came for it, what was granted for it, and what can be done."""
 
@@ -129,7 +120,7 @@ def line_of(invoice: Invoice, *, today: date) -> tuple[Invoice, str, str]:
 def detail(access: Access, *, invoice_id: str, today: date) -> Detail:
     """Return what an invoice's page shows. Raises Http404 for what somebody does not reach."""
     invoice = reached(access, invoice_id=invoice_id)
-    staff = access.organization_ids is None
+    staff, since = access.organization_ids is None, invoice.created_at
     return Detail(
         invoice=invoice,
         state=state_of(invoice, today=today),
@@ -141,7 +132,7 @@ def detail(access: Access, *, invoice_id: str, today: date) -> Detail:
         entry=Entry.objects.filter(reference=invoice.pk).first(),
         mails=list(invoice.mails.order_by("pk")) if staff else [],
         acts=acts(access, invoice) if staff else [],
-        history=_history(invoice) if staff else [],
+        history=trail(invoice.pk, organization_id=invoice.organization_id, since=since) if staff else [],
         is_due=invoice.kind == Kind.CREDITS and invoice.state == State.SENT,
     )
 
@@ -236,12 +227,3 @@ def _credit(access: Access, invoice: Invoice) -> Act:
     may = access.may(Permission.INVOICES_WRITE)
     why_not = "" if may else "Your role does not write credit notes; sales and finance do."
     return Act("Write a credit note", reverse("admin:credit_note_new", args=[invoice.pk]) if may else "", why_not)
-
-
-def _history(invoice: Invoice) -> list[Step]:
-    # Served by customers_audit_by_org: from the moment in which it was drafted.
-    since: datetime = invoice.created_at
-    events = AuditEvent.objects.filter(organization=invoice.organization_id, at__gte=since, subject=invoice.pk)
-    found = list(events.order_by("at", "pk"))
-    names = names_for_staff(event.actor for event in found)
-    return [Step(event, names.get(event.actor, event.actor)) for event in found]
