@@ -18,6 +18,7 @@ from django.utils import timezone
 from customers.models import AuditEvent, Mode, User
 from customers.services import audit
 from ledger import month_files
+from ledger.checklists import counted
 from ledger.models import BillingDetails, MonthFile, Period, PeriodBalance, PeriodBalanceQuerySet, Wallet
 from ledger.papers.setting import PaperUnavailable
 from ledger.services import LedgerError
@@ -213,7 +214,7 @@ def _make(period: Period, wallet: Wallet, by: User) -> Done:
     if file is None:
         return Done(wallet, Outcome.SAME, "another run has just made it")
     invoice = f", usage invoice {file.usage_invoice}" if file.usage_invoice else ""
-    entries = f"{file.entries:,} {'entry' if file.entries == 1 else 'entries'}"
+    entries = counted(file.entries, "entry", "entries")
     return Done(wallet, Outcome.MADE, f"statement and CSV of {entries}{invoice}", file)
 
 

@@ -17,15 +17,14 @@ def money(cents: int, currency: str) -> str:
     """Return an amount in minor units as it is read, such as `$5,000.00`, `−$3.50` or `JPY 700`."""
     digits = CURRENCIES[currency]
     whole, part = divmod(abs(cents), 10**digits)
-    sign = SIGNS.get(currency) or f"{currency} "
-    return f"{'−' if cents < 0 else ''}{sign}{whole:,}{f'.{part:0{digits}}' if digits else ''}"
+    return f"{'−' if cents < 0 else ''}{_sign(currency)}{whole:,}{f'.{part:0{digits}}' if digits else ''}"
 
 
 def unit_price(micros: int, currency: str) -> str:
     """Return what one credit costs, given in millionths of the currency, such as `$0.04902`."""
     whole, part = divmod(micros, MICROS)
     digits = f"{part:06}".rstrip("0").ljust(CURRENCIES[currency], "0")
-    return f"{SIGNS.get(currency) or f'{currency} '}{whole:,}{f'.{digits}' if digits else ''}"
+    return f"{_sign(currency)}{whole:,}{f'.{digits}' if digits else ''}"
 
 
 def decimal_text(cents: int, currency: str) -> str:
@@ -55,3 +54,7 @@ def percent(basis_points: int) -> str:
     """Return a rate in hundredths of a percent as it is read, such as `8.25 %`."""
     whole, part = divmod(basis_points, 100)
     return f"{whole}{f'.{part:02}'.rstrip('0') if part else ''} %"
+
+
+def _sign(currency: str) -> str:
+    return SIGNS.get(currency) or f"{currency} "
