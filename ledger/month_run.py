@@ -58,6 +58,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+# What of these events counts: one that was refused has begun nothing, and every end is one.
+OUTCOMES = {ASKED: ["done"], ENDED: ["done", "stopped", Outcome.DIFFERS.value, Outcome.FAILED.value]}
+
+
 @dataclass(frozen=True)
 class Done:
     """What a run did for one customer, and in words what was made, what differs, or what failed."""
@@ -161,10 +165,6 @@ def progress(*, month: str, now: datetime) -> Progress:
         asked=under_way if under_way and under_way.subject == month else None,
         ended=ends.order_by("-at", "-id").first(),
     )
-
-
-# What of these events counts: one that was refused has begun nothing, and every end is one.
-OUTCOMES = {ASKED: ["done"], ENDED: ["done", "stopped", Outcome.DIFFERS.value, Outcome.FAILED.value]}
 
 
 def _begin(month: str, by: User) -> None:

@@ -1,7 +1,5 @@
 """The pages of invoices: all of them, one of them, and what is done with it. Each part has its own module."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
@@ -34,14 +32,13 @@ def invoice_list(request: HttpRequest, access: Access) -> HttpResponseBase:
     wanted = pages.Wanted(
         state=text_of(request, "state"), kind=text_of(request, "kind"), customer=text_of(request, "customer")
     )
-    staff, today = is_staff(request), timezone.now().date()
-    found = pages.invoice_list(access, wanted=wanted, cursor=text_of(request, "after"), today=today)
+    staff, cursor = is_staff(request), text_of(request, "after")
+    found = pages.invoice_list(access, wanted=wanted, cursor=cursor, today=timezone.now().date())
     return render(
         request,
         "admin/invoices/list.html",
         title="Invoices",
         found=found,
-        rows=[pages.line_of(each, today=today) for each in found.page.rows],
         wanted=wanted,
         states=pages.STATES if staff else pages.STATES[1:],
         kinds=pages.KINDS.items(),
@@ -74,7 +71,7 @@ def invoice_send(request: HttpRequest, access: Access, invoice_id: str) -> HttpR
         raise Http404
     if request.method != "POST":
         mailed = finance_contacts(found.organization)
-        return _show(request, "admin/invoices/send.html", found, title=f"Send {found}?", mailed=mailed)
+        return render(request, "admin/invoices/send.html", title=f"Send {found}?", invoice=found, mailed=mailed)
     try:
         sent = send_invoice(invoice=found, by=person_of(request), now=timezone.now())
     except LedgerError as error:
@@ -92,7 +89,8 @@ def invoice_void(request: HttpRequest, access: Access, invoice_id: str) -> HttpR
     form = ReasonForm(request.POST or None)
     if request.method != "POST" or not form.is_valid():
         status = 422 if request.method == "POST" else 200
-        return _show(request, "admin/invoices/void.html", found, title=f"Void {found}?", form=form, status=status)
+        title = f"Void {found}?"
+        return render(request, "admin/invoices/void.html", status=status, title=title, invoice=found, form=form)
     try:
         void_invoice(invoice=found, by=person_of(request), reason=form.cleaned_data["reason"], now=timezone.now())
     except LedgerError as error:
@@ -118,7 +116,3 @@ PAGES = [
 
 def _to(found: Invoice) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("admin:invoice", args=[found.pk]))
-
-
-def _show(request: HttpRequest, template: str, found: Invoice, **shown: Any) -> HttpResponseBase:
-    return render(request, template, invoice=found, **shown)

@@ -3,14 +3,14 @@
 A draft bears the tax line of its customer's billing details, as they are now: when these change, it follows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
 
 from customers.models import Organization, User
-from customers.services import audit
+from ledger.invoices.acts import audit_act
 from ledger.invoices.amounts import tax_of
 from ledger.invoices.faults import InvalidLines, NoBillingDetails, WrongState
 from ledger.invoices.models import CENTS_MOST, BillingDetails, Invoice, InvoiceLine, new_invoice_id
@@ -84,7 +84,7 @@ def draft_invoice(
     )
     if made:
         _write_lines(invoice, draft)
-        _audit(invoice, by, "invoice.draft", {"package": package, **asdict(draft)})
+        audit_act(invoice, by, "invoice.draft", package=package, **asdict(draft))
     if (invoice.organization_id, invoice.created_by_id) != (organization.pk, by.pk):
         raise WrongState("This form was used for another invoice: open it anew.")
     return invoice
@@ -121,8 +121,8 @@ def change_draft(*, invoice: Invoice, wanted: Draft, seen: str, by: User) -> boo
         _write_lines(locked, wanted)
     old, new = asdict(before), asdict(wanted)
     changed = [name for name in new if new[name] != old[name]]
-    given = {"old": {name: old[name] for name in changed}, "new": {name: new[name] for name in changed}}
-    _audit(locked, by, "invoice.change", given)
+    was, is_now = ({name: each[name] for name in changed} for each in (old, new))
+    audit_act(locked, by, "invoice.change", old=was, new=is_now)
     return True
 
 
@@ -195,7 +195,3 @@ def _write_lines(invoice: Invoice, draft: Draft) -> None:
         InvoiceLine(invoice=invoice, position=position, **asdict(line))
         for position, line in enumerate(draft.lines, start=1)
     )
-
-
-def _audit(invoice: Invoice, by: User, action: str, detail: Mapping[str, Any]) -> None:
-    audit(actor=by.pk, action=action, organization_id=invoice.organization_id, subject=invoice.pk, detail=detail)

@@ -42,9 +42,10 @@ class Total:
 
 @dataclass(frozen=True)
 class InvoiceList:
-    """Some invoices, newest first, and the totals of all that were asked for."""
+    """Some invoices, newest first, with their states and kinds in words; and the totals of all that were asked for."""
 
     page: Rows[Invoice]
+    rows: list[tuple[Invoice, str, str]]
     totals: list[Total]
 
 
@@ -72,7 +73,6 @@ class Detail:
 
     invoice: Invoice
     state: str
-    open_cents: int
     kind: str
     lines: list[InvoiceLine]
     payments: list[Paid]
@@ -100,7 +100,8 @@ def invoice_list(access: Access, *, wanted: Wanted, cursor: str, today: date) ->
     """Return the invoices that somebody reaches and wants, newest first."""
     chosen = _chosen(access, wanted, today)
     page = rows_after(chosen.select_related("organization", "corrects"), key="-id", cursor=cursor, size=INVOICES_SHOWN)
-    return InvoiceList(page, _totals(chosen))
+    rows = [(each, state_of(each, today=today), KINDS[Kind(each.kind)]) for each in page.rows]
+    return InvoiceList(page, rows, _totals(chosen))
 
 
 def state_of(invoice: Invoice, *, today: date) -> str:
@@ -112,11 +113,6 @@ def state_of(invoice: Invoice, *, today: date) -> str:
     return "partly paid" if invoice.open_cents < invoice.total_cents else "open"
 
 
-def line_of(invoice: Invoice, *, today: date) -> tuple[Invoice, str, str]:
-    """Return an invoice as the list shows it, with its state and its kind in words."""
-    return invoice, state_of(invoice, today=today), KINDS[Kind(invoice.kind)]
-
-
 def detail(access: Access, *, invoice_id: str, today: date) -> Detail:
     """Return what an invoice's page shows. Raises Http404 for what somebody does not reach."""
     invoice = reached(access, invoice_id=invoice_id)
@@ -124,7 +120,6 @@ def detail(access: Access, *, invoice_id: str, today: date) -> Detail:
     return Detail(
         invoice=invoice,
         state=state_of(invoice, today=today),
-        open_cents=invoice.open_cents,
         kind=KINDS[Kind(invoice.kind)],
         lines=list(invoice.lines.order_by("position")),
         payments=_payments(access, invoice),
