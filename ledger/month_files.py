@@ -67,7 +67,7 @@ def fix(*, period: Period, wallet: Wallet, by: User, now: datetime) -> MonthFile
     files = make(wallet=wallet, month=month, now=now)
     try:
         with transaction.atomic():
-            invoices = make_usage_invoices(statement=files.statement, month=month, by=by, now=now)
+            invoices = make_usage_invoices(wallet=wallet, month=month, by=by, now=now)
             return MonthFile.objects.create(
                 period=period,
                 wallet=wallet,

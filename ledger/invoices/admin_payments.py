@@ -35,7 +35,7 @@ def invoice_payment(request: HttpRequest, access: Access, invoice_id: str) -> Ht
     """Record a payment in two steps: say what came, look at what it does to the wallet, confirm."""
     invoice = pages.reached(access, invoice_id=invoice_id)
     asked = request.POST if request.method == "POST" else None
-    form = PaymentForm(asked, invoice=invoice, open_cents=invoice.open_cents, today=timezone.now().date())
+    form = PaymentForm(asked, invoice=invoice, today=timezone.now().date())
     if asked is None or asked.get("step") == "change":
         return _form_page(request, access, invoice, form)
     if not form.is_valid():

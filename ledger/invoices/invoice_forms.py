@@ -22,7 +22,7 @@ class ReasonForm(PlainForm):
 
 
 class PaymentForm(PlainForm):
-    """What the bank's statement says."""
+    """What the bank's statement says of an invoice that was read with_open()."""
 
     received_on = forms.DateField(
         label="Received on",
@@ -37,8 +37,8 @@ class PaymentForm(PlainForm):
         help_text="As the bank's statement has it. The same reference is recorded once.",
     )
 
-    def __init__(self, *given: Any, invoice: Invoice, open_cents: int, today: date) -> None:
-        initial = {"amount_cents": open_cents, "received_on": today.isoformat()}
+    def __init__(self, *given: Any, invoice: Invoice, today: date) -> None:
+        initial = {"amount_cents": invoice.open_cents, "received_on": today.isoformat()}
         super().__init__(*given, initial=initial)
         self.today = today
         self.fields["amount_cents"] = AmountField(currency=invoice.currency)

@@ -12,19 +12,18 @@ from customers.models import User
 from ledger.intervals import Month
 from ledger.invoices.issuing import send_invoice
 from ledger.invoices.models import BillingDetails, Invoice, InvoiceLine
+from ledger.models import Wallet
 from ledger.packages import LIST_PRICE
 from ledger.revenue.wallet_lots import Used, used_in
-from ledger.statements import Statement
 
 DESCRIPTION_MAX = 300
 
 
-def make_usage_invoices(*, statement: Statement, month: Month, by: User, now: datetime) -> list[Invoice]:
+def make_usage_invoices(*, wallet: Wallet, month: Month, by: User, now: datetime) -> list[Invoice]:
     """Make and send the usage invoices of a closed month where the customer wants them: one for each currency.
 
     None where no credit was used. To be called in the caller's transaction. Raises InvoiceError.
     """
-    wallet = statement.wallet
     details = BillingDetails.objects.filter(organization=wallet.organization_id, usage_invoices=True).first()
     if details is None:
         return []
