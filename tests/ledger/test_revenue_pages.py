@@ -138,4 +138,4 @@ def test_the_pages_take_as_many_queries_whatever_there_is(
             with django_assert_max_num_queries(24):
                 assert client.get(f"/admin/revenue/{address}").status_code == 200
         for number in range(3):
-            fund(open_wallets(organization=make_desk(f"{name} {number}").organization)[Mode.LIVE], 100)
+            fund(open_wallets(organization=make_desk(name=f"{name} {number}").organization)[Mode.LIVE], 100)

@@ -382,7 +382,7 @@ def _equals_the_invoices(company: Company, found: Revenue) -> None:
 
 
 def run(examples: int, steps: int) -> None:
-    desks = {name: make_desk(name) for name in TAXES}
+    desks = {name: make_desk(name=name) for name in TAXES}
     for name, basis_points in TAXES.items():
         desks[name].details.tax_basis_points = basis_points
         desks[name].details.tax_label = "VAT" if basis_points else ""
