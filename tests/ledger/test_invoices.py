@@ -67,6 +67,7 @@ def test_sending_numbers_dates_and_fixes_an_invoice(desk: Desk) -> None:
     assert audited(first) == [("invoice.send", "done", desk.ann.pk)]
 
 
+@pytest.mark.owner
 @pytest.mark.django_db
 def test_an_invoice_that_cannot_be_sent_takes_no_number(desk: Desk, settings: Any) -> None:
     draft = desk.draft()
