@@ -65,6 +65,8 @@ class Act:
     label: str
     address: str
     why_not: str
+    # It corrects what was right to be done first: not the next step.
+    is_correction: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def _totals(chosen: InvoiceQuerySet) -> list[Total]:
 def _payments(access: Access, invoice: Invoice) -> list[Paid]:
     rows = list(invoice.payments.select_related("recorded_by").order_by("id"))
     reversed_ids = {payment.reverses_id for payment in rows}
-    refusal = payment_refusal(access, invoice) if invoice.state == State.SENT else "It is settled."
+    refusal = payment_refusal(access, invoice) if invoice.state == State.SENT else "by a credit note"
     return [Paid(payment, payment.pk in reversed_ids, refusal) for payment in rows]
 
 
@@ -242,7 +244,8 @@ def _payment(access: Access, invoice: Invoice) -> Act:
 def _credit(access: Access, invoice: Invoice) -> Act:
     may = access.may(Permission.INVOICES_WRITE)
     why_not = "" if may else "Your role does not write credit notes; sales and finance do."
-    return Act("Write a credit note", reverse("admin:credit_note_new", args=[invoice.pk]) if may else "", why_not)
+    address = reverse("admin:credit_note_new", args=[invoice.pk]) if may else ""
+    return Act("Write a credit note", address, why_not, is_correction=True)
 
 
 def _history(invoice: Invoice) -> list[Step]:

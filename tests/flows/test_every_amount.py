@@ -133,6 +133,7 @@ PLAIN = {
         ),
         "what is offered or stands on an invoice is in no books yet; what was granted leads to its entry",
     ),
+    **dict.fromkeys(("sla/list.html", "sla/report.html"), "how many items were refunded, not how many credits"),
     "batches/billing.html": "the words of the sign-off's checkbox and button, where no link can be",
     "batches/cancel.html": "the words of a button, where no link can be",
     "batches/item_why.html": "the explanation of an item's credits itself",

@@ -16,7 +16,7 @@ import pytest
 import requests
 from standardwebhooks.webhooks import Webhook
 
-from tests.flows.system import ROOT, System, clean_environment, running_embedded
+from tests.flows.system import ROOT, System, clean_environment, running
 from tests.webhooks.receivers import answers, serve
 
 pytestmark = pytest.mark.stack
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    with running_embedded() as system:
+    with running() as system:
         yield system
 
 
