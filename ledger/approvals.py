@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import BigIntegerField
+from django.db.models import BigIntegerField, Q
 from django.utils import timezone
 
 from customers.models import User
 from customers.services import audit
-from ledger.invoices.models import CENTS_MOST, CURRENCIES
+from ledger.invoices.models import CENTS_MOST, CURRENCIES, Invoice
 from ledger.models import CreditRequest, Entry, Wallet, new_credit_request_id
 from ledger.packages import LIST_PRICE
 from ledger.services import (
@@ -253,10 +253,13 @@ def _made_before(request: CreditRequest) -> CreditRequest | None:
 
 
 def _is_taken(reference: str) -> bool:
-    """Say whether somebody asked for this reference, or it stands in the ledger for anything at all.
+    """Say whether somebody asked for this reference, or it stands in the ledger for anything at all, or is an invoice.
 
-    A grant under a batch's id, say, would stand among that batch's entries.
+    A grant under a batch's id, say, would stand among that batch's entries; one under an invoice's would be a second
+    one for it, or be in the way of its own.
     """
+    if _invoice_of(reference) is not None:
+        return True
     open_or_approved = CreditRequest.objects.exclude(state=State.REJECTED)
     return Entry.objects.filter(reference=reference).exists() or open_or_approved.filter(reference=reference).exists()
 
@@ -269,8 +272,14 @@ def _request_id_of(wallet: Wallet, reference: str) -> str:
     return first.request_id
 
 
+def _invoice_of(reference: str) -> Invoice | None:
+    return Invoice.objects.filter(Q(pk=reference) | Q(number=reference)).first()
+
+
 def _who_has(reference: str) -> str:
     """Say in words what a reference stands for."""
+    if invoice := _invoice_of(reference):
+        return f"{reference} is an invoice of {invoice.organization_id}: its credits come when it is paid, on its page."
     entry = Entry.objects.filter(reference=reference).select_related("wallet").order_by("seq").first()
     if entry is not None:
         what = f"a {entry.kind} of {entry.amount:,} credits of {entry.wallet.organization_id} ({entry.wallet.mode})"

@@ -30,14 +30,28 @@ TABLES: dict[str, Rights] = {
     "ledger_wallet": Rights(insert=EVERY, update=("low_threshold", "low_since_told")),
     "ledger_creditrequest": Rights(insert=EVERY, update=("state", "decided_by_id", "decided_at", "note")),
     # A draft may change; what was sent is the database's to refuse. Its number is counted as the tables' owner.
-    "ledger_billingdetails": Rights(insert=EVERY, update=EVERY),
-    "ledger_invoice": Rights(insert=EVERY, update=EVERY),
-    "ledger_invoiceline": Rights(insert=EVERY, update=EVERY, delete=True),
+    "ledger_billingdetails": Rights(
+        insert=EVERY,
+        update=(
+            *("legal_name", "address", "country", "tax_id", "purchase_order", "usage_invoices", "changed_at"),
+            *("tax_label", "tax_basis_points", "tax_note", "terms_days"),
+        ),
+    ),
+    "ledger_invoice": Rights(
+        insert=EVERY,
+        update=(
+            *("package", "credits", "subtotal_cents", "tax_label", "tax_basis_points", "tax_note", "tax_cents"),
+            *("total_cents", "purchase_order", "note", "terms_days"),
+            *("state", "buyer", "seller", "applied", "issued_by_id", "paid_by_id", "paid_at"),
+            *("voided_by_id", "voided_at", "void_reason"),
+        ),
+    ),
+    "ledger_invoiceline": Rights(insert=EVERY, delete=True),
     "ledger_invoicenumber": READ,
     "ledger_payment": APPEND,
     "ledger_invoicepaper": APPEND,
     "ledger_invoicemail": Rights(insert=EVERY, update=("due_at", "sent_at")),
-    "ledger_generalledgeraccount": Rights(insert=EVERY, update=EVERY),
+    "ledger_generalledgeraccount": Rights(insert=EVERY, update=("code", "name")),
     "ledger_monthfile": APPEND,
     "ledger_period": APPEND,
     "ledger_periodbalance": APPEND,  # By the trigger that closes a month, which refuses everybody else.

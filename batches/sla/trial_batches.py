@@ -22,7 +22,9 @@ PROMPT = "A lighthouse, seen from the sea"
 # Their videos are looked at by nobody.
 RETENTION_DAYS = 1
 # A trial's request id names the minute in which it was ordered: two at once order the same one.
-PREFIX, FORM = "sla-", "sla-%Y-%m-%dT%H:%MZ"
+FORM = "sla-%Y-%m-%dT%H:%MZ"
+# Somebody else's batch of the organization has another id.
+OF_A_TRIAL = r"^sla-\d{4}-(0[1-9]|1[0-2])-([0-2]\d|3[01])T([01]\d|2[0-3]):[0-5]\dZ$"
 # Of one that has not ended in time a next one is ordered, so that few are open at once.
 LOOKED_AT = 10
 
@@ -70,7 +72,7 @@ def _unjudged() -> list[Batch]:
     if prober is None:
         return []
     trials = Batch.objects.filter(
-        organization=prober.organization_id, mode=Mode.TEST, request_id__startswith=PREFIX
+        organization=prober.organization_id, mode=Mode.TEST, request_id__regex=OF_A_TRIAL
     ).order_by("-pk")[:LOOKED_AT]
     by_minute = {_minute_of(batch): batch for batch in trials}
     judged = Probe.objects.of_batches().filter(minute__in=by_minute).values_list("minute", flat=True)

@@ -19,10 +19,11 @@ from ledger.invoices import (
 )
 from ledger.invoices import invoice_pages as pages
 from ledger.invoices.invoice_forms import ReasonForm
-from ledger.invoices.issuing import send_invoice, void_invoice
+from ledger.invoices.issuing import seen_of, send_invoice, void_invoice
 from ledger.models import Invoice
 from ledger.services import LedgerError
 from sora2.pages import Page, chips, render, text_of
+from sora2.seen import ChangedMeanwhile
 
 
 @require_safe
@@ -70,10 +71,12 @@ def invoice_send(request: HttpRequest, access: Access, invoice_id: str) -> HttpR
     if found.kind == Invoice.Kind.CREDIT_NOTE:
         raise Http404
     if request.method != "POST":
-        mailed = finance_contacts(found.organization)
-        return render(request, "admin/invoices/send.html", title=f"Send {found}?", invoice=found, mailed=mailed)
+        return _send_page(request, found)
+    seen = request.POST.get("seen", "")
     try:
-        sent = send_invoice(invoice=found, by=person_of(request), now=timezone.now())
+        sent = send_invoice(invoice=found, by=person_of(request), now=timezone.now(), seen=seen)
+    except ChangedMeanwhile:
+        return _send_page(request, pages.reached(access, invoice_id=invoice_id), status=409)
     except LedgerError as error:
         messages.error(request, f"Nothing was sent. {error}")
     else:
@@ -116,3 +119,8 @@ PAGES = [
 
 def _to(found: Invoice) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("admin:invoice", args=[found.pk]))
+
+
+def _send_page(request: HttpRequest, found: Invoice, status: int = 200) -> HttpResponseBase:
+    shown = {"mailed": finance_contacts(found.organization), "seen": seen_of(found), "meanwhile": status == 409}
+    return render(request, "admin/invoices/send.html", status=status, title=f"Send {found}?", invoice=found, **shown)

@@ -13,12 +13,13 @@ from customers.contacts import finance_contacts
 from customers.models import Mode
 from customers.pages import page, person_of
 from ledger.invoices import invoice_pages as pages
-from ledger.invoices.credit_notes import creditable, draft_credit_note, send_credit_note
+from ledger.invoices.credit_notes import creditable, draft_credit_note, effect_seen, send_credit_note
 from ledger.invoices.faults import InvalidLines, InvalidMoney, MoreThanOpen
 from ledger.invoices.invoice_forms import CreditNoteForm
 from ledger.models import Invoice, Wallet
 from ledger.services import InvalidText, LedgerError
 from sora2.pages import Page, render
+from sora2.seen import ChangedMeanwhile
 
 # The field of the form that a refusal is about.
 FIELDS: dict[type[LedgerError], str] = {
@@ -59,18 +60,12 @@ def credit_note_send(request: HttpRequest, access: Access, invoice_id: str) -> H
     if note.corrects is None:
         raise Http404
     if request.method != "POST":
-        return render(
-            request,
-            "admin/invoices/send_note.html",
-            title="Send a credit note?",
-            invoice=note,
-            corrected=pages.reached(access, invoice_id=note.corrects_id or ""),
-            mailed=finance_contacts(note.organization),
-            wallet=Wallet.objects.filter(organization=note.organization_id, mode=Mode.LIVE).first(),
-            why_not=pages.note_refusal(access, note),
-        )
+        return _send_page(request, access, note)
+    seen = request.POST.get("seen", "")
     try:
-        sent = send_credit_note(note=note, by=person_of(request), now=timezone.now())
+        sent = send_credit_note(note=note, by=person_of(request), now=timezone.now(), seen=seen)
+    except ChangedMeanwhile:
+        return _send_page(request, access, note, status=409)
     except LedgerError as error:
         messages.error(request, f"Nothing was sent. {error}")
     else:
@@ -82,6 +77,23 @@ PAGES = [
     Page("invoices/<id:invoice_id>/credit-note", credit_note_new, "credit_note_new"),
     Page("invoices/<id:invoice_id>/send-credit-note", credit_note_send, "credit_note_send"),
 ]
+
+
+def _send_page(request: HttpRequest, access: Access, note: Invoice, status: int = 200) -> HttpResponseBase:
+    corrected = pages.reached(access, invoice_id=note.corrects_id or "")
+    return render(
+        request,
+        "admin/invoices/send_note.html",
+        status=status,
+        title="Send a credit note?",
+        invoice=note,
+        corrected=corrected,
+        seen=effect_seen(corrected),
+        meanwhile=status == 409,
+        mailed=finance_contacts(note.organization),
+        wallet=Wallet.objects.filter(organization=note.organization_id, mode=Mode.LIVE).first(),
+        why_not=pages.note_refusal(access, note),
+    )
 
 
 def _form_page(request: HttpRequest, invoice: Invoice, form: CreditNoteForm, **shown: Any) -> HttpResponseBase:

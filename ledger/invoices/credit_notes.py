@@ -16,6 +16,7 @@ from ledger.invoices.issuing import end_void, issue
 from ledger.invoices.models import Invoice, InvoiceLine, new_invoice_id
 from ledger.invoices.payments import close_if_paid, open_cents, refuse_sender
 from ledger.services import InvalidText, refuse_unfit
+from sora2.seen import check_seen, seen_name
 
 Kind, State = Invoice.Kind, Invoice.State
 
@@ -69,12 +70,18 @@ def draft_credit_note(
     return note
 
 
-def send_credit_note(*, note: Invoice, by: User, now: datetime) -> Invoice:
+def effect_seen(corrected: Invoice) -> str:
+    """Return a name for what a credit note on this invoice does: lower what is owed, or give back what was paid."""
+    return seen_name([corrected.state, open_cents(corrected)])
+
+
+def send_credit_note(*, note: Invoice, by: User, now: datetime, seen: str | None = None) -> Invoice:
     """Send a draft of a credit note: it is taken off a sent invoice, or stays open until the money went back.
 
     What then has nothing open is paid if anything came for it, and its credits are granted; else it is void. From a
-    paid invoice's credits it takes its own back. Sent twice, it is sent once. Raises SamePerson, WrongState,
-    MoreThanOpen, InsufficientCredits.
+    paid invoice's credits it takes its own back. Sent twice, it is sent once. With `seen`, nothing is sent that does
+    something else than it did when somebody looked. Raises SamePerson, WrongState, MoreThanOpen, InsufficientCredits,
+    ChangedMeanwhile.
     """
     with refusals_audited(note, by, "credit_note.send"), transaction.atomic():
         if note.corrects is None:
@@ -84,6 +91,8 @@ def send_credit_note(*, note: Invoice, by: User, now: datetime) -> Invoice:
             return draft
         if draft.created_by_id == by.pk:
             raise SamePerson("You wrote this credit note: somebody else has to send it.")
+        if seen is not None:
+            check_seen([corrected.state, open_cents(corrected)], seen)
         applied = corrected.state != State.PAID
         _refuse_amounts(corrected, draft.total_cents, draft.credits)
         sent = issue(draft=draft, by=by, now=now, applied=applied, buyer=corrected.buyer, seller=corrected.seller)

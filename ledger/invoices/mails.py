@@ -1,4 +1,4 @@
-"""The mails of invoices: written in the transaction that sends one or finds it paid, sent soon after with its paper."""
+"""The mails of invoices: written in the transaction that sends, pays or voids one, sent soon after with its paper."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ TEMPLATES = {
     Invoice.Kind.USAGE: "mail/ledger/invoice_usage.txt",
     Invoice.Kind.CREDIT_NOTE: "mail/ledger/invoice_credit_note.txt",
 }
-RECEIPT = "mail/ledger/invoice_receipt.txt"
+RECEIPT, VOID = "mail/ledger/invoice_receipt.txt", "mail/ledger/invoice_void.txt"
 
 
 def queue_mail(*, invoice: Invoice, now: datetime) -> None:
@@ -29,6 +29,11 @@ def queue_mail(*, invoice: Invoice, now: datetime) -> None:
 def queue_receipt(*, invoice: Invoice, now: datetime) -> None:
     """Write the mail that says that an invoice of credits is paid in full, in the caller's transaction."""
     _queue(RECEIPT, invoice, now)
+
+
+def queue_void(*, invoice: Invoice, now: datetime) -> None:
+    """Write the mail that says that an invoice which was sent is void, in the caller's transaction."""
+    _queue(VOID, invoice, now)
 
 
 def attached(mail: Mail) -> list[Attachment]:

@@ -17,6 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 from batches.failures import FailureType
 from batches.models import Batch, Probe, Prober
 from batches.sla import asking
+from batches.sla.asking import order_batch
 from batches.sla.models import MINUTE, minute_of
 from batches.sla.probing import probe, probe_readiness
 from batches.sla.trial_batches import judge_trials
@@ -24,6 +25,7 @@ from batches.tasks import probe_availability
 from customers.models import Mode, Organization
 from customers.services import revoke_api_key
 from ledger.models import Wallet
+from sora2.crypto import decrypt
 from sora2.settings import CELERY_BEAT_SCHEDULE
 from tests.connections import at_once
 from tests.factories import end_batch
@@ -146,7 +148,7 @@ def live(live_server: LiveServer, settings: Settings) -> str:
 
 
 def trials() -> list[Batch]:
-    return list(Batch.objects.filter(request_id__startswith="sla-").order_by("pk"))
+    return list(Batch.objects.filter(request_id__startswith="sla-20").order_by("pk"))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -170,6 +172,8 @@ def test_a_test_batch_goes_through_the_real_intake_and_is_judged_by_its_end(live
     assert (row.holds_from, row.holds_until) == (minute_of(now) + MINUTE, minute_of(now) + 35 * MINUTE)
     # Play money of an organization of our own; the live totals have none of it.
     prober = Prober.objects.get()
+    by_hand = {"request_id": "sla-by-hand", "items": [{"prompt": "A cat"}]}
+    assert order_batch(live, secret=decrypt(prober.secret_encrypted), body=by_hand).ok
     assert Organization.objects.get(pk=batch.organization_id).name == "Sora2 availability (internal)"
     live_wallet = Wallet.objects.get(organization=prober.organization, mode=Mode.LIVE)
     assert (live_wallet.funded, live_wallet.last_seq) == (0, 0)

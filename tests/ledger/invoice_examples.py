@@ -7,6 +7,7 @@ from pytest_django import Settings
 from ledger.invoices.credit_notes import send_credit_note
 from ledger.invoices.issuing import send_invoice
 from ledger.models import BillingDetails, Invoice
+from tests.as_role import as_owner
 from tests.invoices import NOW, USAGE, Desk, make_desk
 
 # Description, credits, price of a credit in millionths, amount in minor units.
@@ -40,9 +41,10 @@ def drafted(desk: Desk, *lines: Line, tax: int = 0, currency: str = "USD", **giv
         **given,
     }
     invoice = desk.draft(lines=[(description, credits, cents) for description, credits, _, cents in rows], **fields)
-    for position, (_, _, unit_micros, _) in enumerate(rows, start=1):
-        invoice.lines.filter(position=position).update(unit_micros=unit_micros)
-    Invoice.objects.filter(pk=invoice.pk).update(currency=currency)
+    with as_owner():
+        for position, (_, _, unit_micros, _) in enumerate(rows, start=1):
+            invoice.lines.filter(position=position).update(unit_micros=unit_micros)
+        Invoice.objects.filter(pk=invoice.pk).update(currency=currency)
     invoice.currency = currency
     return invoice
 

@@ -36,6 +36,7 @@ from ledger.services import (
 from sora2.ids import new_id
 from tests.connections import at_once
 from tests.factories import make_account
+from tests.invoices import make_desk
 
 pytestmark = pytest.mark.django_db
 
@@ -187,6 +188,18 @@ def test_a_rejected_request_frees_its_reference(wallet: Wallet, anna: User, ben:
     reject(request=ask(wallet, anna, Entry.Kind.GRANT, reference="INV-7"), decided_by=ben)
     approve(request=ask(wallet, anna, Entry.Kind.GRANT, reference="INV-7"), decided_by=ben)
     assert available(wallet) == 1020
+
+
+def test_a_grant_by_hand_is_neither_a_second_one_for_an_invoice_nor_in_its_way(wallet: Wallet, anna: User) -> None:
+    desk = make_desk(name="Globex")
+    invoice = desk.sent()
+    for reference in (invoice.pk, invoice.number or ""):
+        with pytest.raises(
+            AlreadyPosted, match=f"{reference} is an invoice of {desk.organization.pk}: .* when it is paid"
+        ):
+            ask(wallet, anna, Entry.Kind.GRANT, reference=reference)
+    desk.pay(invoice, 500_000, "DE-1")
+    assert desk.state(invoice) == "paid"
 
 
 def test_a_grant_cannot_slip_among_the_entries_of_a_batch(wallet: Wallet, anna: User) -> None:

@@ -74,6 +74,15 @@ def test_what_is_paid_is_told_once_with_the_paper_as_it_was(desk: Desk) -> None:
     assert attached(receipt)[0].content == first
 
 
+def test_who_got_an_invoice_is_told_that_it_is_void(desk: Desk) -> None:
+    invoice = desk.void()
+    _, told = InvoiceMail.objects.order_by("pk")
+    assert told.subject == f"Invoice {invoice.number} is void: nothing is owed for it"
+    assert "Please do not pay it. Why a wrong address" in words(told)
+    [paper] = attached(told)
+    assert paper.content == invoice_paper(invoice).body
+
+
 def test_credit_notes_and_usage_invoices_have_their_own_words(desk: Desk) -> None:
     used, invoice = usage_invoice(desk), sent(desk)
     lowers = credit_note(desk, invoice, 10_000)

@@ -1,5 +1,6 @@
 """The pages of invoices: who sees which, and what stands on them. Every address: tests.dashboard."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,8 @@ from django.utils import timezone
 
 from customers.models import User
 from ledger.invoices.credit_notes import send_credit_note
+from ledger.invoices.drafting import DraftLine, change_draft, draft_of
+from ledger.invoices.issuing import seen_of
 from ledger.models import Invoice
 from tests.invoices import Desk, make_desk
 from tests.people import member, signed_in, staff, superuser, words_of
@@ -74,7 +77,7 @@ def test_who_sent_an_invoice_reads_why_somebody_else_records_the_payment(desk: D
     client = superuser()
     invoice = desk.draft()
     assert "Once it is paid, somebody else records that here" in words_of(
-        client.post(address(invoice, "send"), follow=True)
+        client.post(address(invoice, "send"), {"seen": seen_of(invoice)}, follow=True)
     )
     assert "Record a payment: You sent this invoice" in words_of(client.get(address(invoice)))
     form = {"amount_cents": "1", "received_on": "2026-01-24", "reference": "DE-1", "step": "confirm"}
@@ -84,6 +87,20 @@ def test_who_sent_an_invoice_reads_why_somebody_else_records_the_payment(desk: D
     assert "Your role does not record payments" in words_of(sales.get(address(invoice)))
     assert sales.get(address(invoice, "payment")).status_code == 403
     assert "does not write invoices" in words_of(staff("auditor").get(address(desk.draft())))
+
+
+def test_what_was_changed_after_it_was_looked_at_is_not_sent_unseen(desk: Desk) -> None:
+    draft, client = desk.draft(), superuser()
+    seen = client.get(address(draft, "send")).context["seen"]
+    terms = draft_of(draft)
+    dear = DraftLine("Prepaid package", 999_000, 5_005, terms.lines[0].amount_cents)
+    assert change_draft(invoice=draft, wanted=replace(terms, lines=(dear,)), seen=terms.seen, by=desk.ann)
+    for said in ({"seen": seen}, {}):
+        answer = client.post(address(draft, "send"), said)
+        assert (answer.status_code, desk.state(draft)) == (409, "draft")
+    assert "999,000 credits, once all of it was paid" in words_of(answer)
+    client.post(address(draft, "send"), {"seen": answer.context["seen"]})
+    assert desk.state(draft) == "sent"
 
 
 def test_a_credit_note_is_drafted_and_sent_by_two_on_their_pages(desk: Desk) -> None:
@@ -98,13 +115,26 @@ def test_a_credit_note_is_drafted_and_sent_by_two_on_their_pages(desk: Desk) -> 
     assert "You wrote this credit note" in words_of(one.get(address(note)))
     assert "Nothing was sent" in words_of(one.post(address(note, "send-credit-note"), follow=True))
     other = staff("finance")
-    assert "51,000 credits are taken out of the live wallet at once: 102,000 are available" in words_of(
-        other.get(address(note, "send-credit-note"))
-    )
-    assert "Sent as CN-" in words_of(other.post(address(note, "send-credit-note"), follow=True))
+    shown = other.get(address(note, "send-credit-note"))
+    assert "51,000 credits are taken out of the live wallet at once: 102,000 are available" in words_of(shown)
+    seen = {"seen": shown.context["seen"]}
+    assert "Sent as CN-" in words_of(other.post(address(note, "send-credit-note"), seen, follow=True))
     assert "$2,500.00 is to be paid back" in words_of(other.get(address(note)))
     too_much = one.post(address(invoice, "credit-note"), {**body, "pk": form["pk"].value(), "amount_cents": "x"})
     assert too_much.status_code == 422
+
+
+def test_a_credit_note_gives_no_money_back_that_came_after_somebody_looked(desk: Desk) -> None:
+    invoice, client = desk.sent(), staff("finance")
+    note = desk.note(invoice, 500_000)
+    seen = client.get(address(note, "send-credit-note")).context["seen"]
+    desk.pay(invoice, 500_000, "DE-1")
+    answer = client.post(address(note, "send-credit-note"), {"seen": seen})
+    assert (answer.status_code, desk.state(note)) == (409, "draft")
+    assert "Nothing was sent" in words_of(answer)
+    assert "The money is to be paid back" in words_of(answer)
+    client.post(address(note, "send-credit-note"), {"seen": answer.context["seen"]})
+    assert desk.state(note) == "sent"
 
 
 def test_what_is_void_or_reversed_says_why(desk: Desk) -> None:

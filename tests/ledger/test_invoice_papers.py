@@ -204,6 +204,7 @@ def test_a_draft_and_what_is_void_say_so_on_every_page_and_are_not_kept(desk: De
     assert invoice_paper(draft).filename == f"draft-{draft.pk}.pdf"
 
 
+@pytest.mark.owner
 def test_a_draft_for_which_nothing_is_known_yet_can_be_looked_at(desk: Desk, settings: Settings) -> None:
     settings.SELLER_LEGAL_NAME = ""
     BillingDetails.objects.all().delete()

@@ -1,13 +1,17 @@
 """The life of invoices: sent, paid, credited, voided; each act once, by the right people, and in the audit log."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from customers.models import AuditEvent
 from ledger.approvals import SamePerson
+from ledger.intervals import month_at, month_before
 from ledger.invoices.credit_notes import creditable, draft_credit_note, send_credit_note
 from ledger.invoices.faults import (
     InvalidLines,
@@ -23,9 +27,10 @@ from ledger.invoices.faults import (
 from ledger.invoices.issuing import send_invoice, void_invoice
 from ledger.invoices.payments import open_cents, reverse_payment
 from ledger.invoices.seller import seller
-from ledger.models import CreditRequest, Entry, Invoice, InvoiceNumber, Payment
+from ledger.models import CreditRequest, Entry, Invoice, InvoiceNumber, Payment, Period
+from ledger.periods import close_period
 from ledger.services import InsufficientCredits, InvalidText, LedgerError, Movement, reserve
-from tests.connections import at_once
+from tests.connections import at_once, until_one_waits
 from tests.invoices import USAGE, Desk, make_desk
 
 TODAY = date(2026, 11, 27)
@@ -58,6 +63,7 @@ def test_sending_numbers_dates_and_fixes_an_invoice(desk: Desk) -> None:
     assert audited(first) == [("invoice.send", "done", desk.ann.pk)]
 
 
+@pytest.mark.owner
 @pytest.mark.django_db
 def test_an_invoice_that_cannot_be_sent_takes_no_number(desk: Desk, settings: Any) -> None:
     draft = desk.draft()
@@ -282,6 +288,23 @@ def test_many_senders_at_once_leave_no_gap() -> None:
     assert once(results) == ["Invoice"] * 6
     numbers = Invoice.objects.order_by("issued_at").values_list("number", flat=True)
     assert list(numbers) == [f"INV-{datetime.now(UTC).year}-{n:04}" for n in range(1, 7)]
+
+
+@pytest.mark.owner  # The role does not see what other sessions do.
+@pytest.mark.django_db(transaction=True)
+def test_a_month_is_closed_after_what_is_under_way() -> None:
+    desk = make_desk()
+    invoice, last = desk.sent(), month_before(month_at(datetime.now(UTC)))
+    assert last is not None
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            desk.pay(invoice, 1, "DE-1")
+            close = partial(close_period, month=last.month, closed_by=desk.bea, now=NOW)
+            closed = pool.submit(at_once, close)
+            until_one_waits()
+            assert not Period.objects.exists()
+        assert [type(each).__name__ for each in closed.result()] == ["Period"]
+    assert Payment.objects.get().recorded_at >= last.ends_at
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -216,6 +216,27 @@ def test_the_files_of_a_closed_month_are_the_same_bytes_whatever_comes_later(two
     two_months.go(2, 20)
     two_months.note(Invoice.objects.get(number="INV-2031-0001"), 1_100, credits=5)
     assert files() == closed
+
+
+def test_what_is_done_in_a_closed_month_by_a_wrong_clock_is_dated_past_it(books: Books) -> None:
+    paid, void, lowered = books.sent(), books.sent(), books.sent()
+    books.go(2, 3)
+    close_period(month="2031-01", closed_by=books.desk.ann, now=books.now)
+    closed = [booked(JANUARY), revenue_of([JANUARY])]
+    books.go(1, 20)
+    books.pay(paid, 550_000)
+    void_invoice(invoice=void, by=books.desk.ann, reason="sent twice", now=books.now)
+    note, sent = books.note(lowered, 550_000), books.sent()
+    for each in (paid, void, lowered, note):
+        each.refresh_from_db()
+    days = [paid.paid_at, paid.payments.get().recorded_at, void.voided_at, lowered.voided_at, note.paid_at]
+    assert {day.date() for day in days if day} == {date(2031, 2, 1)}
+    assert {day.date() for day in (note.issued_at, sent.issued_at) if day} == {date(2031, 2, 1)}
+    assert [booked(JANUARY), revenue_of([JANUARY])] == closed
+    # Nor before it was sent.
+    books.now = datetime(2030, 12, 31, tzinfo=UTC)
+    books.pay(sent, 1)
+    assert sent.payments.get().recorded_at == sent.issued_at
 
 
 def test_an_entry_that_is_missing_is_a_fault(two_months: Books) -> None:

@@ -261,6 +261,7 @@ def command(*arguments: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.owner
 def test_the_command_says_what_was_made_and_ends_with_1_when_something_differs(customers: Customers) -> None:
     BillingDetails.objects.update(usage_invoices=False)
     *lines, last = command(MONTH, "--by", "ada").splitlines()

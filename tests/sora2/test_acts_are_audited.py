@@ -25,7 +25,9 @@ from customers.key_forms import KeyForm
 from customers.models import AuditEvent, Mode, OneTimeLink, User
 from customers.services import create_member, create_staff
 from ledger.approvals import request_credits
+from ledger.invoices.credit_notes import effect_seen
 from ledger.invoices.invoice_forms import CreditNoteForm
+from ledger.invoices.issuing import seen_of
 from ledger.models import CreditRequest, Entry, Invoice
 from pilots.boundary import BOUNDARY
 from pilots.models import Lead, Pilot, SalesMail
@@ -305,6 +307,18 @@ def on_invoice(make: Callable[[Desk], Invoice], act: str, **form: str) -> Callab
     return acting
 
 
+def sending(scene: Scene) -> Any:
+    draft = make_desk(scene.account.organization).draft()
+    return scene.client.post(f"/admin/invoices/{draft.pk}/send", {"seen": seen_of(draft)})
+
+
+def sending_a_note(scene: Scene) -> Any:
+    desk = make_desk(scene.account.organization)
+    invoice = desk.sent()
+    address = f"/admin/invoices/{desk.note(invoice, 100).pk}/send-credit-note"
+    return scene.client.post(address, {"seen": effect_seen(invoice)})
+
+
 def reversing(scene: Scene) -> Any:
     desk = make_desk(scene.account.organization)
     payment = desk.pay(desk.sent(), 100, "DE-1")
@@ -426,7 +440,7 @@ TABLE: dict[str, tuple[str, Act]] = {
         lambda s: s.client.post("/admin/routes/openai/provider", provider(base_url="https://eu.example/v1")),
     ),
     # invoices
-    "invoice_send": ("invoice.send", on_invoice(lambda desk: desk.draft(), "send")),
+    "invoice_send": ("invoice.send", sending),
     "invoice_void": ("invoice.void", on_invoice(lambda desk: desk.sent(), "void", reason="Sent twice")),
     "invoice_payment": (
         "payment.record",
@@ -450,7 +464,7 @@ TABLE: dict[str, tuple[str, Act]] = {
             reason="Goodwill",
         ),
     ),
-    "credit_note_send": ("credit_note.send", on_invoice(lambda desk: desk.note(desk.sent(), 100), "send-credit-note")),
+    "credit_note_send": ("credit_note.send", sending_a_note),
     # pilots
     "pilot_new": ("pilot.provision", provisioning),
     "handover_renew": ("handover.renew", on_handover("{}/renew")),
