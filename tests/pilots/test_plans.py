@@ -189,7 +189,7 @@ def test_a_confirmed_one_is_done_and_leads_to_what_comes_next(account: Account) 
         "Done: the terms hold from the next request on.",
         "Plan: enterprise",
         "Contract MSA-7 Support Priority: an answer within 4 hours, support@example.com",
-        "The prepaid package: 102,000 credits for $5,000.00",
+        "Quote the prepaid package: 102,000 credits for $5,000.00",
         "New terms, under a new contract",
         "pilot → enterprise MSA-7 Videos in a batch: 50 → 10,000 Requests in 60 seconds: 1,000 → 600 "
         "Open batches: 100 → 400 Hours to an answer: best effort → 4 They asked for larger batches",
