@@ -9,6 +9,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 from pytest_django.live_server_helper import LiveServer
 
+from tests.flows.system import System, running
 from tests.programs import program
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -71,6 +72,20 @@ def opener(browser: Browser, url: str) -> Iterator[OpenPage]:
 def open_page(live_server: LiveServer, browser: Browser) -> Iterator[OpenPage]:
     """Return a function that opens a page of the test's own server (see `opener`)."""
     with opener(browser, live_server.url) as open_page:
+        yield open_page
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    """Return a whole running system: web, workers, beat and provider, with a database of its own."""
+    with running() as system:
+        yield system
+
+
+@pytest.fixture
+def open_system(browser: Browser, system: System) -> Iterator[OpenPage]:
+    """Return a function that opens a page of the whole running system (see `opener`)."""
+    with opener(browser, system.url) as open_page:
         yield open_page
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -15,12 +14,12 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 from pypdf import PdfReader
 
-from tests.browser.conftest import OpenPage, opener
+from tests.browser.conftest import OpenPage
 from tests.browser.test_customers import sign_in
-from tests.flows.system import System, running
+from tests.flows.system import System
 
 pytestmark = pytest.mark.stack
 
@@ -61,23 +60,11 @@ class Scene:
     people: dict[str, str]
 
 
-@pytest.fixture
-def system() -> Iterator[System]:
-    with running() as system:
-        yield system
-
-
-@pytest.fixture
-def open_page(browser: Browser, system: System) -> Iterator[OpenPage]:
-    with opener(browser, system.url) as open_page:
-        yield open_page
-
-
 def test_a_quote_becomes_an_invoice_that_is_paid_and_the_month_before_is_closed(
-    system: System, open_page: OpenPage, tmp_path: Path
+    system: System, open_system: OpenPage, tmp_path: Path
 ) -> None:
     scene = Scene(**json.loads(system.manage("shell", "-v", "0", "-c", SCENE).stdout))
-    sales, finance, theirs = (sign_in(open_page(), *each) for each in scene.people.items())
+    sales, finance, theirs = (sign_in(open_system(), *each) for each in scene.people.items())
 
     number = sent_from_a_quote(sales, scene)
     invoice = sales.url

@@ -5,16 +5,15 @@ Sales' pages, the customer's own program, their finance. Workers, provider, mail
 
 import re
 import subprocess
-from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage, opener
+from tests.browser.conftest import OpenPage
 from tests.browser.test_customers import invited, joined, sign_in
-from tests.flows.system import ROOT, System, clean_environment, running
+from tests.flows.system import ROOT, System, clean_environment
 from tests.programs import EXAMPLE_MODULES, node
 
 pytestmark = pytest.mark.stack
@@ -22,32 +21,20 @@ pytestmark = pytest.mark.stack
 EXPORT = re.compile(r"^export (\w+)=(\S+)$", re.MULTILINE)
 
 
-@pytest.fixture
-def system() -> Iterator[System]:
-    with running() as system:
-        yield system
-
-
-@pytest.fixture
-def open_page(browser: Browser, system: System) -> Iterator[OpenPage]:
-    with opener(browser, system.url) as open_page:
-        yield open_page
-
-
-def test_a_pilot_goes_from_its_form_to_the_contract(system: System, open_page: OpenPage) -> None:
+def test_a_pilot_goes_from_its_form_to_the_contract(system: System, open_system: OpenPage) -> None:
     node(EXAMPLE_MODULES)
     made = system.manage("create_staff", "--username", "cleo", "--role", "sales ops").stdout
-    sales = sign_in(open_page(), *made.split())
+    sales = sign_in(open_system(), *made.split())
     keys, sign_in_link = provisioned(sales)
     pilot = sales.url.rpartition("/handovers")[0]
 
-    secrets = revealed(open_page(), keys)
+    secrets = revealed(open_system(), keys)
     ran = run_the_example(system, secrets)
     assert ran.returncode == 0, ran.stderr
     assert "every check held" in ran.stdout
     [batch] = set(re.findall(r"bat_\w{26}", ran.stdout))
 
-    finance = let_finance_in(open_page, revealed_sign_in(open_page(), sign_in_link))
+    finance = let_finance_in(open_system, revealed_sign_in(open_system(), sign_in_link))
     signed_off(finance, batch)
 
     sales.goto(pilot)
